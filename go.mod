@@ -1,0 +1,3 @@
+module github.com/session-interop/session-writer
+
+go 1.26
