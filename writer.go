@@ -71,6 +71,8 @@ var (
 	// ErrValue means that a value, or what was given for the entries, cannot
 	// be saved as JSON.
 	ErrValue = errors.New("unsupported value")
+	// ErrClosed means that a session was closed and so cannot be watched.
+	ErrClosed = errors.New("the session is closed")
 	// ErrConfig means that a session name or an option is not acceptable.
 	ErrConfig = errors.New("invalid configuration")
 )

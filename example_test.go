@@ -1,0 +1,83 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+
+	session "github.com/session-interop/session-writer"
+)
+
+// A batch is saved with one call. What is not among the entries stays.
+func ExampleWriter() {
+	ctx := context.Background()
+	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	var w session.Writer = s
+	fmt.Println(w.Save(ctx, maps.All(map[string]any{"user": "ada", "items": 3})))
+	fmt.Println(w.Save(ctx, maps.All(map[string]any{"items": 4})))
+
+	entries, err := s.Load(ctx)
+	fmt.Printf("user %s, items %s, %v\n", entries["user"], entries["items"], err)
+	// Output:
+	// <nil>
+	// <nil>
+	// user "ada", items 4, <nil>
+}
+
+// One entry that cannot be saved refuses the whole batch, and the error names
+// it.
+func ExampleWriter_misuse() {
+	ctx := context.Background()
+	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	err = s.Save(ctx, maps.All(map[string]any{"user": "ada", "total": math.NaN()}))
+	fmt.Println(err)
+
+	var refused *session.EntryError
+	fmt.Println(errors.As(err, &refused) && refused.Key == "total", errors.Is(err, session.ErrValue))
+
+	found, err := s.Get(ctx, "user", nil)
+	fmt.Println("user was saved:", found, err)
+	// Output:
+	// session "cart": save: key "total": unsupported value: NaN
+	// true true
+	// user was saved: false <nil>
+}
+
+// Watch tells of what other writers do to the session, and of what this one
+// does.
+func ExampleSession_Watch() {
+	ctx := context.Background()
+	storage := session.NewMemory()
+	here, _ := session.Open(ctx, storage, "cart")
+	defer here.Close()
+	there, _ := session.Open(ctx, storage, "cart")
+	defer there.Close()
+
+	changes := make(chan session.Change)
+	stop, err := here.Watch(func(c session.Change) { changes <- c })
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop()
+
+	err = there.Save(ctx, maps.All(map[string]any{"user": "ada"}))
+	c := <-changes
+	fmt.Printf("user %s, remote %v, %v\n", c.Set["user"], c.Remote, err)
+	// Output:
+	// user "ada", remote true, <nil>
+}

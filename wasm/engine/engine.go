@@ -1,0 +1,382 @@
+// Package engine keeps sessions in a storage of items: it is the mechanism
+// under package session, and all that the wasm module links of it. Programs
+// use package session; this one's API follows what the module needs, and may
+// change with any release.
+//
+// A session named cart lives in the items whose keys begin with cart/, each
+// under the stamp of its making. A save adds one item and touches no other; a
+// load reads all of them and merges. So a session is a log-structured store
+// whose records form a last-writer-wins map, and neither the order in which a
+// tab gets to see items, nor seeing one twice or late, changes what it reads.
+//
+// Compaction writes one item that holds the merged state of several, and then
+// removes exactly those. As no item is ever written twice, two tabs may
+// compact at once, one may be killed half-way, and a batch may turn up late.
+//
+// All times are wall clock times in milliseconds since 1970.
+package engine
+
+import (
+	"errors"
+	"strings"
+)
+
+const (
+	// A session is compacted after so many saves through one Session, and
+	// when a load finds so many items.
+	compactEvery = 16
+	pileUp       = 2 * compactEvery
+
+	// Removals and clearings are kept for a day, in which what is older may
+	// still turn up: from a tab that was frozen, or killed while it compacted.
+	keepRemovals = 24 * 60 * 60 * 1000
+
+	// A listing may be outdated before all of it is read, when others compact
+	// meanwhile. A storage that never agrees with its listings is broken.
+	maxListings = 1000
+)
+
+var (
+	errGone     = errors.New("no such item")
+	errUnstable = errors.New("the storage lists items that it does not have")
+)
+
+// An Entry is a key with its value as JSON text.
+type Entry struct{ Key, Value string }
+
+// A Change is what a batch, or several, did to a session.
+type Change struct {
+	// Set holds the entries that are new or have a new value.
+	Set []Entry
+	// Removed holds the keys that are gone, for whatever reason.
+	Removed []string
+	// Cleared says that the session was emptied, before what is in Set.
+	Cleared bool
+}
+
+// Empty reports whether nothing changed.
+func (c Change) Empty() bool { return !c.Cleared && len(c.Set) == 0 && len(c.Removed) == 0 }
+
+// Stats describe what a session takes in its storage.
+type Stats struct {
+	// Entries is the number of keys that have a value.
+	Entries int
+	// Items is the number of items that hold the session.
+	Items int
+	// Bytes is the size of all items under the session's name, keys and
+	// texts, as browsers count it against their quota: in UTF-16 code units,
+	// of which they allow 5,242,880 for an origin.
+	Bytes int
+	// Corrupt is the number of items under the session's name that cannot be
+	// read: damaged, foreign, or of a newer format.
+	Corrupt int
+}
+
+// A Session is one writer's and reader's access to a session. It is not safe
+// for concurrent use; several of them on one storage are.
+type Session struct {
+	storage Storage
+	prefix  string
+	clock   *Clock
+	maxAge  int64
+	writer  string
+
+	told   bool   // whether all stamps come to See or Refresh as they are made
+	newest Stamp  // greatest batch stamp read or made
+	view   *state // what the reader of changes knows; nil while there is none
+	saves  int    // since the last compaction
+	sizes  map[string]int
+}
+
+// Open returns a Session of that name, which is not empty and has no slash.
+// A session whose newest batch is more than maxAge milliseconds old is over;
+// 0 means that it never is. It lists the session's items, and so fails when
+// the storage is not to be had.
+func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
+	s := &Session{
+		storage: storage,
+		prefix:  name + "/",
+		clock:   clock,
+		maxAge:  maxAge,
+		writer:  newWriter(),
+	}
+	return s, s.look()
+}
+
+// Told says whether from now on every change that others make is reported
+// through See or Refresh. While it is not, Save looks for what it must come
+// after.
+func (s *Session) Told(told bool) error {
+	s.told = told
+	if told {
+		return s.look()
+	}
+	return nil
+}
+
+// See takes note that others set or removed the item of that key, so that
+// batches to come are stamped later. It reports whether the key is one of the
+// session's.
+func (s *Session) See(key string) bool {
+	name, ok := strings.CutPrefix(key, s.prefix)
+	if !ok {
+		return false
+	}
+	if at, ok := parseStamp(name); ok {
+		s.clock.see(at)
+	}
+	return true
+}
+
+// look sees all items that there are.
+func (s *Session) look() error {
+	keys, err := s.storage.Keys(s.prefix)
+	for _, key := range keys {
+		s.See(key)
+	}
+	return err
+}
+
+// Save writes a batch as one item. An empty one is nothing. After an error the
+// session is what it was. While somebody watches, it returns what the batch
+// changed in what they know.
+func (s *Session) Save(now int64, b Batch) (Change, error) {
+	if b.empty() {
+		return Change{}, nil
+	}
+	var over []item
+	if s.maxAge > 0 && !s.alive(now) {
+		snap, err := s.read()
+		if err != nil {
+			return Change{}, err
+		}
+		if s.expired(now) {
+			over = snap.items
+		}
+	} else if !s.told {
+		if err := s.look(); err != nil {
+			return Change{}, err
+		}
+	}
+
+	var text []byte
+	if s.expired(now) {
+		// Not stamped like the batch: that would take what another tab saves
+		// into the new session at this moment.
+		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
+		text = appendBatch(text, end, Batch{Clear: true})
+	}
+	at := s.clock.tick(now, s.writer)
+	key, item := s.prefix+string(at), endItem(appendBatch(text, at, b))
+
+	err := s.storage.SetItem(key, item)
+	if errors.Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
+		err = s.storage.SetItem(key, item)
+	}
+	if err != nil {
+		return Change{}, err
+	}
+
+	s.remove(over)
+	s.newest = max(s.newest, at)
+	s.keepSize(key, item)
+	var change Change
+	if s.view != nil {
+		saved, _ := decode(item)
+		change = s.view.apply(saved)
+	}
+	if s.saves++; b.Clear {
+		s.compactAll(now) // what was cleared is to be gone from the storage, too
+	} else if s.saves >= compactEvery {
+		s.compact(now)
+	}
+	return change, nil
+}
+
+// Load returns all entries, in the order in which they were last set.
+func (s *Session) Load(now int64) ([]Entry, error) {
+	current, err := s.load(now)
+	return current.live(), err
+}
+
+// Get returns the value of a key as JSON text, and whether it has one.
+func (s *Session) Get(now int64, key string) (string, bool, error) {
+	current, err := s.load(now)
+	v, ok := current.entries[key]
+	return v.value, ok && !v.removed(), err
+}
+
+func (s *Session) load(now int64) (state, error) {
+	snap, err := s.read()
+	switch {
+	case err != nil:
+		return state{}, err
+	case s.expired(now):
+		s.remove(snap.items)
+		return state{}, nil
+	}
+	if len(snap.items) > pileUp {
+		s.compact(now)
+	}
+	return snap.state, nil
+}
+
+// Watch begins, or ends, to keep what the reader of changes knows: all that
+// there is now, and then what Save writes and what Refresh returns.
+func (s *Session) Watch(now int64, on bool) error {
+	s.view = nil
+	if !on {
+		return nil
+	}
+	current, err := s.current(now)
+	s.view = &current
+	return err
+}
+
+// Refresh returns what others did since Watch or the last Refresh. It sees all
+// items that there are, also when nobody watches.
+func (s *Session) Refresh(now int64) (Change, error) {
+	if s.view == nil {
+		return Change{}, s.look()
+	}
+	next, err := s.current(now)
+	if err != nil {
+		return Change{}, err
+	}
+	change := s.view.diff(next)
+	s.view = &next
+	return change, nil
+}
+
+// current returns the state without touching the storage.
+func (s *Session) current(now int64) (state, error) {
+	snap, err := s.read()
+	if err != nil || s.expired(now) {
+		return state{}, err
+	}
+	return snap.state, nil
+}
+
+// Stats returns what the session takes in its storage.
+func (s *Session) Stats(now int64) (Stats, error) {
+	snap, err := s.read()
+	if err != nil {
+		return Stats{}, err
+	}
+	stats := Stats{Items: len(snap.items), Corrupt: len(snap.corrupt)}
+	for _, items := range [][]item{snap.items, snap.corrupt} {
+		for _, it := range items {
+			stats.Bytes += units(it.key) + units(it.text)
+		}
+	}
+	if !s.expired(now) {
+		stats.Entries = len(snap.state.live())
+	}
+	return stats, nil
+}
+
+// alive reports whether the session is known not to be over.
+func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(now) }
+
+// expired reports whether the newest batch read or made is too old.
+func (s *Session) expired(now int64) bool {
+	return s.maxAge > 0 && s.newest != "" && now-s.newest.millis() > s.maxAge
+}
+
+// An item is a part of what is stored.
+type item struct {
+	key   string
+	text  string // unless only its size is known
+	size  int    // of the text, in bytes
+	state state  // what it says, if it can be read
+}
+
+// A snapshot is all that is stored under a session's name.
+type snapshot struct {
+	items   []item
+	state   state  // what the items say together
+	corrupt []item // those that cannot be read
+	foreign bool   // whether another version may be able to read one of them
+}
+
+// read reads all items. Others may remove some between the listing and the
+// reading, because what they say is in a new item: then it lists again.
+func (s *Session) read() (snapshot, error) {
+	var snap snapshot
+	done := make(map[string]bool)
+	for range maxListings {
+		keys, err := s.storage.Keys(s.prefix)
+		if err != nil {
+			return snapshot{}, err
+		}
+		missed := false
+		for _, key := range keys {
+			if done[key] {
+				continue
+			}
+			it, err := s.get(key)
+			switch {
+			case err == nil:
+				snap.items = append(snap.items, it)
+				snap.state.merge(it.state)
+			case errors.Is(err, errDamaged), errors.Is(err, errFormat):
+				snap.corrupt = append(snap.corrupt, it)
+				snap.foreign = snap.foreign || errors.Is(err, errFormat)
+			case errors.Is(err, errGone):
+				missed = true
+				continue
+			default:
+				return snapshot{}, err
+			}
+			done[key] = true
+		}
+		if !missed {
+			s.newest = max(s.newest, snap.state.newest)
+			return snap, nil
+		}
+	}
+	return snapshot{}, errUnstable
+}
+
+// get reads an item and takes note of it. One that cannot be read comes
+// without a state, and with errDamaged or errFormat.
+func (s *Session) get(key string) (item, error) {
+	text, ok, err := s.storage.GetItem(key)
+	if err != nil {
+		return item{}, err
+	}
+	if !ok {
+		return item{}, errGone
+	}
+	it := item{key: key, text: text, size: len(text)}
+	if _, ok := parseStamp(key[len(s.prefix):]); !ok {
+		return it, errDamaged
+	}
+	if it.state, err = decode(text); err != nil {
+		return it, err
+	}
+	s.See(key)
+	s.clock.see(it.state.newest)
+	s.keepSize(key, text)
+	return it, nil
+}
+
+// keepSize keeps the size of an item, so that compaction need not read it to
+// leave it alone.
+func (s *Session) keepSize(key, text string) {
+	if s.sizes == nil {
+		s.sizes = make(map[string]int)
+	}
+	s.sizes[key] = len(text)
+}
+
+// units returns the number of UTF-16 code units of text.
+func units(text string) int {
+	n := 0
+	for _, r := range text {
+		if n++; r > 0xFFFF {
+			n++
+		}
+	}
+	return n
+}

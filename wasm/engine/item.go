@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"errors"
+	"slices"
+)
+
+// format is the number of the stored form that this package reads and writes:
+//
+//	{"format":1,"batches":[
+//	  {"stamp":"1795373052123-0000-3f9a2c7e1b40","clear":true,
+//	   "set":{"user":{"name":"Ada"}},"remove":["cart"]}]}
+//
+// The members of a batch but its stamp may be left out. An item that Save
+// wrote has one batch; a compacted one has a batch for each stamp whose
+// entries still count, in the order of the stamps.
+const format = "1"
+
+// The two ways in which an item can be unreadable.
+var (
+	// errDamaged: no version can make sense of it.
+	errDamaged = errors.New("damaged item")
+	// errFormat: another version may have written it.
+	errFormat = errors.New("item of an unknown format")
+)
+
+// decode reads the text of an item. Its memory is bounded by that text's
+// length, of which the state keeps parts.
+func decode(text string) (state, error) {
+	var (
+		out   state
+		s     = scanner{text: text}
+		found string // the format
+	)
+	s.object(func(name string) {
+		switch {
+		case found == "" && name == "format":
+			found = s.value()
+		case found == "":
+			s.fail()
+		case found != format:
+			s.value()
+		case name == "batches":
+			s.list('[', ']', func() { decodeBatch(&s, &out) })
+		default:
+			s.fail()
+		}
+	})
+	s.end()
+	switch {
+	case s.bad || found == "" || found == format && out.newest == "":
+		return state{}, errDamaged
+	case found != format:
+		return state{}, errFormat
+	}
+	return out, nil
+}
+
+// decodeBatch reads one batch and merges it into out.
+func decodeBatch(s *scanner, out *state) {
+	var at Stamp
+	s.object(func(name string) {
+		switch {
+		case at == "" && name == "stamp":
+			var ok bool
+			if at, ok = parseStamp(s.str()); !ok {
+				s.fail()
+			} else {
+				out.newest = max(out.newest, at)
+			}
+		case at == "":
+			s.fail()
+		case name == "clear":
+			if s.value() != "true" {
+				s.fail()
+			} else {
+				out.clear(at)
+			}
+		case name == "set":
+			s.object(func(key string) {
+				if value := s.value(); key == "" {
+					s.fail()
+				} else if !s.bad {
+					out.set(key, version{at, value})
+				}
+			})
+		case name == "remove":
+			s.list('[', ']', func() {
+				if key := s.str(); key == "" {
+					s.fail()
+				} else {
+					out.set(key, version{stamp: at})
+				}
+			})
+		default:
+			s.fail()
+		}
+	})
+	if at == "" {
+		s.fail()
+	}
+}
+
+// A Batch is what one save, removal or clearing writes, in JSON that goes into
+// the item as it is: whoever makes one answers for its being well-formed.
+type Batch struct {
+	// Clear drops every entry that is older than the batch.
+	Clear bool
+	// Set is an object with the entries to be set, without white space, no
+	// key twice and none empty; or nothing.
+	Set string
+	// Remove is an array of the keys to be removed, likewise; or nothing. No
+	// key is in both.
+	Remove string
+}
+
+func (b Batch) empty() bool {
+	return !b.Clear && (b.Set == "" || b.Set == "{}") && (b.Remove == "" || b.Remove == "[]")
+}
+
+// appendBatch appends a batch to the text of an item, which it begins when it
+// is empty.
+func appendBatch(text []byte, at Stamp, b Batch) []byte {
+	if len(text) == 0 {
+		text = append(text, `{"format":`+format+`,"batches":[{"stamp":"`...)
+	} else {
+		text = append(text, `,{"stamp":"`...)
+	}
+	text = append(text, at...)
+	text = append(text, '"')
+	if b.Clear {
+		text = append(text, `,"clear":true`...)
+	}
+	if b.Set != "" {
+		text = append(text, `,"set":`...)
+		text = append(text, b.Set...)
+	}
+	if b.Remove != "" {
+		text = append(text, `,"remove":`...)
+		text = append(text, b.Remove...)
+	}
+	return append(text, '}')
+}
+
+// endItem ends the text of an item.
+func endItem(text []byte) string { return string(append(text, `]}`...)) }
+
+// encode returns the text of an item that says what s says, which must be
+// something.
+func encode(s state) string {
+	stamps := []Stamp{s.newest}
+	if s.cleared != "" {
+		stamps = append(stamps, s.cleared)
+	}
+	for _, v := range s.entries {
+		stamps = append(stamps, v.stamp)
+	}
+	slices.Sort(stamps)
+
+	var text []byte
+	keys := s.keys()
+	for _, at := range slices.Compact(stamps) {
+		var set, remove []byte
+		for ; len(keys) > 0 && s.entries[keys[0]].stamp == at; keys = keys[1:] {
+			if v := s.entries[keys[0]]; v.removed() {
+				remove = AppendString(append(remove, ','), keys[0])
+			} else {
+				set = append(AppendString(append(set, ','), keys[0]), ':')
+				set = append(set, v.value...)
+			}
+		}
+		text = appendBatch(text, at, Batch{
+			Clear:  at == s.cleared,
+			Set:    enclose('{', set, '}'),
+			Remove: enclose('[', remove, ']'),
+		})
+	}
+	return endItem(text)
+}
+
+// enclose puts elements, each after a comma, between brackets.
+func enclose(open byte, elements []byte, close byte) string {
+	if elements == nil {
+		return ""
+	}
+	elements[0] = open
+	return string(append(elements, close))
+}

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A Stamp says when a batch was made, and by whom: milliseconds since 1970
+// (13 decimal digits), a counter (4 hexadecimal digits) and the writer
+// (12 hexadecimal digits), as in
+//
+//	1795373052123-0000-3f9a2c7e1b40
+//
+// Stamps are of one width, so their text sorts as they order. They come from a
+// hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): a
+// stamp made after seeing another is greater, whatever the wall clocks say.
+type Stamp string
+
+const (
+	millisDigits  = 13
+	counterDigits = 4
+	writerDigits  = 12
+	stampLength   = millisDigits + 1 + counterDigits + 1 + writerDigits
+
+	// maxMillis is in the year 2255. A text with a later time is no stamp, so
+	// that none that is seen can push a clock out of its 13 digits.
+	maxMillis  = 9_000_000_000_000
+	maxCounter = 1<<(4*counterDigits) - 1
+)
+
+// parseStamp returns text as a stamp, if it is one as this package writes it.
+func parseStamp(text string) (Stamp, bool) {
+	if len(text) != stampLength ||
+		text[millisDigits] != '-' ||
+		text[millisDigits+1+counterDigits] != '-' {
+		return "", false
+	}
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case i == millisDigits || i == millisDigits+1+counterDigits:
+		case '0' <= c && c <= '9':
+		case i > millisDigits && 'a' <= c && c <= 'f':
+		default:
+			return "", false
+		}
+	}
+	s := Stamp(text)
+	return s, s.millis() < maxMillis
+}
+
+// makeStamp returns the stamp of those parts, each within its limits.
+func makeStamp(millis int64, counter int, writer string) Stamp {
+	return Stamp(digits(millis, 10, millisDigits) + "-" +
+		digits(int64(counter), 16, counterDigits) + "-" + writer)
+}
+
+// digits writes n in base with leading zeros up to the width.
+func digits(n int64, base, width int) string {
+	text := strconv.FormatInt(n, base)
+	return strings.Repeat("0", width-len(text)) + text
+}
+
+// millis returns the time of the stamp in milliseconds since 1970.
+func (s Stamp) millis() int64 {
+	var n int64
+	for i := range millisDigits {
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n
+}
+
+// counter returns the count that tells stamps of one millisecond apart.
+func (s Stamp) counter() int {
+	n, _ := strconv.ParseUint(string(s[millisDigits+1:millisDigits+1+counterDigits]), 16, 4*counterDigits)
+	return int(n)
+}
+
+// newWriter returns a random writer id. 48 bits are plenty: two writers with
+// one id would still have to save in the same millisecond to clash.
+func newWriter() string {
+	return digits(int64(rand.Uint64()>>(64-4*writerDigits)), 16, writerDigits)
+}
+
+// A Clock makes stamps, each greater than all that it has made and seen. It is
+// safe for concurrent use. The zero Clock is ready for use.
+//
+// The sessions of one process share a Clock, so that what one saves after
+// another wins even within a millisecond.
+type Clock struct {
+	mu      sync.Mutex
+	millis  int64
+	counter int
+}
+
+// tick returns a new stamp of the writer; now is the wall clock's time in
+// milliseconds since 1970. When that lags behind what the clock has seen, the
+// clock counts on from there.
+func (c *Clock) tick(now int64, writer string) Stamp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.millis < now && now < maxMillis:
+		c.millis, c.counter = now, 0
+	case c.counter < maxCounter:
+		c.counter++
+	default:
+		c.millis, c.counter = c.millis+1, 0
+	}
+	return makeStamp(c.millis, c.counter, writer)
+}
+
+// see moves the clock past a stamp.
+func (c *Clock) see(s Stamp) {
+	millis, counter := s.millis(), s.counter()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.millis < millis || c.millis == millis && c.counter < counter {
+		c.millis, c.counter = millis, counter
+	}
+}

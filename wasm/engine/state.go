@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// A state is what some items say together: a last-writer-wins map. Merging
+// states is associative, commutative and idempotent, so it does not matter in
+// what order items are read, nor how often one is.
+type state struct {
+	// newest is the greatest stamp of all batches, also of those whose
+	// entries are all superseded: the session's age is counted from it.
+	newest Stamp
+	// cleared is the greatest stamp that cleared. Nothing older is in entries.
+	cleared Stamp
+	entries map[string]version
+}
+
+// A version is what a key got at some time.
+type version struct {
+	stamp Stamp
+	// value is JSON text as it was saved, and empty for a removal.
+	value string
+}
+
+func (v version) removed() bool { return v.value == "" }
+
+// less orders what a key got. The stamps of two batches always differ; the
+// rest is there so that damaged items, too, read the same everywhere.
+func (v version) less(w version) bool {
+	if v.stamp != w.stamp {
+		return v.stamp < w.stamp
+	}
+	return !v.removed() && (w.removed() || v.value < w.value)
+}
+
+// set merges one version of a key.
+func (s *state) set(key string, v version) {
+	s.newest = max(s.newest, v.stamp)
+	if v.stamp < s.cleared {
+		return
+	}
+	if had, ok := s.entries[key]; ok && !had.less(v) {
+		return
+	}
+	if s.entries == nil {
+		s.entries = make(map[string]version)
+	}
+	s.entries[key] = v
+}
+
+// clear merges a clearing.
+func (s *state) clear(at Stamp) {
+	s.newest = max(s.newest, at)
+	if at <= s.cleared {
+		return
+	}
+	s.cleared = at
+	maps.DeleteFunc(s.entries, func(_ string, v version) bool { return v.stamp < at })
+}
+
+// merge merges all that other says.
+func (s *state) merge(other state) {
+	s.newest = max(s.newest, other.newest)
+	s.clear(other.cleared)
+	for key, v := range other.entries {
+		s.set(key, v)
+	}
+}
+
+// counts reports whether anything that s says still stands in merged, which is
+// s merged with other states.
+func (s *state) counts(merged state) bool {
+	if s.newest == merged.newest || s.cleared != "" && s.cleared == merged.cleared {
+		return true
+	}
+	for key, v := range s.entries {
+		if merged.entries[key] == v {
+			return true
+		}
+	}
+	return false
+}
+
+// forget drops the removals, and the clearing, that are older than a time in
+// milliseconds since 1970.
+func (s *state) forget(before int64) {
+	maps.DeleteFunc(s.entries, func(_ string, v version) bool {
+		return v.removed() && v.stamp.millis() < before
+	})
+	if s.cleared != "" && s.cleared.millis() < before {
+		s.cleared = ""
+	}
+}
+
+// keys returns the keys in the order in which they were last set or removed.
+func (s *state) keys() []string {
+	return slices.SortedFunc(maps.Keys(s.entries), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.entries[a].stamp, s.entries[b].stamp), cmp.Compare(a, b))
+	})
+}
+
+// live returns the entries, in the order in which they were last set.
+func (s *state) live() []Entry {
+	var live []Entry
+	for _, key := range s.keys() {
+		if v := s.entries[key]; !v.removed() {
+			live = append(live, Entry{key, v.value})
+		}
+	}
+	return live
+}
+
+// diff returns what a reader who knows s must be told to know next.
+func (s *state) diff(next state) Change {
+	before := s.live()
+	c := Change{Cleared: next.cleared > s.cleared || len(before) > 0 && len(next.entries) == 0}
+	for _, e := range next.live() {
+		if s.entries[e.Key] != next.entries[e.Key] {
+			c.Set = append(c.Set, e)
+		}
+	}
+	for _, e := range before {
+		if v, ok := next.entries[e.Key]; !ok || v.removed() {
+			c.Removed = append(c.Removed, e.Key)
+		}
+	}
+	return c
+}
+
+// apply merges what was saved, and returns what that changed.
+func (s *state) apply(saved state) Change {
+	// Only what the batch speaks of can change.
+	before := state{cleared: s.cleared}
+	if saved.cleared != "" {
+		before.entries = maps.Clone(s.entries)
+	} else {
+		for key := range saved.entries {
+			if v, ok := s.entries[key]; ok {
+				before.set(key, v)
+			}
+		}
+	}
+	after := state{cleared: s.cleared, entries: maps.Clone(before.entries)}
+	after.merge(saved)
+	s.merge(saved)
+	return before.diff(after)
+}
