@@ -1,9 +1,8 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
-	"slices"
+	"math/bits"
 )
 
 // compact merges the small items with each other, and larger ones once the
@@ -34,8 +33,7 @@ func (s *Session) compact(now int64) {
 	}
 	s.sizes = sizes // of what is still there
 
-	sortBySize(items)
-	group := items[:likeSized(items)]
+	group := upTo(items, likeSized(items))
 	for i := range group {
 		if group[i], err = s.get(group[i].key); err != nil {
 			return
@@ -53,10 +51,10 @@ func (s *Session) compactAll(now int64) (freed bool) {
 		if err != nil {
 			break
 		}
-		sortBySize(snap.items)
 		merged := false
-		for n := len(snap.items); n > 1 && !merged; n /= 2 {
-			merged = s.merge(now, snap.items[:n], n == len(snap.items) && !snap.foreign)
+		for top := tiers; top > 0 && !merged; top-- {
+			group := upTo(snap.items, top)
+			merged = s.merge(now, group, len(group) == len(snap.items) && !snap.foreign)
 		}
 		if !merged {
 			break
@@ -112,22 +110,38 @@ func (s *Session) remove(items []item) (removed bool) {
 	return removed
 }
 
-func sortBySize(items []item) {
-	slices.SortFunc(items, func(a, b item) int {
-		return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.key, b.key))
-	})
+// tiers is the number of the tiers, in each of which items have a size of as
+// many binary digits as its number says.
+const tiers = 64
+
+func tier(it item) int { return bits.Len(uint(it.size)) }
+
+// likeSized returns the highest tier that is to be merged with all below it:
+// because it has several items, or because those below have grown to the size
+// of its one. The tiers above it have one item each, so there are never many.
+func likeSized(items []item) (top int) {
+	var count, size [tiers + 1]int
+	for _, it := range items {
+		count[tier(it)]++
+		size[tier(it)] += it.size
+	}
+	below := 0
+	for t := range count {
+		if count[t] > 1 || count[t] == 1 && size[t] <= below {
+			top = t
+		}
+		below += size[t]
+	}
+	return top
 }
 
-// likeSized returns how many of the items, sorted by size, to merge: all up to
-// the last that is at most twice as large as those before it together. What is
-// left out is so much larger that there are never many.
-func likeSized(items []item) int {
-	n, sum := 0, 0
-	for i, it := range items {
-		if it.size <= 2*sum {
-			n = i + 1
+// upTo returns the items of that tier and of those below it.
+func upTo(items []item, top int) []item {
+	var group []item
+	for _, it := range items {
+		if tier(it) <= top {
+			group = append(group, it)
 		}
-		sum += it.size
 	}
-	return n
+	return group
 }

@@ -10,7 +10,7 @@ import (
 type Memory struct {
 	mu       sync.Mutex
 	items    map[string]string
-	watchers map[*func(key string)]struct{}
+	watchers Watchers
 }
 
 // GetItem implements [Storage]. Its error is always nil.
@@ -29,7 +29,7 @@ func (m *Memory) SetItem(key, text string) error {
 	}
 	m.items[key] = text
 	m.mu.Unlock()
-	m.tell(key)
+	m.watchers.Tell(key)
 	return nil
 }
 
@@ -38,7 +38,7 @@ func (m *Memory) RemoveItem(key string) error {
 	m.mu.Lock()
 	delete(m.items, key)
 	m.mu.Unlock()
-	m.tell(key)
+	m.watchers.Tell(key)
 	return nil
 }
 
@@ -58,29 +58,5 @@ func (m *Memory) Keys(prefix string) ([]string, error) {
 // Watch implements [Watcher]. It tells of every change, whoever made it, from
 // the goroutine that did. Its error is always nil.
 func (m *Memory) Watch(changed func(key string)) (stop func(), err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.watchers == nil {
-		m.watchers = make(map[*func(key string)]struct{})
-	}
-	id := &changed
-	m.watchers[id] = struct{}{}
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.watchers, id)
-	}, nil
-}
-
-// tell calls the watchers outside the lock, so that they may use m.
-func (m *Memory) tell(key string) {
-	m.mu.Lock()
-	watchers := make([]func(string), 0, len(m.watchers))
-	for changed := range m.watchers {
-		watchers = append(watchers, *changed)
-	}
-	m.mu.Unlock()
-	for _, changed := range watchers {
-		changed(key)
-	}
+	return m.watchers.Add(changed), nil
 }

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"math/rand/v2"
-	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -57,25 +55,34 @@ func makeStamp(millis int64, counter int, writer string) Stamp {
 		digits(int64(counter), 16, counterDigits) + "-" + writer)
 }
 
-// digits writes n in base with leading zeros up to the width.
-func digits(n int64, base, width int) string {
-	text := strconv.FormatInt(n, base)
-	return strings.Repeat("0", width-len(text)) + text
+// digits writes n in a base, with leading zeros up to the width.
+func digits(n, base int64, width int) string {
+	text := make([]byte, width)
+	for i := width - 1; i >= 0; i-- {
+		text[i] = "0123456789abcdef"[n%base]
+		n /= base
+	}
+	return string(text)
 }
 
-// millis returns the time of the stamp in milliseconds since 1970.
-func (s Stamp) millis() int64 {
-	var n int64
-	for i := range millisDigits {
-		n = n*10 + int64(s[i]-'0')
+// number reads what digits wrote.
+func number(digits Stamp, base int64) (n int64) {
+	for i := range len(digits) {
+		d := digits[i] - '0'
+		if d > 9 {
+			d = digits[i] - 'a' + 10
+		}
+		n = n*base + int64(d)
 	}
 	return n
 }
 
+// millis returns the time of the stamp in milliseconds since 1970.
+func (s Stamp) millis() int64 { return number(s[:millisDigits], 10) }
+
 // counter returns the count that tells stamps of one millisecond apart.
 func (s Stamp) counter() int {
-	n, _ := strconv.ParseUint(string(s[millisDigits+1:millisDigits+1+counterDigits]), 16, 4*counterDigits)
-	return int(n)
+	return int(number(s[millisDigits+1:millisDigits+1+counterDigits], 16))
 }
 
 // newWriter returns a random writer id. 48 bits are plenty: two writers with

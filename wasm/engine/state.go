@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -97,9 +96,17 @@ func (s *state) forget(before int64) {
 
 // keys returns the keys in the order in which they were last set or removed.
 func (s *state) keys() []string {
-	return slices.SortedFunc(maps.Keys(s.entries), func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.entries[a].stamp, s.entries[b].stamp), cmp.Compare(a, b))
-	})
+	keys := make([]string, 0, len(s.entries))
+	for key, v := range s.entries {
+		keys = append(keys, string(v.stamp)+key)
+	}
+	// Sorting only strings, here and elsewhere, has the module carry one
+	// sorting function instead of one for each type.
+	slices.Sort(keys)
+	for i, key := range keys {
+		keys[i] = key[stampLength:]
+	}
+	return keys
 }
 
 // live returns the entries, in the order in which they were last set.

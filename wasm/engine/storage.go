@@ -1,6 +1,10 @@
 package engine
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"sync"
+)
 
 // A Storage keeps items, each a text under a key, in the words of the Web
 // Storage standard (https://html.spec.whatwg.org/multipage/webstorage.html).
@@ -39,3 +43,34 @@ var (
 	// there at all.
 	ErrDisabled = errors.New("the storage is not available")
 )
+
+// Watchers are those who watch a [Storage], for its implementation's use. The
+// zero Watchers are none.
+type Watchers struct {
+	mu    sync.Mutex
+	funcs []*func(key string)
+}
+
+// Add has changed told until stop is called.
+func (w *Watchers) Add(changed func(key string)) (stop func()) {
+	added := &changed
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.funcs = append(slices.Clone(w.funcs), added)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.funcs = slices.DeleteFunc(slices.Clone(w.funcs), func(f *func(string)) bool { return f == added })
+	}
+}
+
+// Tell tells all of them. It holds no lock meanwhile, so they may use the
+// storage.
+func (w *Watchers) Tell(key string) {
+	w.mu.Lock()
+	funcs := w.funcs
+	w.mu.Unlock()
+	for _, changed := range funcs {
+		(*changed)(key)
+	}
+}

@@ -1,0 +1,27 @@
+// Builds the publishable package in dist/ out of src/ and the runtime file of
+// the compiler that built the module: wasm_exec.js, which ../Makefile puts here.
+import { build } from "esbuild";
+
+const common = /** @type {const} */ ({
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  outdir: "dist",
+  logLevel: "warning",
+});
+
+await build({
+  ...common,
+  entryPoints: ["src/index.js"],
+  external: ["./wasm_exec.js"],
+});
+
+await build({
+  ...common,
+  entryPoints: { wasm_exec: "src/runtime.js" },
+  alias: { wasm_exec: "./wasm_exec.js" },
+  // package.json has no side effects for users; in here, setting globals is one.
+  ignoreAnnotations: true,
+  // What the module prints goes through our fs, not a global.
+  inject: ["src/fs.js"],
+});

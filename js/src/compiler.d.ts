@@ -1,0 +1,2 @@
+/** The compiler's own runtime file, which sets globals: see build.js. */
+declare module "wasm_exec";

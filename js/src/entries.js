@@ -1,0 +1,241 @@
+import { SessionError } from "./error.js";
+
+/**
+ * What `save` takes: anything that yields pairs of a key and a value, such as
+ * a Map, an array of pairs, a generator, FormData or URLSearchParams, or a
+ * plain object.
+ *
+ * @typedef {Iterable<readonly [string, unknown]> | Record<string, unknown>} Entries
+ */
+
+/**
+ * Returns the entries as the text of a JSON object. Of equal keys the last
+ * counts.
+ *
+ * @param {Entries} entries
+ * @returns {string}
+ */
+export function encodeEntries(entries) {
+  /** @type {Map<string, string>} */
+  const texts = new Map();
+  for (const [key, value] of pairs(entries)) {
+    checkKey(key);
+    texts.set(key, encodeValue(key, value));
+  }
+  let text = "";
+  for (const [key, value] of texts) {
+    text += `${text && ","}${JSON.stringify(key)}:${value}`;
+  }
+  return `{${text}}`;
+}
+
+/**
+ * Returns keys as the text of a JSON array.
+ *
+ * @param {unknown[]} keys
+ * @returns {string}
+ */
+export function encodeKeys(keys) {
+  keys.forEach(checkKey);
+  return JSON.stringify(keys);
+}
+
+/**
+ * @param {unknown} key
+ * @returns {asserts key is string}
+ */
+export function checkKey(key) {
+  if (typeof key !== "string") {
+    throw new SessionError(
+      "key",
+      `the key ${describe(key)} is not a string: convert it, as in String(key)`,
+    );
+  }
+  if (key === "") {
+    throw new SessionError("key", 'the key "" is empty', { key });
+  }
+  if (!isWellFormed(key)) {
+    throw new SessionError(
+      "key",
+      `the key ${JSON.stringify(key)} has a lone surrogate: a key is well-formed Unicode`,
+      { key },
+    );
+  }
+}
+
+/**
+ * Reports whether text has no lone surrogate. String.prototype.isWellFormed is
+ * newer than the browsers that can run the module.
+ *
+ * @param {string} text
+ */
+export function isWellFormed(text) {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+/**
+ * Yields the pairs of any entries.
+ *
+ * @param {unknown} entries
+ * @returns {Iterable<readonly [unknown, unknown]>}
+ */
+function* pairs(entries) {
+  if (typeof entries !== "object" || entries === null) {
+    throw new SessionError(
+      "value",
+      `the entries are ${describe(entries)}: give a Map, an array of [key, value] pairs, another iterable of those, or a plain object`,
+    );
+  }
+  if (Symbol.iterator in entries) {
+    yield* checkedPairs(/** @type {Iterable<unknown>} */ (entries));
+  } else if (isPlain(entries)) {
+    yield* plainPairs(/** @type {Record<PropertyKey, unknown>} */ (entries));
+  } else {
+    throw new SessionError(
+      "value",
+      `the entries are ${describe(entries)}, which is neither iterable nor a plain object: spread it, as in {...entries}`,
+    );
+  }
+}
+
+/**
+ * @param {Iterable<unknown>} entries
+ * @returns {Iterable<readonly [unknown, unknown]>}
+ */
+function* checkedPairs(entries) {
+  try {
+    for (const pair of entries) {
+      if (!Array.isArray(pair) || pair.length !== 2) {
+        throw new SessionError(
+          "value",
+          `the entries yield ${describe(pair)} where a [key, value] pair should be`,
+        );
+      }
+      yield /** @type {[unknown, unknown]} */ (/** @type {unknown} */ (pair));
+    }
+  } catch (cause) {
+    if (cause instanceof SessionError) throw cause;
+    throw new SessionError("value", `the entries threw ${say(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * @param {Record<PropertyKey, unknown>} entries
+ * @returns {Iterable<readonly [unknown, unknown]>}
+ */
+function* plainPairs(entries) {
+  for (const key of Reflect.ownKeys(entries)) {
+    if (!Object.prototype.propertyIsEnumerable.call(entries, key)) continue;
+    let value;
+    try {
+      value = entries[key];
+    } catch (cause) {
+      throw new SessionError(
+        "value",
+        `key ${describe(key)}: its getter threw ${say(cause)}`,
+        { key: String(key), cause },
+      );
+    }
+    yield [key, value];
+  }
+}
+
+/**
+ * Whether an object is one of the language's own, of this or another realm,
+ * and not of a class.
+ *
+ * @param {object} object
+ */
+function isPlain(object) {
+  const prototype = Object.getPrototypeOf(object);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/**
+ * Returns a value as JSON text. What JSON would drop, or silently make into
+ * something else, is refused; inside a value the rules of JSON.stringify hold.
+ *
+ * @param {string} key
+ * @param {unknown} value
+ * @returns {string}
+ */
+function encodeValue(key, value) {
+  /** @param {string} why @param {{ cause?: unknown }} [more] */
+  const refuse = (why, more) =>
+    new SessionError("value", `key ${JSON.stringify(key)}: ${why}`, {
+      key,
+      ...more,
+    });
+  /** @type {string | undefined} */
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw refuse(`JSON.stringify threw ${say(cause)}`, { cause });
+  }
+  if (text === undefined) {
+    throw refuse(`unsupported value: ${describe(value)}`);
+  }
+  if (text === "null" && tag(value) === "Number") {
+    throw refuse(`unsupported value: ${value}, which JSON would make null`);
+  }
+  if (text === "{}" && tag(value) !== "Object" && !hasToJSON(value)) {
+    throw refuse(
+      `unsupported value: ${describe(value)}, which JSON would make {}`,
+    );
+  }
+  return text;
+}
+
+/** @param {unknown} value */
+function hasToJSON(value) {
+  return typeof (/** @type {any} */ (value).toJSON) === "function";
+}
+
+/**
+ * Returns the name of a value's built-in class, which is Object for classes
+ * that are not built in.
+ *
+ * @param {unknown} value
+ */
+function tag(value) {
+  return Object.prototype.toString.call(value).slice("[object ".length, -1);
+}
+
+/**
+ * Says in a few words what a value is.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function describe(value) {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(
+        value.length > 40 ? value.slice(0, 40) + "…" : value,
+      );
+    case "bigint":
+      return `${value}n`;
+    case "object":
+      return value === null
+        ? "null"
+        : Array.isArray(value)
+          ? `an array of ${value.length}`
+          : `an object (${tag(value)})`;
+    case "function":
+      return `a function (${value.name || "anonymous"})`;
+    default:
+      return String(value);
+  }
+}
+
+/**
+ * Says what was thrown.
+ *
+ * @param {unknown} thrown
+ */
+export function say(thrown) {
+  return thrown instanceof Error ? String(thrown) : describe(thrown);
+}

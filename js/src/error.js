@@ -1,0 +1,59 @@
+/**
+ * What went wrong:
+ *
+ * - `config`: a session name or an option is not acceptable.
+ * - `load`: the WebAssembly module could not be loaded.
+ * - `disabled`: the storage is switched off, forbidden, or not there.
+ * - `quota`: the storage is full.
+ * - `key`: a key is not a non-empty string of well-formed Unicode.
+ * - `value`: a value, or what was given for the entries, cannot be saved.
+ * - `closed`: the session was closed and so cannot be subscribed to.
+ * - `internal`: a fault in session-writer itself.
+ *
+ * @typedef {"config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "internal"} SessionErrorCode
+ */
+
+/**
+ * Every error of this package. After one, the session is what it was before
+ * the call.
+ */
+export class SessionError extends Error {
+  /**
+   * @param {SessionErrorCode} code
+   * @param {string} message
+   * @param {{ key?: string, cause?: unknown }} [more]
+   */
+  constructor(code, message, more = {}) {
+    super(message, "cause" in more ? { cause: more.cause } : undefined);
+    this.name = "SessionError";
+    /**
+     * What went wrong, for programs.
+     * @readonly
+     */
+    this.code = code;
+    /**
+     * The key of the entry that was refused, where there is one.
+     * @readonly
+     * @type {string | undefined}
+     */
+    this.key = more.key;
+  }
+}
+
+/**
+ * Returns an error that says which session and call it comes from. One that is
+ * not this package's, such as a listener's, is returned as it is.
+ *
+ * @param {string} name
+ * @param {string} operation
+ * @param {unknown} error
+ */
+export function within(name, operation, error) {
+  if (!(error instanceof SessionError)) return error;
+  const { code, key, message } = error;
+  return new SessionError(
+    code,
+    `session ${JSON.stringify(name)}: ${operation}: ${message}`,
+    "cause" in error ? { key, cause: error.cause } : { key },
+  );
+}

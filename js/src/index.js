@@ -1,0 +1,130 @@
+/**
+ * Saves a session, a map of string keys to JSON values, into the browser's
+ * storage: whole batches or nothing, no lost updates between tabs, one storage
+ * write per save.
+ *
+ * @module session-writer
+ */
+import { SessionError, within } from "./error.js";
+import { describe, isWellFormed } from "./entries.js";
+import { isWasmSource, loadModule } from "./module.js";
+import * as session from "./session.js";
+
+export { SessionError };
+
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./session.js").Change} Change */
+/** @typedef {import("./session.js").Stats} Stats */
+/** @typedef {import("./entries.js").Entries} Entries */
+/** @typedef {import("./module.js").WasmSource} WasmSource */
+/** @typedef {import("./error.js").SessionErrorCode} SessionErrorCode */
+
+/**
+ * @typedef {object} Options
+ * @property {"local" | "session" | "memory"} [storage] Where the session is
+ *   kept: in localStorage, which is the default, in sessionStorage, or in
+ *   memory until the page goes.
+ * @property {number} [maxAge] In seconds. A session in which nothing was saved
+ *   or removed for so long is over: `load` gives nothing, and the next `save`
+ *   begins a new one. By default it never is.
+ * @property {"memory"} [fallback] Where to keep the session when the storage is
+ *   disabled. By default `open` rejects then.
+ * @property {WasmSource} [wasm] The WebAssembly module, by default the
+ *   session.wasm beside this file. A page loads it once: what its first `open`
+ *   says counts.
+ */
+
+/**
+ * Opens a session, which the storage need not have yet.
+ *
+ * @param {string} name Not empty, and without a slash.
+ * @param {Options} [options]
+ * @returns {Promise<Session>} rejects with a SessionError: `config`, `load`,
+ *   `disabled`
+ */
+export async function open(name, options = {}) {
+  try {
+    checkName(name);
+    checkOptions(options);
+    const module = await loadModule(options.wasm);
+    const place = session.places[options.storage ?? "local"];
+    const maxAge = Math.ceil((options.maxAge ?? 0) * 1000);
+    try {
+      return session.Session.open(module, name, place, maxAge);
+    } catch (error) {
+      if (
+        options.fallback === "memory" &&
+        error instanceof SessionError &&
+        error.code === "disabled"
+      ) {
+        return session.Session.open(
+          module,
+          name,
+          session.places.memory,
+          maxAge,
+        );
+      }
+      throw error;
+    }
+  } catch (error) {
+    throw within(name, "open", error);
+  }
+}
+
+/** @param {unknown} name */
+function checkName(name) {
+  /** @param {string} why */
+  const refuse = (why) =>
+    new SessionError("config", `the session name ${describe(name)} ${why}`);
+  if (typeof name !== "string") throw refuse("is not a string");
+  if (name === "") throw refuse("is empty");
+  if (name.includes("/")) throw refuse("must not contain a slash");
+  if (!isWellFormed(name)) throw refuse("has a lone surrogate");
+}
+
+/** @type {Record<string, { expected: string, accepts: (value: unknown) => boolean }>} */
+const known = {
+  storage: {
+    expected: '"local", "session" or "memory"',
+    accepts: (value) =>
+      typeof value === "string" && Object.hasOwn(session.places, value),
+  },
+  maxAge: {
+    expected: "a positive, finite number of seconds",
+    accepts: (value) =>
+      typeof value === "number" && value > 0 && Number.isFinite(value),
+  },
+  fallback: {
+    expected: '"memory"',
+    accepts: (value) => value === "memory",
+  },
+  wasm: {
+    expected: "a URL, a Response, bytes or a WebAssembly.Module",
+    accepts: isWasmSource,
+  },
+};
+
+/** @param {unknown} options */
+function checkOptions(options) {
+  if (typeof options !== "object" || options === null) {
+    throw new SessionError(
+      "config",
+      `the options are ${describe(options)}: give an object`,
+    );
+  }
+  for (const [option, value] of Object.entries(options)) {
+    if (!Object.hasOwn(known, option)) {
+      throw new SessionError(
+        "config",
+        `there is no option ${JSON.stringify(option)}: those are ${Object.keys(known).join(", ")}`,
+      );
+    }
+    const { expected, accepts } = known[option];
+    if (value !== undefined && !accepts(value)) {
+      throw new SessionError(
+        "config",
+        `the option ${option} is ${describe(value)}: give ${expected}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,323 @@
+import { SessionError } from "./error.js";
+import { describe, say } from "./entries.js";
+
+/**
+ * What can be given for the WebAssembly module.
+ *
+ * @typedef {string | URL | Response | BufferSource | WebAssembly.Module} WasmSource
+ */
+
+// The same as in wasm/main.go.
+const protocol = 1;
+
+/** @type {Readonly<Record<number, import("./error.js").SessionErrorCode>>} */
+const failures = { [-1]: "disabled", [-2]: "quota", [-3]: "internal" };
+
+/** @type {Promise<Module> | undefined} */
+let loading;
+
+/**
+ * Returns the module, which is loaded once for all callers. After a failure
+ * the next call tries again.
+ *
+ * @param {WasmSource} [source]
+ * @returns {Promise<Module>}
+ */
+export function loadModule(source) {
+  loading ??= start(source ?? new URL("./session.wasm", import.meta.url)).catch(
+    (error) => {
+      loading = undefined;
+      throw error;
+    },
+  );
+  return loading;
+}
+
+/**
+ * @param {unknown} source
+ * @returns {source is WasmSource}
+ */
+export function isWasmSource(source) {
+  return (
+    typeof source === "string" ||
+    source instanceof URL ||
+    source instanceof Response ||
+    source instanceof WebAssembly.Module ||
+    isBytes(source)
+  );
+}
+
+/**
+ * @param {unknown} source
+ * @returns {source is BufferSource}
+ */
+function isBytes(source) {
+  return source instanceof ArrayBuffer || ArrayBuffer.isView(source);
+}
+
+/**
+ * @param {WasmSource} source
+ * @returns {Promise<Module>}
+ */
+async function start(source) {
+  const [module, Go] = await Promise.all([compile(source), loadRuntime()]);
+  const go = new Go();
+  let instance;
+  try {
+    instance = await WebAssembly.instantiate(module, go.importObject);
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      `the WebAssembly module cannot be linked (${say(cause)}): use the session.wasm that came with this index.js`,
+      { cause },
+    );
+  }
+  const started = new Module(go, instance);
+  if (started.protocol !== protocol) {
+    throw new SessionError(
+      "load",
+      "the WebAssembly module is not of this version of session-writer: use the session.wasm that came with this index.js",
+    );
+  }
+  return started;
+}
+
+async function loadRuntime() {
+  try {
+    return (await import("./wasm_exec.js")).Go;
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      `wasm_exec.js cannot be loaded (${say(cause)}): keep it beside index.js`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * @param {WasmSource} source
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compile(source) {
+  if (source instanceof WebAssembly.Module) return source;
+  if (isBytes(source)) return compileBytes(source, "the given bytes");
+  if (source instanceof Response) return compileResponse(source);
+
+  let url;
+  try {
+    url = new URL(source, globalThis.document?.baseURI ?? import.meta.url);
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      `the wasm URL ${describe(source)} is not a URL`,
+      { cause },
+    );
+  }
+  if (url.protocol === "file:" && "process" in globalThis) {
+    // Node's fetch does not read files.
+    const { readFile } = process.getBuiltinModule("node:fs/promises");
+    return compileBytes(
+      await readFile(url).catch((cause) => {
+        throw notLoaded(url, cause);
+      }),
+      url.href,
+    );
+  }
+  return compileResponse(
+    await fetch(url).catch((cause) => {
+      throw notLoaded(url, cause);
+    }),
+    url.href,
+  );
+}
+
+/**
+ * @param {URL} url
+ * @param {unknown} cause
+ */
+function notLoaded(url, cause) {
+  return new SessionError("load", `${url} cannot be loaded: ${say(cause)}`, {
+    cause,
+  });
+}
+
+/**
+ * @param {Response} response
+ * @param {string} [url]
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compileResponse(
+  response,
+  url = response.url || "the given Response",
+) {
+  if (!response.ok) {
+    throw new SessionError(
+      "load",
+      `${url} cannot be loaded: the server answers ${response.status} ${response.statusText}`.trimEnd(),
+    );
+  }
+  const type = response.headers.get("Content-Type") ?? "";
+  try {
+    // The only type that WebAssembly.compileStreaming accepts (WebAssembly Web
+    // API, "compile a potential WebAssembly response").
+    if (type.trim().toLowerCase() === "application/wasm") {
+      return await WebAssembly.compileStreaming(response);
+    }
+    return await compileBytes(
+      await response.arrayBuffer(),
+      `${url}, which is of type ${type || "none"},`,
+    );
+  } catch (cause) {
+    if (cause instanceof SessionError) throw cause;
+    throw notCompiled(url, cause);
+  }
+}
+
+/**
+ * @param {BufferSource} bytes
+ * @param {string} name
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compileBytes(bytes, name) {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw notCompiled(name, cause);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} cause
+ */
+function notCompiled(name, cause) {
+  return new SessionError(
+    "load",
+    `${name} is not a complete WebAssembly module (${say(cause)}); a page with a Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src`,
+    { cause },
+  );
+}
+
+/**
+ * The exports of wasm/main.go.
+ *
+ * @typedef {object} Exports
+ * @property {WebAssembly.Memory} mem
+ * @property {() => number} protocol
+ * @property {(size: number) => number} buffer
+ * @property {() => number} message
+ * @property {(where: number, length: number, maxAge: number) => number} open
+ * @property {(handle: number) => void} close
+ * @property {(handle: number, length: number, now: number) => number} save
+ * @property {(handle: number, length: number, now: number) => number} remove
+ * @property {(handle: number, now: number) => number} clear
+ * @property {(handle: number, now: number) => number} load
+ * @property {(handle: number, length: number, now: number) => number} get
+ * @property {(handle: number, now: number) => number} stats
+ * @property {(handle: number, on: number, now: number) => number} watch
+ * @property {(handle: number, length: number) => void} see
+ * @property {(handle: number, now: number) => number} refresh
+ */
+
+/** The Go program that is running in this page. */
+export class Module {
+  #exports;
+  #stopped = false;
+  #encoder = new TextEncoder();
+  // A text may begin with U+FEFF, which is no byte order mark there.
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+  /**
+   * @param {any} go
+   * @param {WebAssembly.Instance} instance
+   */
+  constructor(go, instance) {
+    this.#exports = /** @type {Exports} */ (
+      /** @type {unknown} */ (instance.exports)
+    );
+    go.exit = () => {
+      this.#stopped = true;
+    };
+    go.run(instance);
+  }
+
+  /** The protocol that the module speaks, undefined if it is another program. */
+  get protocol() {
+    return this.#exports.protocol?.();
+  }
+
+  /**
+   * Calls an export that replies with a number.
+   *
+   * @param {(exports: Exports) => number | void} call
+   * @returns {number}
+   */
+  number(call) {
+    let result;
+    try {
+      result = this.#stopped ? 0 : (call(this.#exports) ?? 0);
+    } catch (cause) {
+      this.#stopped = true;
+      throw stopped(cause);
+    }
+    if (this.#stopped) throw stopped();
+    if (result < 0) {
+      const message = this.#read(this.#exports.message());
+      throw new SessionError(failures[result] ?? "internal", message);
+    }
+    return result;
+  }
+
+  /**
+   * Calls an export that replies with text, which may be empty.
+   *
+   * @param {(exports: Exports) => number} call
+   * @returns {string}
+   */
+  text(call) {
+    return this.#read(this.number(call));
+  }
+
+  /**
+   * Writes an argument for the next call, and returns its length.
+   *
+   * @param {string} text
+   * @returns {number}
+   */
+  write(text) {
+    // Three bytes are the most that a UTF-16 code unit takes.
+    const size = text.length * 3;
+    const start = size > 0x7fffffff ? 0 : this.#exports.buffer(size);
+    if (start === 0) {
+      throw new SessionError(
+        "quota",
+        `${text.length} characters are more than any storage takes`,
+      );
+    }
+    return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
+  }
+
+  /** @param {number} length */
+  #read(length) {
+    if (length === 0) return "";
+    return this.#decoder.decode(this.#bytes(this.#exports.buffer(0), length));
+  }
+
+  /**
+   * @param {number} start
+   * @param {number} length
+   */
+  #bytes(start, length) {
+    // Read anew each time: the memory's buffer is another after it has grown.
+    return new Uint8Array(this.#exports.mem.buffer, start, length);
+  }
+}
+
+/** @param {unknown} [cause] */
+function stopped(cause) {
+  return new SessionError(
+    "internal",
+    "the WebAssembly module has stopped, the console says why; reload the page",
+    { cause },
+  );
+}

@@ -1,0 +1,404 @@
+import { SessionError, within } from "./error.js";
+import { checkKey, describe, encodeEntries, encodeKeys } from "./entries.js";
+
+/**
+ * What happened to a session.
+ *
+ * @typedef {object} Change
+ * @property {Record<string, unknown>} set The entries that are new or were
+ *   saved again.
+ * @property {string[]} removed The keys that are gone, however that came about.
+ * @property {boolean} cleared Whether the session was emptied, before what is
+ *   in `set`.
+ * @property {boolean} remote Whether it was not done through this object.
+ */
+
+/**
+ * What a session takes in its storage.
+ *
+ * @typedef {object} Stats
+ * @property {number} entries The number of keys that have a value.
+ * @property {number} items The number of storage items that hold the session.
+ * @property {number} bytes The size of all items under the session's name,
+ *   keys and texts, as browsers count it against their quota: in UTF-16 code
+ *   units, of which they allow 5,242,880 for an origin.
+ * @property {number} corrupt The number of items under the session's name that
+ *   cannot be read: damaged, foreign, or of a newer format.
+ */
+
+/**
+ * A place where sessions are stored, by its number in wasm/main.go.
+ *
+ * @typedef {typeof places[keyof typeof places]} Place
+ */
+export const places = /** @type {const} */ ({
+  local: 0,
+  session: 1,
+  memory: 2,
+});
+
+/**
+ * The sessions that follow what others save.
+ *
+ * @type {Set<Session>}
+ */
+const active = new Set();
+
+// The listeners, which are set where a session's private parts can be named.
+
+/** @type {(event: StorageEvent) => void} */
+let onStorage;
+
+/** @type {(event: PageTransitionEvent) => void} */
+let onPageShow;
+
+/** A session: a map of keys to JSON values that outlives the page. */
+export class Session {
+  #module;
+  #name;
+  #place;
+  #maxAge;
+  /**
+   * The session in the module, while this one is active.
+   * @type {number | undefined}
+   */
+  #handle;
+  /** @type {Set<{ listener: (change: Change) => void }>} */
+  #subscriptions = new Set();
+  #refreshing = false;
+
+  static {
+    onStorage = ({ storageArea, key }) => {
+      for (const session of active) {
+        if (storageArea !== session.#area) continue;
+        if (key === null) session.#refreshSoon();
+        else if (key.startsWith(`${session.#name}/`)) session.#see(key);
+      }
+    };
+    onPageShow = ({ persisted }) => {
+      // A page in the back/forward cache was told of nothing.
+      if (!persisted) return;
+      for (const session of active) session.#refreshSoon();
+    };
+  }
+
+  /**
+   * @param {import("./module.js").Module} module
+   * @param {string} name
+   * @param {Place} place
+   * @param {number} maxAge In milliseconds; 0 for none.
+   * @private
+   */
+  constructor(module, name, place, maxAge) {
+    this.#module = module;
+    this.#name = name;
+    this.#place = place;
+    this.#maxAge = maxAge;
+    this.#handle = this.#open();
+  }
+
+  /**
+   * @param {import("./module.js").Module} module
+   * @param {string} name
+   * @param {Place} place
+   * @param {number} maxAge In milliseconds; 0 for none.
+   */
+  static open(module, name, place, maxAge) {
+    const session = new Session(module, name, place, maxAge);
+    if (active.size === 0 && globalThis.window) {
+      addEventListener("storage", onStorage);
+      addEventListener("pageshow", onPageShow);
+    }
+    active.add(session);
+    return session;
+  }
+
+  /** The name that it was opened with. */
+  get name() {
+    return this.#name;
+  }
+
+  /**
+   * Whether it is open, and follows what other tabs save. A closed session
+   * still saves and loads.
+   */
+  get active() {
+    return this.#handle !== undefined;
+  }
+
+  /** Whether it outlives the page: false when it is kept in memory. */
+  get persistent() {
+    return this.#place !== places.memory;
+  }
+
+  /**
+   * Saves the entries, all of them or none, and leaves every other entry as it
+   * is. When it returns, they are saved.
+   *
+   * Values go through JSON.stringify. One that it would drop or make into
+   * something else (undefined, a function, a symbol, a BigInt, NaN, an
+   * infinity, a Map) or that has a cycle is refused; inside a value the rules
+   * of JSON.stringify hold.
+   *
+   * @param {import("./entries.js").Entries} entries
+   * @throws {SessionError} `key`, `value`, `quota`, `disabled`
+   */
+  save(entries) {
+    this.#write(
+      "save",
+      () => encodeEntries(entries),
+      (go, handle, length, now) => go.save(handle, length, now),
+    );
+  }
+
+  /**
+   * Returns all entries.
+   *
+   * @returns {Record<string, unknown>}
+   * @throws {SessionError} `disabled`
+   */
+  load() {
+    return JSON.parse(
+      this.#use("load", (handle) =>
+        this.#module.text((go) => go.load(handle, Date.now())),
+      ),
+    );
+  }
+
+  /**
+   * Returns the value of a key, and undefined when it has none.
+   *
+   * @param {string} key
+   * @returns {unknown}
+   * @throws {SessionError} `key`, `disabled`
+   */
+  get(key) {
+    const text = this.#use("get", (handle) => {
+      checkKey(key);
+      const length = this.#module.write(key);
+      return this.#module.text((go) => go.get(handle, length, Date.now()));
+    });
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  /**
+   * Removes entries, all of them or none. To remove what is not there is no
+   * error.
+   *
+   * @param {...string} keys
+   * @throws {SessionError} `key`, `quota`, `disabled`
+   */
+  remove(...keys) {
+    this.#write(
+      "remove",
+      () => encodeKeys(keys),
+      (go, handle, length, now) => go.remove(handle, length, now),
+    );
+  }
+
+  /**
+   * Removes all entries that this tab can know of. What another saves at the
+   * same moment stays.
+   *
+   * @throws {SessionError} `quota`, `disabled`
+   */
+  clear() {
+    this.#write(
+      "clear",
+      () => "",
+      (go, handle, _, now) => go.clear(handle, now),
+    );
+  }
+
+  /**
+   * Calls the listener, soon, with every change from now on: of this object,
+   * of others in the page, and of other tabs. Changes that others make in
+   * quick succession may come as one.
+   *
+   * @param {(change: Change) => void} listener
+   * @returns {() => void} ends it; so does `close`
+   * @throws {SessionError} `closed`, `config`, `disabled`
+   */
+  subscribe(listener) {
+    const subscription = { listener };
+    this.#use("subscribe", (handle) => {
+      if (this.#handle === undefined) {
+        throw new SessionError(
+          "closed",
+          "the session is closed: open it again to be told of changes",
+        );
+      }
+      if (typeof listener !== "function") {
+        throw new SessionError(
+          "config",
+          `the listener is ${describe(listener)}: give a function`,
+        );
+      }
+      if (this.#subscriptions.size === 0) this.#watch(handle, true);
+      this.#subscriptions.add(subscription);
+    });
+    return () => {
+      if (
+        this.#subscriptions.delete(subscription) &&
+        this.#subscriptions.size === 0 &&
+        this.#handle !== undefined
+      ) {
+        this.#watch(this.#handle, false);
+      }
+    };
+  }
+
+  /**
+   * Returns what the session takes in its storage.
+   *
+   * @returns {Stats}
+   * @throws {SessionError} `disabled`
+   */
+  stats() {
+    const [entries, items, bytes, corrupt] = JSON.parse(
+      this.#use("stats", (handle) =>
+        this.#module.text((go) => go.stats(handle, Date.now())),
+      ),
+    );
+    return { entries, items, bytes, corrupt };
+  }
+
+  /**
+   * Ends the following of other tabs, and every subscription. To close a
+   * closed session is no error.
+   */
+  close() {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    this.#handle = undefined;
+    this.#subscriptions.clear();
+    active.delete(this);
+    if (active.size === 0 && globalThis.window) {
+      removeEventListener("storage", onStorage);
+      removeEventListener("pageshow", onPageShow);
+    }
+    this.#module.number((go) => go.close(handle));
+  }
+
+  /**
+   * Saves, removes or clears.
+   *
+   * @param {string} operation
+   * @param {() => string} encode
+   * @param {(go: import("./module.js").Exports, handle: number, length: number, now: number) => number} call
+   */
+  #write(operation, encode, call) {
+    const change = this.#use(operation, (handle) => {
+      const text = encode(); // which may run code of the page's
+      const length = this.#module.write(text);
+      return this.#module.text((go) => call(go, handle, length, Date.now()));
+    });
+    if (change) this.#tell(change, false);
+    // The storage event tells other documents only.
+    for (const other of active) {
+      if (
+        other !== this &&
+        other.#place === this.#place &&
+        other.#name === this.#name
+      ) {
+        other.#refreshSoon();
+      }
+    }
+  }
+
+  /**
+   * Calls f with the session in the module, which for a closed one is opened
+   * for this call only.
+   *
+   * @template T
+   * @param {string} operation
+   * @param {(handle: number) => T} f
+   * @returns {T}
+   */
+  #use(operation, f) {
+    try {
+      if (this.#handle !== undefined) return f(this.#handle);
+      const handle = this.#open();
+      try {
+        return f(handle);
+      } finally {
+        this.#module.number((go) => go.close(handle));
+      }
+    } catch (error) {
+      throw within(this.#name, operation, error);
+    }
+  }
+
+  #open() {
+    const length = this.#module.write(this.#name);
+    return this.#module.number((go) =>
+      go.open(this.#place, length, this.#maxAge),
+    );
+  }
+
+  /**
+   * @param {number} handle
+   * @param {boolean} on
+   */
+  #watch(handle, on) {
+    this.#module.number((go) => go.watch(handle, on ? 1 : 0, Date.now()));
+  }
+
+  /**
+   * Tells the subscriptions, in a microtask: a listener that throws must not
+   * break the save that it is told of.
+   *
+   * @param {string} text
+   * @param {boolean} remote
+   */
+  #tell(text, remote) {
+    for (const subscription of this.#subscriptions) {
+      const change = { ...JSON.parse(text), remote };
+      queueMicrotask(() => {
+        if (this.#subscriptions.has(subscription))
+          subscription.listener(change);
+      });
+    }
+  }
+
+  get #area() {
+    switch (this.#place) {
+      case places.local:
+        return localStorage;
+      case places.session:
+        return sessionStorage;
+      default:
+        return undefined;
+    }
+  }
+
+  /**
+   * Takes note of an item that another tab set or removed: what is saved from
+   * now on comes after it.
+   *
+   * @param {string} key
+   */
+  #see(key) {
+    const handle = /** @type {number} */ (this.#handle);
+    const length = this.#module.write(key);
+    this.#module.number((go) => go.see(handle, length));
+    if (this.#subscriptions.size > 0) this.#refreshSoon();
+  }
+
+  /**
+   * Finds out what others did, in a task of its own, so that many changes that
+   * come at once cost one reading.
+   */
+  #refreshSoon() {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    setTimeout(() => {
+      this.#refreshing = false;
+      if (this.#handle === undefined) return;
+      const change = this.#use("refresh", (handle) =>
+        this.#module.text((go) => go.refresh(handle, Date.now())),
+      );
+      if (change) this.#tell(change, true);
+    });
+  }
+}

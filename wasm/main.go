@@ -1,0 +1,267 @@
+//go:build js
+
+// Command wasm is the module that the npm package session-writer loads. Its
+// exports are the engine's calls; js/src/module.js is their only user, and the
+// two are built together.
+//
+// Text goes both ways through one buffer. The caller asks for room with
+// buffer, writes its argument there as UTF-8, and passes the number of bytes;
+// the reply is in the buffer afterwards, and its number of bytes is what the
+// call returned. Less than 0 stands for a failure: one of the codes below,
+// and message fetches the sentence. Times are milliseconds since 1970, from
+// the caller, for whom they are cheaper to come by.
+package main
+
+import (
+	"errors"
+	"strconv"
+	"unsafe"
+
+	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/wasm/localstorage"
+)
+
+// protocol changes with every change to the exports that an older shim, or
+// module, could not do without.
+const protocol = 1
+
+const (
+	failedDisabled = -1
+	failedQuota    = -2
+	failedInternal = -3
+)
+
+// maxArgument keeps a batch that no browser's storage could ever take from
+// using up the memory that all sessions of the page live in.
+const maxArgument = 64 << 20
+
+// Where a session is stored.
+const (
+	inLocal = iota
+	inSession
+	inMemory
+)
+
+var (
+	buf      []byte
+	failure  string
+	clock    engine.Clock
+	memory   engine.Memory
+	sessions = make(map[int32]*engine.Session)
+	opened   int32
+)
+
+func main() { select {} } // the exports are called while main waits
+
+//go:wasmexport protocol
+func protocolVersion() int32 { return protocol }
+
+// buffer returns the buffer, with room for size bytes; and null when that is
+// more than any storage takes.
+//
+//go:wasmexport buffer
+func buffer(size int32) unsafe.Pointer {
+	if size > maxArgument {
+		return nil
+	}
+	if int(size) > cap(buf) {
+		buf = make([]byte, size)
+	}
+	return unsafe.Pointer(unsafe.SliceData(buf[:cap(buf)]))
+}
+
+// message replies with the sentence on the last failure.
+//
+//go:wasmexport message
+func message() int32 { return reply([]byte(failure)) }
+
+// open opens a session, whose name is in the buffer, and returns its handle.
+//
+//go:wasmexport open
+func open(where, length int32, maxAge float64) (handle int32) {
+	return try(func() (int32, error) {
+		name := argument(length)
+		storage, err := area(where)
+		if err != nil {
+			return 0, err
+		}
+		s, err := engine.Open(storage, name, &clock, int64(maxAge))
+		if err != nil {
+			return 0, err
+		}
+		if err := s.Told(true); err != nil {
+			return 0, err
+		}
+		opened++
+		sessions[opened] = s
+		return opened, nil
+	})
+}
+
+//go:wasmexport close
+func closeSession(handle int32) { delete(sessions, handle) }
+
+// save saves the JSON object in the buffer. While the session is watched it
+// replies with the change.
+//
+//go:wasmexport save
+func save(handle, length int32, now float64) int32 {
+	return write(handle, now, engine.Batch{Set: argument(length)})
+}
+
+// remove removes the keys in the JSON array in the buffer, as save does.
+//
+//go:wasmexport remove
+func remove(handle, length int32, now float64) int32 {
+	return write(handle, now, engine.Batch{Remove: argument(length)})
+}
+
+// clearSession removes all entries, as save does.
+//
+//go:wasmexport clear
+func clearSession(handle int32, now float64) int32 {
+	return write(handle, now, engine.Batch{Clear: true})
+}
+
+func write(handle int32, now float64, b engine.Batch) int32 {
+	return try(func() (int32, error) {
+		change, err := sessions[handle].Save(int64(now), b)
+		return replyChange(change), err
+	})
+}
+
+// load replies with all entries as a JSON object.
+//
+//go:wasmexport load
+func load(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		entries, err := sessions[handle].Load(int64(now))
+		return reply(appendEntries(buf[:0], entries)), err
+	})
+}
+
+// get replies with the value of the key in the buffer, and with nothing when
+// it has none.
+//
+//go:wasmexport get
+func get(handle, length int32, now float64) int32 {
+	return try(func() (int32, error) {
+		value, _, err := sessions[handle].Get(int64(now), argument(length))
+		return reply(append(buf[:0], value...)), err
+	})
+}
+
+// stats replies with a JSON array: entries, items, bytes, corrupt.
+//
+//go:wasmexport stats
+func stats(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		s, err := sessions[handle].Stats(int64(now))
+		out := append(buf[:0], '[')
+		for i, n := range []int{s.Entries, s.Items, s.Bytes, s.Corrupt} {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = strconv.AppendInt(out, int64(n), 10)
+		}
+		return reply(append(out, ']')), err
+	})
+}
+
+// watch begins, or ends, to keep what refresh compares with.
+//
+//go:wasmexport watch
+func watch(handle, on int32, now float64) int32 {
+	return try(func() (int32, error) {
+		return 0, sessions[handle].Watch(int64(now), on != 0)
+	})
+}
+
+// see tells that somebody else changed the item whose key is in the buffer.
+//
+//go:wasmexport see
+func see(handle, length int32) { sessions[handle].See(argument(length)) }
+
+// refresh sees all items there are, and replies with the change since watch or
+// the last refresh, if there was any.
+//
+//go:wasmexport refresh
+func refresh(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		change, err := sessions[handle].Refresh(int64(now))
+		return replyChange(change), err
+	})
+}
+
+func area(where int32) (engine.Storage, error) {
+	switch where {
+	case inLocal:
+		return localstorage.Local()
+	case inSession:
+		return localstorage.Session()
+	}
+	return &memory, nil
+}
+
+// argument copies what the caller wrote.
+func argument(length int32) string { return string(buf[:length]) }
+
+func reply(text []byte) int32 {
+	buf = text
+	return int32(len(text))
+}
+
+func replyChange(c engine.Change) int32 {
+	if c.Empty() {
+		return 0
+	}
+	out := append(buf[:0], `{"set":`...)
+	out = appendEntries(out, c.Set)
+	out = append(out, `,"removed":[`...)
+	for i, key := range c.Removed {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = engine.AppendString(out, key)
+	}
+	out = append(out, `],"cleared":`...)
+	out = strconv.AppendBool(out, c.Cleared)
+	return reply(append(out, '}'))
+}
+
+func appendEntries(out []byte, entries []engine.Entry) []byte {
+	out = append(out, '{')
+	for i, e := range entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(engine.AppendString(out, e.Key), ':')
+		out = append(out, e.Value...)
+	}
+	return append(out, '}')
+}
+
+// try calls f. An error, or a panic, becomes a failure: the module goes on.
+func try(f func() (int32, error)) (result int32) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, failure = failedInternal, "unexpected failure"
+			if err, ok := p.(error); ok {
+				failure = err.Error()
+			}
+		}
+	}()
+	result, err := f()
+	switch {
+	case err == nil:
+		return result
+	case errors.Is(err, engine.ErrDisabled):
+		result = failedDisabled
+	case errors.Is(err, engine.ErrQuota):
+		result = failedQuota
+	default:
+		result = failedInternal
+	}
+	failure = err.Error()
+	return result
+}
