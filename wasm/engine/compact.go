@@ -51,10 +51,13 @@ func (s *Session) compactAll(now int64) (freed bool) {
 		if err != nil {
 			break
 		}
+		// Smaller groups, when there is no room for the larger one's item.
 		merged := false
 		for top := tiers; top > 0 && !merged; top-- {
 			group := upTo(snap.items, top)
-			merged = s.merge(now, group, len(group) == len(snap.items) && !snap.foreign)
+			for ; len(group) > 1 && !merged; group = group[:len(group)/2] {
+				merged = s.merge(now, group, len(group) == len(snap.items) && !snap.foreign)
+			}
 		}
 		if !merged {
 			break

@@ -229,7 +229,9 @@ func (s *Session) Watch(now int64, on bool) error {
 		return nil
 	}
 	current, err := s.current(now)
-	s.view = &current
+	if err == nil {
+		s.view = &current
+	}
 	return err
 }
 

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"cmp"
+	"testing"
+)
+
+func TestStampsSortAsTheyOrder(t *testing.T) {
+	type parts struct {
+		millis  int64
+		counter int
+		writer  string
+	}
+	ordered := []parts{
+		{0, 0, "000000000000"},
+		{0, 0, "000000000001"},
+		{0, 1, "000000000000"},
+		{9, maxCounter, "ffffffffffff"},
+		{10, 0, "000000000000"},
+		{start, 0, "a00000000000"},
+		{start, 0xa, "000000000000"},
+		{start, 0x10, "000000000000"},
+		{maxMillis - 1, maxCounter, "ffffffffffff"},
+	}
+	for i, a := range ordered {
+		s := makeStamp(a.millis, a.counter, a.writer)
+		if parsed, ok := parseStamp(string(s)); !ok || parsed != s {
+			t.Errorf("parseStamp(%q) returned %q, %v", s, parsed, ok)
+		}
+		if s.millis() != a.millis || s.counter() != a.counter {
+			t.Errorf("%q is of %d, %d, want %d, %d", s, s.millis(), s.counter(), a.millis, a.counter)
+		}
+		for j, b := range ordered {
+			if got, want := cmp.Compare(s, makeStamp(b.millis, b.counter, b.writer)), cmp.Compare(i, j); got != want {
+				t.Errorf("%v and %v compare as %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestWhatIsNoStamp(t *testing.T) {
+	for _, text := range []string{
+		"",
+		"1795373052123-0000-3f9a2c7e1b4",
+		"1795373052123-0000-3f9a2c7e1b400",
+		"1795373052123-0000_3f9a2c7e1b40",
+		"1795373052123-0000-3F9A2C7E1B40",
+		"1795373052123-000g-3f9a2c7e1b40",
+		"179537305212a-0000-3f9a2c7e1b40",
+		"+795373052123-0000-3f9a2c7e1b40",
+		"9000000000000-0000-3f9a2c7e1b40", // would leave clocks no room
+	} {
+		if s, ok := parseStamp(text); ok {
+			t.Errorf("parseStamp(%q) returned %q", text, s)
+		}
+	}
+}
+
+func TestClockNeverRepeatsItself(t *testing.T) {
+	var c Clock
+	var last Stamp
+	// The wall clock stands still, jumps back, and is nonsense.
+	for _, now := range []int64{start, start, start + 1, start - 100_000, 0, -5, start, maxMillis, 1 << 62, start + 2} {
+		s := c.tick(now, "000000000000")
+		if s <= last {
+			t.Errorf("at %d: %q after %q", now, s, last)
+		}
+		if _, ok := parseStamp(string(s)); !ok {
+			t.Errorf("at %d: %q is no stamp", now, s)
+		}
+		last = s
+	}
+}
+
+func TestClockGoesOnWhenItsCounterIsUsedUp(t *testing.T) {
+	var c Clock
+	c.see(makeStamp(start, maxCounter-1, "ffffffffffff"))
+	for _, want := range []Stamp{
+		makeStamp(start, maxCounter, "000000000000"),
+		makeStamp(start+1, 0, "000000000000"),
+		makeStamp(start+1, 1, "000000000000"),
+	} {
+		if got := c.tick(start, "000000000000"); got != want {
+			t.Errorf("tick returned %q, want %q", got, want)
+		}
+	}
+}
+
+func TestClockMovesPastWhatItSees(t *testing.T) {
+	var c Clock
+	seen := makeStamp(start+3_600_000, 7, "ffffffffffff")
+	c.see(seen)
+	c.see(makeStamp(start, 9, "ffffffffffff"))
+	if s := c.tick(start, "000000000000"); s <= seen {
+		t.Errorf("%q after seeing %q", s, seen)
+	}
+}
