@@ -160,14 +160,15 @@ func catch(err *error) {
 		panic(p)
 	}
 	name := thrown.Value.Get("name").String()
+	said := name + ": " + thrown.Value.Get("message").String()
 	switch {
 	case name == "QuotaExceededError", // also a class of its own, in newer browsers
 		name == "NS_ERROR_DOM_QUOTA_REACHED",    // Firefox before 2024
 		name == "NS_ERROR_FILE_NO_DEVICE_SPACE": // Firefox, when the disk is full
-		*err = &storageError{engine.ErrQuota, thrown.Error()}
+		*err = &storageError{engine.ErrQuota, said}
 	case thrown.Value.InstanceOf(js.Global().Get("DOMException")),
 		strings.HasPrefix(name, "NS_ERROR_"): // Firefox, such as for a damaged database
-		*err = &storageError{engine.ErrDisabled, thrown.Error()}
+		*err = &storageError{engine.ErrDisabled, said}
 	default:
 		panic(p)
 	}
@@ -179,7 +180,5 @@ type storageError struct {
 	said    string
 }
 
-func (e *storageError) Error() string {
-	return e.meaning.Error() + ": " + strings.TrimPrefix(e.said, "JavaScript error: ")
-}
+func (e *storageError) Error() string { return e.meaning.Error() + ": " + e.said }
 func (e *storageError) Unwrap() error { return e.meaning }
