@@ -26,8 +26,9 @@ SHELL = bash
 .PHONY: run test build format fuzz clean
 .DELETE_ON_ERROR:
 
-run: build
-	go run ./web -addr $(ADDR)
+# Not go run, which would leave the server behind when it is told to end.
+run: build $(tools)/web
+	exec $(tools)/web -addr $(ADDR)
 
 build: web/dist/index.html
 
@@ -78,6 +79,9 @@ js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
+
+$(tools)/web: go.mod $(go_files)
+	go build -o $@ ./web
 
 # What is installed, here and nowhere else.
 

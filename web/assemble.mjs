@@ -1,0 +1,87 @@
+// Puts the site together in web/dist: the page, the package it imports, and
+// the compressed forms of both, which the server hands out as they are.
+
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
+
+const page = fileURLToPath(new URL("page", import.meta.url));
+const site = fileURLToPath(new URL("dist", import.meta.url));
+const built = fileURLToPath(new URL("../js/dist", import.meta.url));
+
+for (const name of ["index.js", "session.wasm", "wasm_exec.js"]) {
+  if (!existsSync(join(built, name))) {
+    console.error(`js/dist/${name} is missing: run make build`);
+    process.exit(1);
+  }
+}
+
+// The site is made beside its place and moved there when it is whole. The
+// folder in between is called dist as well, so that git ignores it too.
+const workshop = mkdtempSync(
+  fileURLToPath(new URL(".assembling-", import.meta.url)),
+);
+try {
+  const fresh = join(workshop, "dist");
+  cpSync(page, fresh, { recursive: true });
+  const packageFolder = join(fresh, "session-writer");
+  mkdirSync(packageFolder);
+  for (const name of readdirSync(built)) {
+    if (/\.(js|wasm)$/.test(name)) {
+      cpSync(join(built, name), join(packageFolder, name));
+    }
+  }
+
+  const files = readdirSync(fresh, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+  await Promise.all(files.map(compress));
+
+  if (existsSync(site)) {
+    renameSync(site, join(workshop, "old"));
+  }
+  renameSync(fresh, site);
+} finally {
+  rmSync(workshop, { recursive: true, force: true });
+}
+
+const wasm = join(site, "session-writer", "session.wasm");
+const [raw, zipped, brotli] = ["", ".gz", ".br"].map((suffix) =>
+  readFileSync(wasm + suffix).length.toLocaleString("en"),
+);
+console.log(
+  `session.wasm: ${raw} bytes, ${zipped} in gzip, ${brotli} in brotli`,
+);
+
+/** @param {string} file */
+async function compress(file) {
+  // The server changes the references in it, and compresses what comes out.
+  if (file.endsWith("index.html")) {
+    return;
+  }
+  const content = readFileSync(file);
+  const [zipped, brotli] = await Promise.all([
+    promisify(gzip)(content, { level: 9 }),
+    promisify(brotliCompress)(content, {
+      params: {
+        [constants.BROTLI_PARAM_QUALITY]: 11,
+        [constants.BROTLI_PARAM_LGWIN]: 24,
+        [constants.BROTLI_PARAM_SIZE_HINT]: content.length,
+      },
+    }),
+  ]);
+  writeFileSync(file + ".gz", zipped);
+  writeFileSync(file + ".br", brotli);
+}

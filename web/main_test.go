@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestMain lets the test binary be the command itself, for the tests that send
+// signals.
+func TestMain(m *testing.M) {
+	if os.Getenv("SESSION_WRITER_MAIN") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// siteFolder returns a folder with testSite in it.
+func siteFolder(t *testing.T) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "dist")
+	if err := os.CopyFS(folder, testSite()); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// readURL reads the line that the command prints once it listens.
+func readURL(t *testing.T, stdout io.Reader) string {
+	t.Helper()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("stdout ended after %q: %v", line, err)
+	}
+	url, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "session-writer: ")
+	if !ok || !regexp.MustCompile(`^http://127\.0\.0\.1:[1-9]\d*$`).MatchString(url) {
+		t.Fatalf("got the line %q, want session-writer: http://127.0.0.1:PORT", line)
+	}
+	return url
+}
+
+func TestRunServesUntilItsContextIsDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stdout, stdoutWriter := io.Pipe()
+	var stderr strings.Builder
+	code := make(chan int)
+	go func() {
+		code <- run(ctx, []string{"-addr", "127.0.0.1:0", "-site", siteFolder(t)}, stdoutWriter, &stderr)
+		_ = stdoutWriter.Close()
+	}()
+
+	url := readURL(t, stdout)
+	if res, _ := request(t, "GET", url+"/", nil); res.StatusCode != 200 {
+		t.Errorf("GET / gives %d, want 200", res.StatusCode)
+	}
+
+	cancel()
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d, want 0", got)
+	}
+	if rest, _ := io.ReadAll(stdout); len(rest) != 0 {
+		t.Errorf("stdout goes on: %q", rest)
+	}
+	if stderr.Len() != 0 {
+		t.Errorf("stderr: %s", &stderr)
+	}
+	if _, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")); err == nil {
+		t.Error("it still listens")
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	folder := siteFolder(t)
+	missing := filepath.Join(t.TempDir(), "dist")
+
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		want []string // in stderr
+	}{
+		{"a port that is taken", []string{"-addr", taken.Addr().String(), "-site", folder}, 1,
+			[]string{taken.Addr().String(), "already in use", "-addr"}},
+		{"an address that is none", []string{"-addr", "nonsense", "-site", folder}, 1,
+			[]string{"nonsense", "-addr"}},
+		{"a site folder that is missing", []string{"-addr", "127.0.0.1:0", "-site", missing}, 1,
+			[]string{missing, "run make build"}},
+		{"a site folder that is empty", []string{"-addr", "127.0.0.1:0", "-site", t.TempDir()}, 1,
+			[]string{"index.html", "run make build"}},
+		{"an argument", []string{"-site", folder, "serve"}, 2,
+			[]string{`unexpected argument "serve"`}},
+		{"an unknown flag", []string{"-port", "80"}, 2,
+			[]string{"-port", "-addr host:port"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("stderr does not say %q: %s", want, &stderr)
+				}
+			}
+			if stdout.Len() != 0 {
+				t.Errorf("stdout: %s", &stdout)
+			}
+		})
+	}
+}
+
+func TestRunExplainsItsFlags(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"-help"}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if !strings.Contains(stderr.String(), "127.0.0.1:8080") {
+		t.Errorf("the default address is not among the flags: %s", &stderr)
+	}
+}
+
+func TestRunWarnsWhenOthersCanReachIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr strings.Builder
+	if code := run(ctx, []string{"-addr", ":0", "-site", siteFolder(t)}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, &stderr)
+	}
+	if !strings.Contains(stderr.String(), "warning: ") {
+		t.Errorf("no warning on stderr: %q", &stderr)
+	}
+}
+
+func TestLoopbackHostsOnly(t *testing.T) {
+	handler := loopbackHostsOnly(mustSite(t, testSite()))
+	for _, test := range []struct {
+		host   string
+		status int
+	}{
+		{"localhost", 200},
+		{"localhost:8080", 200},
+		{"LocalHost:9", 200},
+		{"127.0.0.1", 200},
+		{"127.0.0.1:8080", 200},
+		{"[::1]", 200},
+		{"[::1]:8080", 200},
+		{"", 421},
+		{"evil.example", 421},
+		{"evil.example:8080", 421},
+		{"localhost.evil.example", 421},
+		{"127.0.0.1.evil.example", 421},
+		{"192.168.0.1:8080", 421},
+		{"0.0.0.0:8080", 421},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		r.Host = test.host
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, r)
+		if recorder.Code != test.status {
+			t.Errorf("Host %q: got %d, want %d", test.host, recorder.Code, test.status)
+		}
+		if recorder.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("Host %q: no Content-Security-Policy", test.host)
+		}
+	}
+}
+
+// startCommand runs the command and returns it and its URL.
+func startCommand(t *testing.T) (command *exec.Cmd, url string) {
+	t.Helper()
+	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t))
+	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=1")
+	command.Stderr = t.Output()
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command, readURL(t, stdout)
+}
+
+func TestASignalEndsTheCommandWell(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			command, url := startCommand(t)
+			if res, _ := request(t, "GET", url+"/", nil); res.StatusCode != 200 {
+				t.Errorf("GET / gives %d, want 200", res.StatusCode)
+			}
+			if err := command.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Wait(); err != nil {
+				t.Errorf("it ended with %v, want exit code 0", err)
+			}
+		})
+	}
+}
+
+func TestASecondSignalKills(t *testing.T) {
+	command, url := startCommand(t)
+	// A request that never ends keeps the command from ending by itself.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	request(t, "GET", url+"/", nil) // the command has taken both connections by now
+
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for { // until it has seen the signal and no longer listens
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	status := command.ProcessState.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, want to be killed by the second signal", command.ProcessState)
+	}
+}

@@ -1,0 +1,79 @@
+/**
+ * Returns the element of the page that has this id.
+ *
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function byId(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) {
+    throw new Error(`the page has no ${type.name} with the id ${id}`);
+  }
+  return found;
+}
+
+/**
+ * Makes an element. Strings among the children become text, never markup.
+ *
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Partial<Pick<HTMLElement, "className" | "role">>} properties
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function create(tag, properties, ...children) {
+  const made = document.createElement(tag);
+  Object.assign(made, properties);
+  made.append(...children);
+  return made;
+}
+
+/** @param {number} n */
+export function formatNumber(n) {
+  return n.toLocaleString("en");
+}
+
+/**
+ * Returns the local time in the form of ISO 8601, with milliseconds.
+ *
+ * @param {number} milliseconds since 1970
+ */
+export function formatTime(milliseconds) {
+  const offset = new Date(milliseconds).getTimezoneOffset() * 60_000;
+  return new Date(milliseconds - offset)
+    .toISOString()
+    .slice(0, -1)
+    .replace("T", " ");
+}
+
+/**
+ * Returns a key as a person can read it: as it is, or as a JSON string when
+ * something in it would not show or could be taken for something else.
+ *
+ * @param {string} key
+ */
+export function formatKey(key) {
+  if (/^[^"\p{C}\p{Z}](?:[^\p{C}\p{Z}]| (?! |$))*$/u.test(key)) {
+    return key;
+  }
+  return JSON.stringify(key).replace(
+    /(?! )[\p{C}\p{Z}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+/**
+ * Cuts a text that is longer than limit.
+ *
+ * @param {string} text
+ * @param {number} limit in UTF-16 code units
+ */
+export function shorten(text, limit) {
+  if (text.length <= limit) {
+    return text;
+  }
+  // A surrogate pair is not to be cut in half.
+  return text.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, "") + "…";
+}

@@ -1,0 +1,283 @@
+import { byId, create, formatKey, formatNumber, formatTime } from "./dom.js";
+
+/** @typedef {import("./session-writer/index.js").Session} Session */
+
+/** An item's key: the session's name/milliseconds-counter-writer. */
+const ITEM_KEY = /^([^/]+)\/(\d{13})-([0-9a-f]{4})-([0-9a-f]{12})$/;
+
+/** The format of the items that this page understands. */
+const FORMAT = 1;
+
+/** How long changes are gathered before the storage is read, in milliseconds. */
+const GATHER_TIME = 100;
+
+/** What lies in the storage: the session's items, and how much room they take. */
+export class StoredItems {
+  /** @type {Map<string, { text: string, element: HTMLElement }>} */
+  #shown = new Map();
+  #refreshing = false;
+
+  #session;
+  #area;
+  #list = byId("items", HTMLElement);
+
+  /**
+   * @param {Session} session
+   * @param {Storage} area where the session is stored
+   */
+  constructor(session, area) {
+    this.#session = session;
+    this.#area = area;
+  }
+
+  /** Reads the storage anew, soon, and once however often it is called. */
+  refreshSoon() {
+    if (this.#refreshing) {
+      return;
+    }
+    this.#refreshing = true;
+    setTimeout(() => {
+      this.#refreshing = false;
+      this.refresh();
+    }, GATHER_TIME);
+  }
+
+  refresh() {
+    const prefix = `${this.#session.name}/`;
+    /** @type {Map<string, string>} */
+    const items = new Map();
+    const names = new Set();
+    let units = 0;
+    for (let i = 0; i < this.#area.length; i++) {
+      const key = this.#area.key(i);
+      const text = key === null ? null : this.#area.getItem(key);
+      if (key === null || text === null) {
+        continue;
+      }
+      units += key.length + text.length;
+      const name = ITEM_KEY.exec(key)?.[1];
+      if (name !== undefined) {
+        names.add(name);
+      }
+      if (key.startsWith(prefix)) {
+        items.set(key, text);
+      }
+    }
+    this.#showItems(items);
+    this.#showUsage(units);
+    byId("session-names", HTMLDataListElement).replaceChildren(
+      ...[...names].sort().map((name) => new Option("", name)),
+    );
+  }
+
+  /** @param {Map<string, string>} items */
+  #showItems(items) {
+    for (const [key, { text, element }] of this.#shown) {
+      if (items.get(key) !== text) {
+        element.remove();
+        this.#shown.delete(key);
+      }
+    }
+    let previous = null;
+    for (const key of [...items.keys()].sort()) {
+      let element = this.#shown.get(key)?.element;
+      if (!element) {
+        const text = /** @type {string} */ (items.get(key));
+        element = describeItem(key, text);
+        this.#shown.set(key, { text, element });
+        if (previous) {
+          previous.after(element);
+        } else {
+          this.#list.prepend(element);
+        }
+      }
+      previous = element;
+    }
+    byId("item-count", HTMLElement).textContent = formatNumber(items.size);
+  }
+
+  /** @param {number} units that the whole storage area takes */
+  #showUsage(units) {
+    const stats = this.#session.stats();
+    showMeter("origin-usage", units);
+    showMeter("session-usage", stats.bytes);
+    byId("corrupt", HTMLElement).textContent =
+      stats.corrupt > 0
+        ? `${count(stats.corrupt, "item")} cannot be read and ${stats.corrupt === 1 ? "is" : "are"} left out of the session.`
+        : "";
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {number} units
+ */
+function showMeter(id, units) {
+  const meter = byId(id, HTMLMeterElement);
+  meter.value = units;
+  const share = (units / meter.max).toLocaleString("en", {
+    style: "percent",
+    maximumSignificantDigits: 2,
+  });
+  byId(`${id}-text`, HTMLElement).textContent =
+    `${formatNumber(units)} (${share})`;
+}
+
+/**
+ * Returns the list item for a stored item. Its text is laid out only when it
+ * is looked at, as it may be long.
+ *
+ * @param {string} key
+ * @param {string} text
+ */
+function describeItem(key, text) {
+  const stamp = ITEM_KEY.exec(key);
+  const { contents, fault } = stamp
+    ? examine(text)
+    : { contents: "", fault: "foreign: its key ends in no stamp" };
+
+  const summary = create("summary", {});
+  if (stamp) {
+    const milliseconds = Number(stamp[2]);
+    const time = create("time", {}, formatTime(milliseconds));
+    time.dateTime = new Date(milliseconds).toISOString();
+    summary.append(time);
+  } else {
+    summary.append(create("code", {}, formatKey(key)));
+  }
+  const size = `${formatNumber(key.length + text.length)} units`;
+  summary.append(
+    create(
+      "span",
+      { className: "hint" },
+      contents ? `${contents} · ${size}` : size,
+    ),
+  );
+  if (fault) {
+    summary.append(create("strong", { className: "fault" }, fault));
+  }
+
+  const pre = create("pre", {});
+  const details = create(
+    "details",
+    {},
+    summary,
+    create("p", { className: "key" }, create("code", {}, formatKey(key))),
+  );
+  if (stamp) {
+    details.append(
+      create(
+        "p",
+        { className: "hint" },
+        `counter ${parseInt(stamp[3], 16)}, writer ${stamp[4]}`,
+      ),
+    );
+  }
+  details.append(pre);
+  details.addEventListener("toggle", () => {
+    if (details.open && !pre.firstChild) {
+      pre.append(indent(text));
+    }
+  });
+  return create("li", {}, details);
+}
+
+/**
+ * Says what an item's text holds, or else what is wrong with it.
+ *
+ * @param {string} text
+ * @returns {{ contents: string, fault: string }}
+ */
+function examine(text) {
+  let item;
+  try {
+    item = JSON.parse(text);
+  } catch {
+    return { contents: "", fault: "damaged: not JSON" };
+  }
+  if (item?.format !== FORMAT) {
+    return {
+      contents: "",
+      fault:
+        typeof item?.format === "number"
+          ? `unknown format ${item.format}`
+          : "foreign: it names no format",
+    };
+  }
+  if (!Array.isArray(item.batches) || !item.batches.every(isBatch)) {
+    return { contents: "", fault: "damaged: not a list of batches" };
+  }
+  let set = 0;
+  let removed = 0;
+  let cleared = false;
+  for (const batch of item.batches) {
+    set += Object.keys(batch.set ?? {}).length;
+    removed += (batch.remove ?? []).length;
+    cleared ||= Boolean(batch.clear);
+  }
+  const contents = [
+    count(item.batches.length, "batch", "batches"),
+    set > 0 && `${formatNumber(set)} set`,
+    removed > 0 && `${formatNumber(removed)} removed`,
+    cleared && "clears",
+  ];
+  return { contents: contents.filter(Boolean).join(", "), fault: "" };
+}
+
+/** @param {any} batch */
+function isBatch(batch) {
+  return (
+    typeof batch?.stamp === "string" &&
+    typeof (batch.set ?? {}) === "object" &&
+    Array.isArray(batch.remove ?? [])
+  );
+}
+
+/**
+ * @param {number} n
+ * @param {string} one
+ * @param {string} many
+ */
+function count(n, one, many = `${one}s`) {
+  return `${formatNumber(n)} ${n === 1 ? one : many}`;
+}
+
+/**
+ * Lays out JSON over several lines, token by token: through JSON.parse, large
+ * numbers and the order of the keys would not come out as they are stored.
+ * Other text is returned as it is.
+ *
+ * @param {string} text
+ */
+function indent(text) {
+  try {
+    JSON.parse(text);
+  } catch {
+    return text;
+  }
+  const tokens =
+    text.match(
+      /"[^"\\]*(?:\\.[^"\\]*)*"|\{\s*\}|\[\s*\]|[{}[\],:]|[^\s{}[\],:"]+/g,
+    ) ?? [];
+  let margin = "\n";
+  return tokens
+    .map((token) => {
+      switch (token) {
+        case "{":
+        case "[":
+          margin += "  ";
+          return token + margin;
+        case "}":
+        case "]":
+          margin = margin.slice(0, -2);
+          return margin + token;
+        case ",":
+          return token + margin;
+        case ":":
+          return ": ";
+        default:
+          return token;
+      }
+    })
+    .join("");
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// contentTypes are spelt out because mime.TypeByExtension asks the system's
+// tables, which differ between machines, and nosniff makes a wrong one fatal.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+	".wasm": "application/wasm",
+}
+
+// newSite returns a handler for the site in fsys: index.html at / and every
+// other file below a prefix that names the content of the whole site, so that
+// it can be cached for ever and a page never mixes the files of two builds.
+//
+// FILE.br and FILE.gz beside FILE are taken for its compressed forms. All
+// files are read here, and none later.
+func newSite(fsys fs.FS) (http.Handler, error) {
+	files := make(map[string][]byte)
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files[name], err = fs.ReadFile(fsys, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	hash := contentHash(files)
+	prefix := "/assets/" + hash + "/"
+	index, err := newIndex(files, prefix, hash)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := newAssets(files)
+	if err != nil {
+		return nil, err
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", index)
+	mux.HandleFunc("GET "+prefix+"{name...}", func(w http.ResponseWriter, r *http.Request) {
+		asset, ok := assets[r.PathValue("name")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		asset.ServeHTTP(w, r)
+	})
+	// Browsers ask for it unbidden. The page links its own icon.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setDefaultHeaders(w.Header())
+		mux.ServeHTTP(w, r)
+	}), nil
+}
+
+// setDefaultHeaders sets what every response bears. Responses that may be
+// stored say so themselves: an error, such as the 404 of a stale hash, may not.
+func setDefaultHeaders(header http.Header) {
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; "+
+		"script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "+
+		"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+}
+
+// contentHash returns 64 bits of a SHA-256 over the names and contents, in
+// hexadecimal. The lengths in it keep a name from running into a content.
+func contentHash(files map[string][]byte) string {
+	hash := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(hash, "%d %s %d ", len(name), name, len(files[name]))
+		hash.Write(files[name])
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+// A reference is a relative one, so that the page also works unchanged from a
+// server that knows nothing of hashes.
+var reference = regexp.MustCompile(`\b(src|href)="\./([^"]*)"`)
+
+// newIndex returns index.html with its references moved to below prefix. hash
+// stands for its content and theirs.
+func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
+	source, ok := files["index.html"]
+	if !ok {
+		return nil, fmt.Errorf("index.html: %w", fs.ErrNotExist)
+	}
+	matches := reference.FindAllSubmatch(source, -1)
+	if matches == nil {
+		return nil, errors.New(`index.html: no reference of the form src="./FILE" or href="./FILE"`)
+	}
+	for _, match := range matches {
+		name := string(match[2])
+		if _, ok := files[name]; !ok {
+			return nil, fmt.Errorf("index.html refers to %q: %w", name, fs.ErrNotExist)
+		}
+	}
+	body := reference.ReplaceAll(source, []byte(`$1="`+prefix+`$2"`))
+
+	// With its references changed it is not the text that a build could have
+	// compressed ahead.
+	var compressed bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zip.Write(body); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	return &resource{
+		contentType:  contentTypes[".html"],
+		cacheControl: "no-cache",
+		// Weak, as the forms in all codings share it.
+		etag:   `W/"` + hash + `"`,
+		bodies: map[string][]byte{"identity": body, "gzip": compressed.Bytes()},
+	}, nil
+}
+
+// newAssets returns all files but index.html, by name.
+func newAssets(files map[string][]byte) (map[string]*resource, error) {
+	assets := make(map[string]*resource)
+	for name, body := range files {
+		if plain, _ := splitCoding(name); plain != name || name == "index.html" {
+			continue
+		}
+		contentType, ok := contentTypes[path.Ext(name)]
+		if !ok {
+			return nil, fmt.Errorf("%s: no content type is known for %q", name, path.Ext(name))
+		}
+		assets[name] = &resource{
+			contentType:  contentType,
+			cacheControl: "public, max-age=31536000, immutable",
+			bodies:       map[string][]byte{"identity": body},
+		}
+	}
+	for name, body := range files {
+		plain, coding := splitCoding(name)
+		if plain == name || plain == "index.html" {
+			continue
+		}
+		asset, ok := assets[plain]
+		if !ok {
+			return nil, fmt.Errorf("%s is there without %s", name, plain)
+		}
+		asset.bodies[coding] = body
+	}
+	return assets, nil
+}
+
+// splitCoding returns the name of the file of which name is the compressed
+// form, and the content coding. Any other name is returned as it is.
+func splitCoding(name string) (plain, coding string) {
+	if plain, ok := strings.CutSuffix(name, ".br"); ok {
+		return plain, "br"
+	}
+	if plain, ok := strings.CutSuffix(name, ".gz"); ok {
+		return plain, "gzip"
+	}
+	return name, "identity"
+}
+
+// A resource is one text in one or more content codings.
+type resource struct {
+	contentType  string
+	cacheControl string
+	etag         string            // may be empty
+	bodies       map[string][]byte // by content coding; identity is always there
+}
+
+// ServeHTTP answers with the body in the coding that the request likes best.
+func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Vary", "Accept-Encoding")
+	coding := negotiate(r.Header.Values("Accept-Encoding"), res.bodies)
+	if coding == "" {
+		http.Error(w, "no acceptable content coding", http.StatusNotAcceptable)
+		return
+	}
+	header.Set("Cache-Control", res.cacheControl)
+	if res.etag != "" {
+		header.Set("ETag", res.etag)
+		if matchesETag(r.Header.Values("If-None-Match"), res.etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if coding != "identity" {
+		header.Set("Content-Encoding", coding)
+	}
+	body := res.bodies[coding]
+	header.Set("Content-Type", res.contentType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		// An error means that the client is gone.
+		_, _ = w.Write(body)
+	}
+}
+
+// negotiate returns which of the offered codings suits a request with these
+// Accept-Encoding fields best (RFC 9110, section 12.5.3), or "" when none may
+// be sent. Of equal weights the smaller form wins.
+func negotiate(accept []string, offered map[string][]byte) string {
+	weights := make(map[string]float64)
+	for element := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		coding, weight, ok := parseWeighted(element)
+		if ok {
+			weights[coding] = weight
+		}
+	}
+	best, bestWeight := "", 0.0
+	for _, coding := range []string{"br", "gzip", "identity"} {
+		if _, ok := offered[coding]; !ok {
+			continue
+		}
+		weight, listed := weights[coding]
+		if !listed {
+			weight, listed = weights["*"]
+		}
+		if !listed && coding == "identity" && best == "" {
+			// Identity need not be listed to be acceptable.
+			return coding
+		}
+		if weight > bestWeight {
+			best, bestWeight = coding, weight
+		}
+	}
+	return best
+}
+
+// parseWeighted reads an element of Accept-Encoding, such as gzip;q=0.5.
+func parseWeighted(element string) (coding string, weight float64, ok bool) {
+	coding, parameter, hasWeight := strings.Cut(element, ";")
+	coding = strings.ToLower(strings.TrimSpace(coding))
+	if coding == "x-gzip" {
+		coding = "gzip" // RFC 9110, section 8.4.1.3
+	}
+	if !hasWeight {
+		return coding, 1, coding != ""
+	}
+	name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+	weight, err := strconv.ParseFloat(value, 64)
+	ok = coding != "" && strings.EqualFold(name, "q") && err == nil && weight >= 0 && weight <= 1
+	return coding, weight, ok
+}
+
+// matchesETag reports whether one of the If-None-Match fields names etag, by
+// the weak comparison that RFC 9110, section 13.1.2 asks for.
+func matchesETag(ifNoneMatch []string, etag string) bool {
+	for candidate := range strings.SplitSeq(strings.Join(ifNoneMatch, ","), ",") {
+		candidate = strings.TrimSpace(candidate)
+		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == strings.TrimPrefix(etag, "W/") {
+			return true
+		}
+	}
+	return false
+}
