@@ -12,6 +12,8 @@
 // the caller, for whom they are cheaper to come by.
 package main
 
+//lint:file-ignore U1000 staticcheck does not know that exports are used
+
 import (
 	"errors"
 	"strconv"

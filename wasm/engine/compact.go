@@ -79,9 +79,9 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 	}
 	var kept []item
 	for _, it := range items {
-		if it.state.counts(merged) {
+		if it.state.counts(merged) || !s.remove([]item{it}) {
 			kept = append(kept, it)
-		} else if s.remove([]item{it}) {
+		} else {
 			freed = true
 		}
 	}
@@ -90,7 +90,7 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 	}
 	if all {
 		// Nobody else has what these would have to suppress.
-		merged.forget(now - keepRemovals)
+		merged.forget(now-keepRemovals, kept)
 	}
 	if !all || len(merged.entries) > 0 || merged.cleared != "" {
 		key, text := s.prefix+string(s.clock.tick(now, s.writer)), encode(merged)

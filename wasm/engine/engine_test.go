@@ -404,8 +404,10 @@ func TestRemovalsAreKeptForADay(t *testing.T) {
 	tab.has(entries{"b": `1`})
 
 	tab.now += 2000
+	tab.compactAll(tab.now) // of what it suppresses, too, so that it must stay
+	tab.save(entries{"c": `1`})
 	tab.compactAll(tab.now)
-	tab.has(entries{"b": `1`})
+	tab.has(entries{"b": `1`, "c": `1`})
 	for key, text := range storage.items {
 		if strings.Contains(text, "remove") {
 			t.Errorf("%s: %s", key, text)
@@ -447,6 +449,52 @@ func TestOldRemovalsStayWhileThereAreItemsOfAnotherFormat(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("the removal is gone: %v", storage.items)
+	}
+}
+
+// Items are removed one by one. What suppresses must not go before what it
+// suppresses, wherever the tab is killed: here each of two items holds what
+// the other one removes.
+func TestKilledTabBringsNothingBack(t *testing.T) {
+	for kill := 2; kill < 8; kill++ {
+		for range 10 { // the items come in any order
+			var storage lab
+			tab := openTab(t, &storage)
+			tab.save(entries{"a": `1`, "b": `1`})
+			tab.now++
+			both := setting(entries{"c": `1`})
+			both.Remove = `["a"]`
+			tab.write(both)
+			tab.now++
+			tab.clear()
+			tab.save(entries{"a": `2`, "b": `2`, "c": `2`})
+			tab.now++
+			both.Set = `{"d":2}`
+			tab.write(both)
+			tab.now++
+			tab.remove("c", "d")
+			tab.save(entries{"e": `1`})
+			want := entries{"b": `2`, "e": `1`}
+			tab.has(want)
+
+			tab.now += 2 * day
+			storage.killIn = kill
+			tab.compactAll(tab.now)
+			storage.killIn = 0
+			heir := openTab(t, &storage)
+			heir.now = tab.now
+			heir.has(want)
+			for range 2 {
+				heir.save(entries{"e": `1`})
+				heir.compactAll(heir.now)
+			}
+			heir.has(want)
+			for key, text := range storage.items {
+				if strings.Contains(text, "remove") || strings.Contains(text, "clear") {
+					t.Errorf("%s: %s", key, text)
+				}
+			}
+		}
 	}
 }
 
