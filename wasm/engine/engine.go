@@ -301,41 +301,50 @@ type snapshot struct {
 	foreign bool   // whether another version may be able to read one of them
 }
 
-// read reads all items. Others may remove some between the listing and the
-// reading, because what they say is in a new item: then it lists again.
+// read reads all items of one listing. Others may remove some before they are
+// read, because what they say is in a new item: then it lists again, and what
+// is gone does not count, as what removed it may have been forgotten.
 func (s *Session) read() (snapshot, error) {
-	var snap snapshot
-	done := make(map[string]bool)
+	type reading struct {
+		item
+		err error
+	}
+	readings := make(map[string]reading)
 	for range maxListings {
 		keys, err := s.storage.Keys(s.prefix)
 		if err != nil {
 			return snapshot{}, err
 		}
-		missed := false
+		complete := true
 		for _, key := range keys {
-			if done[key] {
+			if _, ok := readings[key]; ok {
 				continue
 			}
 			it, err := s.get(key)
 			switch {
-			case err == nil:
-				snap.items = append(snap.items, it)
-				snap.state.merge(it.state)
-			case errors.Is(err, errDamaged), errors.Is(err, errFormat):
-				snap.corrupt = append(snap.corrupt, it)
-				snap.foreign = snap.foreign || errors.Is(err, errFormat)
 			case errors.Is(err, errGone):
-				missed = true
-				continue
+				complete = false
+			case err == nil, errors.Is(err, errDamaged), errors.Is(err, errFormat):
+				readings[key] = reading{it, err}
 			default:
 				return snapshot{}, err
 			}
-			done[key] = true
 		}
-		if !missed {
-			s.newest = max(s.newest, snap.state.newest)
-			return snap, nil
+		if !complete {
+			continue
 		}
+		var snap snapshot
+		for _, key := range keys {
+			if r := readings[key]; r.err == nil {
+				snap.items = append(snap.items, r.item)
+				snap.state.merge(r.state)
+			} else {
+				snap.corrupt = append(snap.corrupt, r.item)
+				snap.foreign = snap.foreign || errors.Is(r.err, errFormat)
+			}
+		}
+		s.newest = max(s.newest, snap.state.newest)
+		return snap, nil
 	}
 	return snapshot{}, errUnstable
 }

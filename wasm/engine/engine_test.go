@@ -270,6 +270,29 @@ func TestLoadDuringCompactionMissesNothing(t *testing.T) {
 	}
 }
 
+// What a load has read of items that are gone since does not count: here the
+// removal of what it has read is forgotten before it comes to that.
+func TestLoadDuringCompactionBringsNothingBack(t *testing.T) {
+	for range 50 { // the items come in any order
+		var storage lab
+		reader, compactor := openTab(t, &storage), openTab(t, &storage)
+		compactor.save(entries{"a": `1`, "b": `1`})
+		compactor.remove("a")
+		removal := "cart/" + string(compactor.newest)
+		compactor.now += 2 * day
+		reader.now = compactor.now
+		storage.beforeGet = func(key string) {
+			if key == removal {
+				storage.beforeGet = nil
+				compactor.compactAll(compactor.now)
+				compactor.save(entries{"b": `2`})
+				compactor.compactAll(compactor.now)
+			}
+		}
+		reader.has(entries{"b": `2`})
+	}
+}
+
 // What two tabs do, in whatever order, is what one map would have: of equal
 // keys that which was saved last, as each sees the other's at once.
 func TestTabsAgreeWithAMap(t *testing.T) {

@@ -31,6 +31,9 @@ const (
 	simDelay = 3 * hour
 	simSkew  = 6 * hour
 
+	// Compaction leaves no more items than this.
+	simItems = 50
+
 	simGroups    = 4
 	simGroupSize = 3
 	simSingles   = 6
@@ -68,6 +71,11 @@ func simulate(seed uint64, steps int) (ops int, err error) {
 	}
 	w := &world{r: r, time: start, truth: make(map[string]string), versions: make(map[string]bool)}
 	w.causal = r.IntN(2) == 0
+	w.compacts = r.IntN(2) == 0
+	w.clears = r.IntN(2) == 0
+	w.fills = r.IntN(2) == 0
+	w.maxTabs = 1 + r.IntN(5)
+	w.jumpEvery = 1 << (2 + r.IntN(5))
 	if r.IntN(5) == 0 {
 		w.maxAge = 40 * hour
 	}
@@ -94,6 +102,12 @@ type world struct {
 	maxAge int64
 	truth  map[string]string
 	tabs   []*simTab // also those that are gone
+
+	maxTabs   int  // that are open at once
+	jumpEvery int  // steps, on average, until much time passes
+	compacts  bool // also when neither a save nor a load has to
+	clears    bool
+	fills     bool // now and then, so that writes are refused
 
 	// causal is whether tabs see changes in the order in which they were
 	// made, as in browsers; otherwise only those of one tab are in order.
@@ -312,10 +326,10 @@ func (t *simTab) now() int64 {
 func (t *simTab) jump() { t.skew = t.world.r.Int64N(2*simSkew) - simSkew }
 
 func (w *world) step() {
-	switch w.r.IntN(40) {
-	case 0:
+	switch {
+	case w.r.IntN(w.jumpEvery) == 0:
 		w.time += w.r.Int64N(12 * hour)
-	case 1, 2:
+	case w.r.IntN(20) == 0:
 		w.time += w.r.Int64N(hour)
 	default:
 		w.time += w.r.Int64N(3)
@@ -327,7 +341,7 @@ func (w *world) step() {
 			t.stalled = 0
 		}
 	}
-	if len(open) == 0 || len(open) < 5 && w.r.IntN(12) == 0 {
+	if len(open) == 0 || len(open) < w.maxTabs && w.r.IntN(12) == 0 {
 		open = append(open, w.openTab())
 	}
 	t := open[w.r.IntN(len(open))]
@@ -342,14 +356,17 @@ func (w *world) step() {
 	if w.r.IntN(2) == 0 {
 		t.deliverSome()
 	}
-	t.full = w.r.IntN(10) == 0
-	if w.r.IntN(25) == 0 {
-		t.killIn = 1 + w.r.IntN(40)
+	t.full = w.fills && w.r.IntN(10) == 0
+	if w.r.IntN(25) == 0 || t.saves == compactEvery-1 && w.r.IntN(2) == 0 {
+		t.killIn = 1 + w.r.IntN(80)
 	}
 	t.act()
 	t.killIn, t.full = 0, false
-	if t.open {
-		t.check()
+	for _, other := range w.openTabs() {
+		if other == t || w.r.IntN(4) == 0 {
+			other.deliverSome()
+			other.check()
+		}
 	}
 }
 
@@ -370,12 +387,17 @@ func (t *simTab) act() {
 	switch n := r.IntN(100); {
 	case n < 35: // a batch, which must never be seen in part
 		saved := entries{}
+		if n < 20 {
+			saved[single] = fmt.Sprint(w.saves)
+		}
 		for i := range simGroupSize {
 			saved[fmt.Sprint(group, "/", i)] = fmt.Sprint(w.saves)
 		}
 		t.save(setting(saved))
-	case n < 65:
+	case n < 64:
 		t.save(setting(entries{single: fmt.Sprint(w.saves)}))
+	case n < 65: // so large that compaction leaves it alone, and much else with it
+		t.save(setting(entries{single: fmt.Sprintf("%d%01000d", w.saves, 0), group + "/0": "0", group + "/1": "0", group + "/2": "0"}))
 	case n < 72:
 		var keys []string
 		for i := range simGroupSize {
@@ -384,12 +406,15 @@ func (t *simTab) act() {
 		t.save(Batch{Remove: encodeList(keys)})
 	case n < 80:
 		t.save(Batch{Remove: encodeList([]string{single})})
-	case n < 82:
+	case n < 82 && w.clears:
 		t.save(Batch{Clear: true})
-	case n < 88:
+	case n < 88 && w.compacts:
+		if r.IntN(3) == 0 {
+			t.killIn = 1 + r.IntN(60)
+		}
 		w.note("%s compacts", t.name)
 		t.compactAll(t.now())
-	case n < 90:
+	case n == 88, n == 89:
 		w.note("%s closes", t.name)
 		t.open = false
 	default:
@@ -489,7 +514,7 @@ func (w *world) end() {
 			if got := asMap(got.live()); !maps.Equal(got, want) {
 				w.fail("%s ends with %v, want %v", t.name, got, want)
 			}
-			if n := len(t.view); n > pileUp+compactEvery {
+			if n := len(t.view); n > simItems {
 				w.fail("%s ends with %d items", t.name, n)
 			}
 			if round == 0 {
