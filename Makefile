@@ -68,13 +68,15 @@ js/node_modules/.package-lock.json: js/package-lock.json
 js/dist/session.wasm: go.mod $(go_files)
 	@mkdir -p js/dist
 	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
+	chmod 644 $@
 
 # From the compiler that builds the module: the two belong together.
 js/wasm_exec.js: js/dist/session.wasm
 	cp "$$(go env GOROOT)/lib/wasm/wasm_exec.js" $@
 	touch $@
 
-js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*)
+js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) README.md LICENSE
+	cp README.md LICENSE js
 	cd js && node build.js && npx tsc -p tsconfig.types.json
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
@@ -100,4 +102,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/wasm_exec.js js/node_modules web/dist
+	rm -rf .tools js/dist js/wasm_exec.js js/README.md js/LICENSE js/node_modules web/dist

@@ -235,6 +235,9 @@ func (s *Session) write(ctx context.Context, b engine.Batch) error {
 		s.pending = append(s.pending, changeOf(change, false))
 		s.awake()
 	}
+	if err == nil {
+		s.engine.Tidy(now())
+	}
 	return err
 }
 

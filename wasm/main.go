@@ -17,6 +17,7 @@ package main
 import (
 	"errors"
 	"strconv"
+	"syscall/js"
 	"unsafe"
 
 	"github.com/session-interop/session-writer/wasm/engine"
@@ -126,10 +127,18 @@ func clearSession(handle int32, now float64) int32 {
 }
 
 func write(handle int32, now float64, b engine.Batch) int32 {
-	return try(func() (int32, error) {
+	length := try(func() (int32, error) {
 		change, err := sessions[handle].Save(int64(now), b)
 		return replyChange(change), err
 	})
+	if length >= 0 {
+		// Its failure would be no failure to save.
+		try(func() (int32, error) {
+			sessions[handle].Tidy(int64(now))
+			return 0, nil
+		})
+	}
+	return length
 }
 
 // load replies with all entries as a JSON object.
@@ -247,10 +256,7 @@ func appendEntries(out []byte, entries []engine.Entry) []byte {
 func try(f func() (int32, error)) (result int32) {
 	defer func() {
 		if p := recover(); p != nil {
-			result, failure = failedInternal, "unexpected failure"
-			if err, ok := p.(error); ok {
-				failure = err.Error()
-			}
+			result, failure = failedInternal, describe(p)
 		}
 	}()
 	result, err := f()
@@ -266,4 +272,18 @@ func try(f func() (int32, error)) (result int32) {
 	}
 	failure = err.Error()
 	return result
+}
+
+// describe says what was panicked with. It may be anything that JavaScript can
+// throw, and then asking it may fail, too.
+func describe(p any) (text string) {
+	text = "unexpected failure"
+	defer func() { _ = recover() }()
+	switch p := p.(type) {
+	case js.Error:
+		text = js.Global().Get("String").Invoke(p.Value).String()
+	case error:
+		text = p.Error()
+	}
+	return text
 }

@@ -1,4 +1,4 @@
-import { SessionError } from "./error.js";
+import { describe, say, SessionError, tag } from "./error.js";
 
 /**
  * What `save` takes: anything that yields pairs of a key and a value, such as
@@ -148,7 +148,7 @@ function* plainPairs(entries) {
  *
  * @param {object} object
  */
-function isPlain(object) {
+export function isPlain(object) {
   const prototype = Object.getPrototypeOf(object);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
@@ -168,74 +168,39 @@ function encodeValue(key, value) {
       key,
       ...more,
     });
+  let made = value; // what toJSON makes of it
   /** @type {string | undefined} */
   let text;
   try {
-    text = JSON.stringify(value);
+    text = JSON.stringify(value, hasToJSON(value) ? remember() : undefined);
   } catch (cause) {
     throw refuse(`JSON.stringify threw ${say(cause)}`, { cause });
   }
   if (text === undefined) {
-    throw refuse(`unsupported value: ${describe(value)}`);
+    throw refuse(`unsupported value: ${describe(made)}`);
   }
-  if (text === "null" && tag(value) === "Number") {
-    throw refuse(`unsupported value: ${value}, which JSON would make null`);
+  if (text === "null" && tag(made) === "Number") {
+    throw refuse(`unsupported value: ${made}, which JSON would make null`);
   }
-  if (text === "{}" && tag(value) !== "Object" && !hasToJSON(value)) {
+  if (text === "{}" && tag(made) !== "Object") {
     throw refuse(
-      `unsupported value: ${describe(value)}, which JSON would make {}`,
+      `unsupported value: ${describe(made)}, which JSON would make {}`,
     );
   }
   return text;
+
+  /** Returns a replacer that changes nothing; its first value is the whole. */
+  function remember() {
+    let first = true;
+    return (/** @type {string} */ _, /** @type {unknown} */ part) => {
+      if (first) made = part;
+      first = false;
+      return part;
+    };
+  }
 }
 
 /** @param {unknown} value */
 function hasToJSON(value) {
-  return typeof (/** @type {any} */ (value).toJSON) === "function";
-}
-
-/**
- * Returns the name of a value's built-in class, which is Object for classes
- * that are not built in.
- *
- * @param {unknown} value
- */
-function tag(value) {
-  return Object.prototype.toString.call(value).slice("[object ".length, -1);
-}
-
-/**
- * Says in a few words what a value is.
- *
- * @param {unknown} value
- * @returns {string}
- */
-export function describe(value) {
-  switch (typeof value) {
-    case "string":
-      return JSON.stringify(
-        value.length > 40 ? value.slice(0, 40) + "…" : value,
-      );
-    case "bigint":
-      return `${value}n`;
-    case "object":
-      return value === null
-        ? "null"
-        : Array.isArray(value)
-          ? `an array of ${value.length}`
-          : `an object (${tag(value)})`;
-    case "function":
-      return `a function (${value.name || "anonymous"})`;
-    default:
-      return String(value);
-  }
-}
-
-/**
- * Says what was thrown.
- *
- * @param {unknown} thrown
- */
-export function say(thrown) {
-  return thrown instanceof Error ? String(thrown) : describe(thrown);
+  return typeof (/** @type {any} */ (value)?.toJSON) === "function";
 }

@@ -44,7 +44,7 @@ export class SessionError extends Error {
  * Returns an error that says which session and call it comes from. One that is
  * not this package's, such as a listener's, is returned as it is.
  *
- * @param {string} name
+ * @param {unknown} name
  * @param {string} operation
  * @param {unknown} error
  */
@@ -53,7 +53,53 @@ export function within(name, operation, error) {
   const { code, key, message } = error;
   return new SessionError(
     code,
-    `session ${JSON.stringify(name)}: ${operation}: ${message}`,
+    `session ${describe(name)}: ${operation}: ${message}`,
     "cause" in error ? { key, cause: error.cause } : { key },
   );
+}
+
+/**
+ * Returns the name of a value's built-in class, which is Object for classes
+ * that are not built in.
+ *
+ * @param {unknown} value
+ */
+export function tag(value) {
+  return Object.prototype.toString.call(value).slice("[object ".length, -1);
+}
+
+/**
+ * Says in a few words what a value is.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function describe(value) {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(
+        value.length > 40 ? value.slice(0, 40) + "…" : value,
+      );
+    case "bigint":
+      return `${value}n`;
+    case "object":
+      return value === null
+        ? "null"
+        : Array.isArray(value)
+          ? `an array of ${value.length}`
+          : `an object (${tag(value)})`;
+    case "function":
+      return `a function (${value.name || "anonymous"})`;
+    default:
+      return String(value);
+  }
+}
+
+/**
+ * Says what was thrown.
+ *
+ * @param {unknown} thrown
+ */
+export function say(thrown) {
+  return thrown instanceof Error ? String(thrown) : describe(thrown);
 }

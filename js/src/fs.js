@@ -1,3 +1,6 @@
+const decoder = new TextDecoder();
+let line = "";
+
 /**
  * Stands for the global fs in the compiler's runtime file, which the build has
  * refer to it: where the module prints why it has to stop.
@@ -8,7 +11,9 @@ export const fs = {
    * @param {Uint8Array} bytes
    */
   writeSync(_fd, bytes) {
-    console.error(new TextDecoder().decode(bytes).trimEnd());
+    const lines = (line + decoder.decode(bytes, { stream: true })).split("\n");
+    line = lines.pop() ?? "";
+    if (lines.length > 0) console.error(lines.join("\n"));
     return bytes.length;
   },
 };

@@ -5,8 +5,8 @@
  *
  * @module session-writer
  */
-import { SessionError, within } from "./error.js";
-import { describe, isWellFormed } from "./entries.js";
+import { describe, SessionError, within } from "./error.js";
+import { isPlain, isWellFormed } from "./entries.js";
 import { isWasmSource, loadModule } from "./module.js";
 import * as session from "./session.js";
 
@@ -45,15 +45,15 @@ export { SessionError };
 export async function open(name, options = {}) {
   try {
     checkName(name);
-    checkOptions(options);
-    const module = await loadModule(options.wasm);
-    const place = session.places[options.storage ?? "local"];
-    const maxAge = Math.ceil((options.maxAge ?? 0) * 1000);
+    const { storage = "local", maxAge = 0, fallback, wasm } = checked(options);
+    const module = await loadModule(wasm);
+    const place = session.places[storage];
+    const milliseconds = Math.ceil(maxAge * 1000);
     try {
-      return session.Session.open(module, name, place, maxAge);
+      return session.Session.open(module, name, place, milliseconds);
     } catch (error) {
       if (
-        options.fallback === "memory" &&
+        fallback === "memory" &&
         error instanceof SessionError &&
         error.code === "disabled"
       ) {
@@ -104,12 +104,17 @@ const known = {
   },
 };
 
-/** @param {unknown} options */
-function checkOptions(options) {
-  if (typeof options !== "object" || options === null) {
+/**
+ * Returns the options that are acceptable, and nothing that they inherit.
+ *
+ * @param {unknown} options
+ * @returns {Options}
+ */
+function checked(options) {
+  if (typeof options !== "object" || options === null || !isPlain(options)) {
     throw new SessionError(
       "config",
-      `the options are ${describe(options)}: give an object`,
+      `the options are ${describe(options)}: give a plain object`,
     );
   }
   for (const [option, value] of Object.entries(options)) {
@@ -127,4 +132,5 @@ function checkOptions(options) {
       );
     }
   }
+  return { ...options };
 }

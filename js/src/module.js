@@ -1,5 +1,4 @@
-import { SessionError } from "./error.js";
-import { describe, say } from "./entries.js";
+import { describe, say, SessionError } from "./error.js";
 
 /**
  * What can be given for the WebAssembly module.
@@ -24,12 +23,10 @@ let loading;
  * @returns {Promise<Module>}
  */
 export function loadModule(source) {
-  loading ??= start(source ?? new URL("./session.wasm", import.meta.url)).catch(
-    (error) => {
-      loading = undefined;
-      throw error;
-    },
-  );
+  loading ??= start(source).catch((error) => {
+    loading = undefined;
+    throw error;
+  });
   return loading;
 }
 
@@ -56,11 +53,17 @@ function isBytes(source) {
 }
 
 /**
- * @param {WasmSource} source
+ * @param {WasmSource} [source]
  * @returns {Promise<Module>}
  */
 async function start(source) {
-  const [module, Go] = await Promise.all([compile(source), loadRuntime()]);
+  const from =
+    source === undefined
+      ? beside()
+      : typeof source === "string"
+        ? resolve(source)
+        : source;
+  const [module, Go] = await Promise.all([compile(from), loadRuntime()]);
   const go = new Go();
   let instance;
   try {
@@ -68,18 +71,53 @@ async function start(source) {
   } catch (cause) {
     throw new SessionError(
       "load",
-      `the WebAssembly module cannot be linked (${say(cause)}): use the session.wasm that came with this index.js`,
+      `${nameOf(from)} cannot be linked (${say(cause)}): use the session.wasm that came with this index.js`,
       { cause },
     );
   }
-  const started = new Module(go, instance);
-  if (started.protocol !== protocol) {
+  // Another program is not even started.
+  const started = instance.exports.protocol && new Module(go, instance);
+  if (started?.protocol !== protocol) {
     throw new SessionError(
       "load",
-      "the WebAssembly module is not of this version of session-writer: use the session.wasm that came with this index.js",
+      `${nameOf(from)} is not this version of session-writer's module: use the session.wasm that came with this index.js`,
     );
   }
   return started;
+}
+
+/** The module beside this file, in the form that bundlers know. */
+function beside() {
+  try {
+    return new URL("./session.wasm", import.meta.url);
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      "it is unknown where session.wasm is, as this is no ES module: say it with the option wasm",
+      { cause },
+    );
+  }
+}
+
+/** @param {string} url */
+function resolve(url) {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? import.meta.url);
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      `the wasm URL ${describe(url)} is not a URL`,
+      { cause },
+    );
+  }
+}
+
+/** @param {Exclude<WasmSource, string>} source */
+function nameOf(source) {
+  if (source instanceof Response) return source.url || "the given Response";
+  if (isBytes(source)) return "the given array of bytes";
+  if (source instanceof WebAssembly.Module) return "the given module";
+  return String(source);
 }
 
 async function loadRuntime() {
@@ -95,24 +133,21 @@ async function loadRuntime() {
 }
 
 /**
- * @param {WasmSource} source
+ * @param {Exclude<WasmSource, string>} source
  * @returns {Promise<WebAssembly.Module>}
  */
 async function compile(source) {
   if (source instanceof WebAssembly.Module) return source;
-  if (isBytes(source)) return compileBytes(source, "the given bytes");
+  if (isBytes(source)) return compileBytes(source, nameOf(source));
   if (source instanceof Response) return compileResponse(source);
+  return compileURL(source);
+}
 
-  let url;
-  try {
-    url = new URL(source, globalThis.document?.baseURI ?? import.meta.url);
-  } catch (cause) {
-    throw new SessionError(
-      "load",
-      `the wasm URL ${describe(source)} is not a URL`,
-      { cause },
-    );
-  }
+/**
+ * @param {URL} url
+ * @returns {Promise<WebAssembly.Module>}
+ */
+async function compileURL(url) {
   if (url.protocol === "file:" && "process" in globalThis) {
     // Node's fetch does not read files.
     const { readFile } = process.getBuiltinModule("node:fs/promises");
@@ -146,10 +181,7 @@ function notLoaded(url, cause) {
  * @param {string} [url]
  * @returns {Promise<WebAssembly.Module>}
  */
-async function compileResponse(
-  response,
-  url = response.url || "the given Response",
-) {
+async function compileResponse(response, url = nameOf(response)) {
   if (!response.ok) {
     throw new SessionError(
       "load",
@@ -180,7 +212,12 @@ async function compileResponse(
  */
 async function compileBytes(bytes, name) {
   try {
-    return await WebAssembly.compile(bytes);
+    // Chromium takes no DataView.
+    return await WebAssembly.compile(
+      ArrayBuffer.isView(bytes)
+        ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+        : bytes,
+    );
   } catch (cause) {
     throw notCompiled(name, cause);
   }
@@ -235,15 +272,16 @@ export class Module {
     this.#exports = /** @type {Exports} */ (
       /** @type {unknown} */ (instance.exports)
     );
-    go.exit = () => {
+    const stop = () => {
       this.#stopped = true;
     };
-    go.run(instance);
+    go.exit = stop;
+    go.run(instance).catch(stop);
   }
 
-  /** The protocol that the module speaks, undefined if it is another program. */
+  /** The protocol that the module speaks. */
   get protocol() {
-    return this.#exports.protocol?.();
+    return this.#exports.protocol();
   }
 
   /**

@@ -1,5 +1,5 @@
-import { SessionError, within } from "./error.js";
-import { checkKey, describe, encodeEntries, encodeKeys } from "./entries.js";
+import { describe, SessionError, within } from "./error.js";
+import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 
 /**
  * What happened to a session.
@@ -44,6 +44,9 @@ export const places = /** @type {const} */ ({
  */
 const active = new Set();
 
+/** The argument of a call that has none. */
+const nothing = () => "";
+
 // The listeners, which are set where a session's private parts can be named.
 
 /** @type {(event: StorageEvent) => void} */
@@ -78,7 +81,7 @@ export class Session {
     onPageShow = ({ persisted }) => {
       // A page in the back/forward cache was told of nothing.
       if (!persisted) return;
-      for (const session of active) session.#refreshSoon();
+      for (const session of active) session.#refresh();
     };
   }
 
@@ -159,7 +162,7 @@ export class Session {
    */
   load() {
     return JSON.parse(
-      this.#use("load", (handle) =>
+      this.#use("load", nothing, (handle) =>
         this.#module.text((go) => go.load(handle, Date.now())),
       ),
     );
@@ -173,11 +176,15 @@ export class Session {
    * @throws {SessionError} `key`, `disabled`
    */
   get(key) {
-    const text = this.#use("get", (handle) => {
-      checkKey(key);
-      const length = this.#module.write(key);
-      return this.#module.text((go) => go.get(handle, length, Date.now()));
-    });
+    const text = this.#use(
+      "get",
+      () => {
+        checkKey(key);
+        return key;
+      },
+      (handle, length) =>
+        this.#module.text((go) => go.get(handle, length, Date.now())),
+    );
     return text === "" ? undefined : JSON.parse(text);
   }
 
@@ -203,10 +210,8 @@ export class Session {
    * @throws {SessionError} `quota`, `disabled`
    */
   clear() {
-    this.#write(
-      "clear",
-      () => "",
-      (go, handle, _, now) => go.clear(handle, now),
+    this.#write("clear", nothing, (go, handle, _, now) =>
+      go.clear(handle, now),
     );
   }
 
@@ -221,7 +226,7 @@ export class Session {
    */
   subscribe(listener) {
     const subscription = { listener };
-    this.#use("subscribe", (handle) => {
+    this.#use("subscribe", nothing, (handle) => {
       if (this.#handle === undefined) {
         throw new SessionError(
           "closed",
@@ -256,7 +261,7 @@ export class Session {
    */
   stats() {
     const [entries, items, bytes, corrupt] = JSON.parse(
-      this.#use("stats", (handle) =>
+      this.#use("stats", nothing, (handle) =>
         this.#module.text((go) => go.stats(handle, Date.now())),
       ),
     );
@@ -268,16 +273,20 @@ export class Session {
    * closed session is no error.
    */
   close() {
-    const handle = this.#handle;
-    if (handle === undefined) return;
-    this.#handle = undefined;
+    if (!this.active) return;
     this.#subscriptions.clear();
     active.delete(this);
     if (active.size === 0 && globalThis.window) {
       removeEventListener("storage", onStorage);
       removeEventListener("pageshow", onPageShow);
     }
-    this.#module.number((go) => go.close(handle));
+    try {
+      this.#use("close", nothing, (handle) =>
+        this.#module.number((go) => go.close(handle)),
+      );
+    } finally {
+      this.#handle = undefined;
+    }
   }
 
   /**
@@ -288,11 +297,9 @@ export class Session {
    * @param {(go: import("./module.js").Exports, handle: number, length: number, now: number) => number} call
    */
   #write(operation, encode, call) {
-    const change = this.#use(operation, (handle) => {
-      const text = encode(); // which may run code of the page's
-      const length = this.#module.write(text);
-      return this.#module.text((go) => call(go, handle, length, Date.now()));
-    });
+    const change = this.#use(operation, encode, (handle, length) =>
+      this.#module.text((go) => call(go, handle, length, Date.now())),
+    );
     if (change) this.#tell(change, false);
     // The storage event tells other documents only.
     for (const other of active) {
@@ -308,21 +315,25 @@ export class Session {
 
   /**
    * Calls f with the session in the module, which for a closed one is opened
-   * for this call only.
+   * for this call only, and with the length of its argument there.
    *
    * @template T
    * @param {string} operation
-   * @param {(handle: number) => T} f
+   * @param {() => string} argument May run code of the page's, which may use
+   *   the session, so it is asked before anything else.
+   * @param {(handle: number, length: number) => T} f
    * @returns {T}
    */
-  #use(operation, f) {
+  #use(operation, argument, f) {
     try {
-      if (this.#handle !== undefined) return f(this.#handle);
-      const handle = this.#open();
+      const text = argument();
+      const handle = this.#handle ?? this.#open();
       try {
-        return f(handle);
+        return f(handle, this.#module.write(text));
       } finally {
-        this.#module.number((go) => go.close(handle));
+        if (handle !== this.#handle) {
+          this.#module.number((go) => go.close(handle));
+        }
       }
     } catch (error) {
       throw within(this.#name, operation, error);
@@ -394,11 +405,15 @@ export class Session {
     this.#refreshing = true;
     setTimeout(() => {
       this.#refreshing = false;
-      if (this.#handle === undefined) return;
-      const change = this.#use("refresh", (handle) =>
-        this.#module.text((go) => go.refresh(handle, Date.now())),
-      );
-      if (change) this.#tell(change, true);
+      if (this.active) this.#refresh();
     });
+  }
+
+  /** Sees what others did, and tells of it. */
+  #refresh() {
+    const change = this.#use("refresh", nothing, (handle) =>
+      this.#module.text((go) => go.refresh(handle, Date.now())),
+    );
+    if (change) this.#tell(change, true);
   }
 }

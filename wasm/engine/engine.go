@@ -81,11 +81,12 @@ type Session struct {
 	maxAge  int64
 	writer  string
 
-	told   bool   // whether all stamps come to See or Refresh as they are made
-	newest Stamp  // greatest batch stamp read or made
-	view   *state // what the reader of changes knows; nil while there is none
-	saves  int    // since the last compaction
-	sizes  map[string]int
+	told    bool   // whether all stamps come to See or Refresh as they are made
+	newest  Stamp  // greatest batch stamp read or made
+	view    *state // what the reader of changes knows; nil while there is none
+	saves   int    // since the last compaction
+	cleared bool   // whether one of them was a clearing that is yet to be tidied up
+	sizes   map[string]int
 }
 
 // Open returns a Session of that name, which is not empty and has no slash.
@@ -185,12 +186,21 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		saved, _ := decode(item)
 		change = s.view.apply(saved)
 	}
-	if s.saves++; b.Clear {
+	s.saves++
+	s.cleared = s.cleared || b.Clear
+	return change, nil
+}
+
+// Tidy compacts the session when it is due. It belongs after every Save, and
+// is apart from it because nothing that goes wrong here, a panic of the
+// storage's not excepted, may make a save fail that is done.
+func (s *Session) Tidy(now int64) {
+	if s.cleared {
+		s.cleared = false
 		s.compactAll(now) // what was cleared is to be gone from the storage, too
 	} else if s.saves >= compactEvery {
 		s.compact(now)
 	}
-	return change, nil
 }
 
 // Load returns all entries, in the order in which they were last set.
@@ -356,12 +366,14 @@ func (s *Session) get(key string) (item, error) {
 	if err != nil {
 		return item{}, err
 	}
+	it := item{key: key, text: text, size: len(text)}
+	if _, stamped := parseStamp(key[len(s.prefix):]); !stamped {
+		// Somebody else's. It may even be impossible to read: a key with a
+		// lone surrogate comes out of the browser as another.
+		return it, errDamaged
+	}
 	if !ok {
 		return item{}, errGone
-	}
-	it := item{key: key, text: text, size: len(text)}
-	if _, ok := parseStamp(key[len(s.prefix):]); !ok {
-		return it, errDamaged
 	}
 	if it.state, err = decode(text); err != nil {
 		return it, err

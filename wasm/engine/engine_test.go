@@ -209,6 +209,7 @@ func TestKilledTabLosesNothing(t *testing.T) {
 			if _, err := victim.Save(victim.now, setting(e)); err != nil {
 				break
 			}
+			victim.Tidy(victim.now)
 			maps.Copy(want, e)
 		}
 		storage.killIn = 0
@@ -766,4 +767,23 @@ func TestStorageThatListsWhatItDoesNotHave(t *testing.T) {
 
 type ghosts struct{ Memory }
 
-func (*ghosts) Keys(string) ([]string, error) { return []string{"cart/ghost"}, nil }
+func (*ghosts) Keys(string) ([]string, error) {
+	return []string{"cart/" + string(makeStamp(start, 0, "0123456789ab"))}, nil
+}
+
+// A key with a lone surrogate is listed as another, which is not there.
+func TestForeignItemThatCannotBeReadIsNoReasonToListAgain(t *testing.T) {
+	tab := openTab(t, &surrogates{})
+	tab.save(entries{"a": `1`})
+	tab.has(entries{"a": `1`})
+	if stats, err := tab.Stats(tab.now); err != nil || stats.Corrupt != 1 {
+		t.Errorf("Stats returned %+v, %v", stats, err)
+	}
+}
+
+type surrogates struct{ Memory }
+
+func (s *surrogates) Keys(prefix string) ([]string, error) {
+	keys, err := s.Memory.Keys(prefix)
+	return append(keys, "cart/\ufffd"), err
+}

@@ -101,6 +101,7 @@ func (b *tab) write(batch Batch) Change {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.Tidy(b.now)
 	return change
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run only the schedule of this seed")
 	simSteps = flag.Int("sim.steps", 0, "end each schedule after so many steps; 0 for a number of its own")
-	simOps   = flag.Int("sim.ops", 1_000_000, "simulate at least so many storage operations")
+	simOps   = flag.Int("sim.ops", defaultOps(), "simulate at least so many storage operations")
 )
 
 const (
@@ -38,6 +39,14 @@ const (
 	simGroupSize = 3
 	simSingles   = 6
 )
+
+// defaultOps is less in a browser, where everything takes several times as long.
+func defaultOps() int {
+	if runtime.GOOS == "js" {
+		return 100_000
+	}
+	return 1_000_000
+}
 
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
@@ -440,6 +449,7 @@ func (t *simTab) save(b Batch) {
 	if t.newest <= seen {
 		w.fail("%s saved as %s after it had seen %s", t.name, t.newest, seen)
 	}
+	t.Tidy(t.now())
 }
 
 // check holds what a load returns against what the tab has seen.

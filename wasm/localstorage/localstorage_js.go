@@ -48,15 +48,31 @@ type area struct {
 	watchers engine.Watchers
 }
 
-func (a *area) open() (_ engine.Storage, err error) {
-	defer catch(&err)
+func (a *area) open() (engine.Storage, error) {
 	// Reading the property may throw a SecurityError, which Value.Get would
 	// let through the middle of Go's stack, and Value.Call does not.
-	a.storage = js.Global().Get("Reflect").Call("get", js.Global(), a.property)
-	if a.storage.IsUndefined() || a.storage.IsNull() {
+	storage, err := read(js.Global(), a.property)
+	if err != nil {
+		return nil, err
+	}
+	if storage.IsUndefined() || storage.IsNull() {
 		return nil, &storageError{engine.ErrDisabled, "there is no " + a.property + " here"}
 	}
+	a.storage = storage
 	return a, nil
+}
+
+// read reads a property. Whatever that throws means that it is not to be had.
+func read(object js.Value, property string) (value js.Value, err error) {
+	defer func() {
+		p := recover()
+		if thrown, ok := p.(js.Error); ok {
+			err = &storageError{engine.ErrDisabled, js.Global().Get("String").Invoke(thrown.Value).String()}
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	return js.Global().Get("Reflect").Call("get", object, property), nil
 }
 
 func (a *area) GetItem(key string) (text string, ok bool, err error) {

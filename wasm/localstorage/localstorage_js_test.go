@@ -239,9 +239,10 @@ func TestOtherPanicsPass(t *testing.T) {
 
 func TestDisabledStorage(t *testing.T) {
 	throws := js.Global().Get("Function").New(`throw new DOMException("forbidden", "SecurityError")`)
+	odd := js.Global().Get("Function").New(`throw "blocked by an extension"`)
 	missing := js.Global().Get("Function").New(`return undefined`)
 	null := js.Global().Get("Function").New(`return null`)
-	for name, getter := range map[string]js.Value{"throws": throws, "is not there": missing, "is null": null} {
+	for name, getter := range map[string]js.Value{"throws": throws, "throws a string": odd, "is not there": missing, "is null": null} {
 		for _, area := range areas {
 			t.Run(area.property+" "+name, func(t *testing.T) {
 				object := js.Global().Get("Object")

@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { assertError } from "./assert-error.js";
+import { inBrowser } from "./in-browser.js";
+
+/**
+ * What open must refuse, and what its message must say.
+ *
+ * @type {Record<string, [make: () => unknown[], says: string | string[]]>}
+ */
+const refused = {
+  "an empty name": [() => [""], '""'],
+  "no name": [() => [], "undefined"],
+  "a number as the name": [() => [5], "5"],
+  "null as the name": [() => [null], "null"],
+  "an object as the name": [() => [{}], "an object"],
+  "an array as the name": [() => [["cart"]], "an array of 1"],
+  "a symbol as the name": [() => [Symbol("mine")], "Symbol(mine)"],
+  "a BigInt as the name": [() => [5n], "5n"],
+  "an object with a cycle as the name": [
+    () => [Object.assign([0], { 0: globalThis })],
+    "an array of 1",
+  ],
+  "a name with a slash": [() => ["a/b"], ['"a/b"', "slash"]],
+  "a slash as the name": [() => ["/"], ['"/"', "slash"]],
+  "a name with a lone surrogate": [() => ["a\uD800"], '"a\\ud800"'],
+
+  "null for the options": [() => ["cart", null], "null"],
+  "a string for the options": [() => ["cart", "session"], '"session"'],
+  "a number for the options": [() => ["cart", 60], "60"],
+  "a function for the options": [() => ["cart", () => {}], "a function"],
+  "an array for the options": [() => ["cart", ["session"]], "an array of 1"],
+  "an empty array for the options": [() => ["cart", []], "an array of 0"],
+  "a Map for the options": [
+    () => ["cart", new Map([["storage", "session"]])],
+    "Map",
+  ],
+
+  "an unknown option": [
+    () => ["cart", { ttl: 60 }],
+    ['"ttl"', "storage", "maxAge", "fallback", "wasm"],
+  ],
+  "an option in the wrong case": [
+    () => ["cart", { maxage: 60 }],
+    ['"maxage"', "maxAge"],
+  ],
+  "an option named as a property of all objects": [
+    () => ["cart", { toString: 1 }],
+    '"toString"',
+  ],
+
+  "an unknown storage": [
+    () => ["cart", { storage: "cookie" }],
+    ["storage", '"cookie"', '"local", "session" or "memory"'],
+  ],
+  "a storage named as a property of all objects": [
+    () => ["cart", { storage: "constructor" }],
+    ["storage", '"constructor"'],
+  ],
+  "a storage area as the storage": [
+    () => ["cart", { storage: localStorage }],
+    ["storage", "an object (Storage)"],
+  ],
+  "null as the storage": [
+    () => ["cart", { storage: null }],
+    ["storage", "null"],
+  ],
+
+  "a negative maxAge": [() => ["cart", { maxAge: -1 }], ["maxAge", "-1"]],
+  "a maxAge of 0": [() => ["cart", { maxAge: 0 }], ["maxAge", "0"]],
+  "a maxAge of NaN": [() => ["cart", { maxAge: NaN }], ["maxAge", "NaN"]],
+  "a maxAge of Infinity": [
+    () => ["cart", { maxAge: Infinity }],
+    ["maxAge", "Infinity"],
+  ],
+  "a string as the maxAge": [
+    () => ["cart", { maxAge: "60" }],
+    ["maxAge", '"60"', "seconds"],
+  ],
+  "a BigInt as the maxAge": [
+    () => ["cart", { maxAge: 60n }],
+    ["maxAge", "60n"],
+  ],
+  "null as the maxAge": [() => ["cart", { maxAge: null }], ["maxAge", "null"]],
+
+  "another fallback than memory": [
+    () => ["cart", { fallback: "local" }],
+    ["fallback", '"local"', '"memory"'],
+  ],
+  "true as the fallback": [
+    () => ["cart", { fallback: true }],
+    ["fallback", "true"],
+  ],
+
+  "a number as the wasm": [() => ["cart", { wasm: 5 }], ["wasm", "5"]],
+  "an object as the wasm": [
+    () => ["cart", { wasm: {} }],
+    ["wasm", "an object"],
+  ],
+  "null as the wasm": [() => ["cart", { wasm: null }], ["wasm", "null"]],
+  "a Promise as the wasm": [
+    () => ["cart", { wasm: Promise.resolve("session.wasm") }],
+    ["wasm", "Promise"],
+  ],
+  "a Request as the wasm": [
+    () => ["cart", { wasm: new Request("session.wasm") }],
+    ["wasm", "Request"],
+  ],
+};
+
+inBrowser(
+  "open refuses a bad name or option before anything is loaded",
+  async ({ page, site, t }) => {
+    for (const [what, [make, says]] of Object.entries(refused)) {
+      await t.test(what, async () => {
+        const { error } = await page.evaluate(
+          (make) =>
+            inPage.attempt(async () => {
+              const { open } = await inPage.sessionWriter();
+              await /** @type {any} */ (open)(...make());
+            }),
+          make,
+        );
+        assertError(error, { code: "config", says });
+      });
+    }
+    assert.equal(site.requests("/dist/session.wasm"), 0);
+    assert.equal(site.requests("/dist/wasm_exec.js"), 0);
+  },
+);
+
+inBrowser("open rejects, it never throws", async ({ page }) => {
+  const threw = await page.evaluate(async () => {
+    const { open } = await inPage.sessionWriter();
+    const promise = /** @type {any} */ (open)();
+    return promise.then(
+      () => false,
+      () => promise instanceof Promise,
+    );
+  });
+  assert.equal(threw, true);
+});
+
+inBrowser("a refusal says the session and the call", async ({ page }) => {
+  const { error } = await page.evaluate(() =>
+    inPage.attempt(() => inPage.open("cart", { storage: "cookie" })),
+  );
+  assertError(error, { code: "config", says: 'session "cart": open: ' });
+});
+
+inBrowser(
+  "bad options are refused once a session is open, too",
+  async ({ page }) => {
+    const errors = await page.evaluate(async () => {
+      await inPage.open();
+      return Promise.all([
+        inPage.attempt(() => inPage.open("cart", { wasm: 5 })),
+        inPage.attempt(() => inPage.open("a/b")),
+      ]);
+    });
+    for (const { error } of errors) assertError(error, { code: "config" });
+  },
+);
+
+inBrowser("options that are undefined are as if left out", async ({ page }) => {
+  const persistent = await page.evaluate(async () => {
+    const session = await inPage.open("cart", {
+      storage: undefined,
+      maxAge: undefined,
+      fallback: undefined,
+      wasm: undefined,
+    });
+    session.save({ a: 1 });
+    return session.persistent && inPage.items().length === 1;
+  });
+  assert.equal(persistent, true);
+});
+
+inBrowser("subscribe refuses what is no function", async ({ page }) => {
+  const errors = await page.evaluate(async () => {
+    const session = await inPage.open();
+    return Promise.all(
+      [undefined, null, {}, "listener"].map((listener) =>
+        inPage.attempt(() => session.subscribe(/** @type {any} */ (listener))),
+      ),
+    );
+  });
+  const says = ["undefined", "null", "an object", '"listener"'];
+  for (const [i, { error }] of errors.entries()) {
+    assertError(error, {
+      code: "config",
+      says: ['session "cart": subscribe: ', says[i]],
+    });
+  }
+});

@@ -1,0 +1,6 @@
+declare global {
+  /** What page.js gives the test bodies, in the page. */
+  var inPage: typeof import("./page.js");
+}
+
+export {};

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { inBrowser } from "./in-browser.js";
+
+inBrowser(
+  "what is saved while the page goes is there on the next one",
+  async ({ page, site }) => {
+    await page.evaluate(async () => {
+      const session = await inPage.open();
+      addEventListener("pagehide", () => session.save({ pagehide: true }));
+      document.addEventListener("visibilitychange", () =>
+        session.save({ visibilitychange: document.visibilityState }),
+      );
+      session.save({ before: true });
+    });
+    await page.goto(site.url("/?next"));
+    assert.deepEqual(
+      await page.evaluate(async () => (await inPage.open()).load()),
+      { before: true, pagehide: true, visibilitychange: "hidden" },
+    );
+  },
+);
+
+inBrowser(
+  "what is saved while the tab is closed is there in another",
+  async ({ page, newPage }) => {
+    const other = await newPage();
+    await page.evaluate(async () => {
+      const session = await inPage.open();
+      addEventListener("pagehide", () => session.save({ pagehide: true }));
+    });
+    await page.close();
+    const loaded = await other.evaluate(async () => {
+      const session = await inPage.open();
+      await inPage.until(() => session.get("pagehide"));
+      return session.load();
+    });
+    assert.deepEqual(loaded, { pagehide: true });
+  },
+);
+
+inBrowser(
+  "a page that comes back is told of what happened meanwhile",
+  async ({ page, site }) => {
+    await page.evaluate(async () => {
+      const session = (inPage.kept.session = await inPage.open());
+      session.save({ a: 1, b: 1, c: 1 });
+      inPage.kept.changes = inPage.recordChanges(session);
+    });
+    await page.goto(site.url("/?next"));
+    await page.evaluate(async () => {
+      const session = await inPage.open();
+      session.save({ a: 2 });
+      session.remove("b");
+      session.save({ d: 2 });
+    });
+    await page.back();
+    const { changes, loaded } = await page.evaluate(async () => {
+      const { session, changes } = inPage.kept;
+      if (!session) throw new Error("the page was not in the cache");
+      await inPage.until(() => changes.length > 0);
+      await inPage.nextTask();
+      return { changes, loaded: session.load() };
+    });
+    assert.deepEqual(changes, [
+      { set: { a: 2, d: 2 }, removed: ["b"], cleared: false, remote: true },
+    ]);
+    assert.deepEqual(loaded, { a: 2, c: 1, d: 2 });
+  },
+);
+
+inBrowser(
+  "a page that comes back saves after what happened meanwhile",
+  async ({ page, site }) => {
+    await page.evaluate(async () => {
+      inPage.kept.session = await inPage.open();
+    });
+    await page.goto(site.url("/?next"));
+    await page.evaluate(async () => {
+      const now = Date.now;
+      Date.now = () => now() + 60 * 60 * 1000;
+      (await inPage.open()).save({ a: "meanwhile" });
+    });
+    await page.back();
+    const a = await page.evaluate(async () => {
+      const { session } = inPage.kept;
+      if (!session) throw new Error("the page was not in the cache");
+      await inPage.nextTask();
+      session.save({ a: "after it came back" });
+      return session.get("a");
+    });
+    assert.equal(a, "after it came back");
+  },
+);

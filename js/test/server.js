@@ -1,0 +1,181 @@
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { dirname, extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** The package as a user's server has it. */
+export const dist = join(here, "..", "dist");
+
+/** The strictest policy under which the package promises to work. */
+const strict =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; frame-src 'self'";
+
+/** @type {Record<string, string>} */
+const types = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".wasm": "application/wasm",
+};
+
+/**
+ * What is wrong with the module at /faulty/<name>.wasm.
+ *
+ * @type {Record<string, (wasm: Buffer) => { status?: number, type?: string, body: string | Uint8Array } | undefined>}
+ */
+const faulty = {
+  "not-found": () => ({ status: 404, type: "text/plain", body: "Not found" }),
+  "server-error": () => ({ status: 500, type: "text/plain", body: "Sorry" }),
+  // What servers of single-page applications answer for every path.
+  html: () => ({
+    type: "text/html",
+    body: "<!doctype html><title>App</title>",
+  }),
+  truncated: (wasm) => ({ body: wasm.subarray(0, wasm.length >> 1) }),
+  empty: () => ({ body: "" }),
+  "another-program": () => ({ body: emptyModule }),
+  "another-go-program": (wasm) => ({ body: withoutProtocol(wasm) }),
+  "other-imports": () => ({ body: otherImports }),
+  destroyed: () => undefined,
+  // These two are right but for the type.
+  "octet-stream": (wasm) => ({ type: "application/octet-stream", body: wasm }),
+  charset: (wasm) => ({ type: "application/wasm; charset=utf-8", body: wasm }),
+};
+
+/** The smallest WebAssembly module: its magic number and version. */
+const emptyModule = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+
+/** A module that wants what no runtime of ours gives: the function a.b. */
+const otherImports = Uint8Array.of(
+  ...emptyModule,
+  ...[1, 4, 1, 0x60, 0, 0], // the type of functions without parameters, results
+  ...[2, 7, 1, 1, 0x61, 1, 0x62, 0, 0], // the import
+);
+
+/**
+ * Returns our module with its protocol export under another name of the same
+ * length, as if it were the program of somebody else.
+ *
+ * @param {Buffer} wasm
+ */
+function withoutProtocol(wasm) {
+  const other = Buffer.from(wasm);
+  const name = "\x08protocol"; // with its length: not a part of a longer name
+  other.write("\x08protocel", other.indexOf(name, 0, "latin1"), "latin1");
+  return other;
+}
+
+/**
+ * A web site on a port of its own: an origin that no other test has used.
+ *
+ * @typedef {object} Site
+ * @property {(path: string) => string} url
+ * @property {(path: string) => string} otherOrigin the same, by another host name
+ * @property {(path: string) => number} requests how often a path was requested
+ * @property {(prefix: string, folder: string, policy?: string | null) => void} serve
+ *   serves a folder under a path, which ends in a slash, under the strict
+ *   policy or the one given, null being none
+ * @property {() => Promise<unknown>} close
+ */
+
+/**
+ * Starts a server with
+ *
+ *     /                    a blank page under the strict policy, with page.js
+ *     /without-wasm        the same, where the policy forbids WebAssembly
+ *     /frame               a blank page with opaque.js, for a sandboxed frame
+ *     /dist/               the package
+ *     /faulty/<name>.wasm  the module, with a fault
+ *     /cors/               all of it, for any origin
+ *
+ * @returns {Promise<Site>}
+ */
+export async function startSite() {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  /** @type {[prefix: string, folder: string, policy: string | null][]} */
+  const folders = [
+    ["/dist/", dist, strict],
+    ["/", here, strict],
+  ];
+
+  /** @param {string} path */
+  const content = async (path) => {
+    if (path === "/") return html(strict, "page.js");
+    if (path === "/without-wasm") {
+      return html(strict.replace(" 'wasm-unsafe-eval'", ""), "page.js");
+    }
+    if (path === "/frame") return html(strict, "opaque.js");
+    const fault = /^\/faulty\/(.+)\.wasm$/.exec(path)?.[1];
+    if (fault !== undefined) {
+      return faulty[fault](await readFile(join(dist, "session.wasm")));
+    }
+    const [prefix, folder, policy] =
+      folders.find(([prefix]) => path.startsWith(prefix)) ?? folders[0];
+    return {
+      policy,
+      type: types[extname(path)] ?? "text/plain",
+      body: await readFile(join(folder, normalize(path.slice(prefix.length)))),
+    };
+  };
+
+  const server = createServer(async (request, response) => {
+    let { pathname } = new URL(request.url ?? "/", "http://host");
+    counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
+    if (pathname.startsWith("/cors/")) {
+      response.setHeader("Access-Control-Allow-Origin", "*");
+      pathname = pathname.slice("/cors".length);
+    }
+    const reply = await content(pathname).catch((error) => ({
+      status: 404,
+      type: "text/plain",
+      body: String(error),
+    }));
+    if (!reply) {
+      request.socket.destroy();
+      return;
+    }
+    const policy = "policy" in reply ? reply.policy : strict;
+    response.writeHead("status" in reply ? (reply.status ?? 200) : 200, {
+      "Content-Type": reply.type ?? "application/wasm",
+      // Every use is a request, which is counted. Not no-store, which would
+      // keep a page out of the back/forward cache.
+      "Cache-Control": "no-cache",
+      // For workers, whose policy is that of their script.
+      ...(policy && { "Content-Security-Policy": policy }),
+    });
+    response.end(reply.body);
+  });
+  await new Promise((resolve) =>
+    server.listen(0, "127.0.0.1", () => resolve(undefined)),
+  );
+  const { port } = /** @type {import("node:net").AddressInfo} */ (
+    server.address()
+  );
+
+  return {
+    url: (path) => `http://127.0.0.1:${port}${path}`,
+    otherOrigin: (path) => `http://localhost:${port}${path}`,
+    requests: (path) => counts.get(path) ?? 0,
+    serve: (prefix, folder, policy = strict) =>
+      folders.unshift([prefix, folder, policy]),
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/**
+ * @param {string} policy
+ * @param {string} script
+ */
+function html(policy, script) {
+  return {
+    policy,
+    type: types[".html"],
+    // Relative: /cors/frame has a script that any origin may have.
+    body: `<!doctype html><title>A page</title><script type="module" crossorigin src="${script}"></script>`,
+  };
+}

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { inBrowser } from "./in-browser.js";
+
+inBrowser("a listener is told after the save returned", async ({ page }) => {
+  const order = await page.evaluate(async () => {
+    const session = await inPage.open();
+    /** @type {string[]} */
+    const order = [];
+    session.subscribe(({ set }) => order.push(`told of ${Object.keys(set)}`));
+    session.save({ a: 1 });
+    order.push("a is saved");
+    session.save({ b: 1 });
+    order.push("b is saved");
+    await inPage.nextTask();
+    return order;
+  });
+  assert.deepEqual(order, [
+    "a is saved",
+    "b is saved",
+    "told of a",
+    "told of b",
+  ]);
+});
+
+inBrowser("a change is what the call changed", async ({ page }) => {
+  const changes = await page.evaluate(async () => {
+    const session = await inPage.open();
+    session.save({ a: 1, b: { c: [2] } });
+    const changes = inPage.recordChanges(session);
+    session.save({ a: 1 });
+    session.save([
+      ["d", 1],
+      ["d", null],
+    ]);
+    session.remove("absent");
+    session.remove("b", "absent");
+    session.clear();
+    session.clear();
+    session.save(JSON.parse('{"__proto__":{"e":1}}'));
+    await inPage.nextTask();
+    return changes;
+  });
+  const none = { set: {}, removed: [], cleared: false, remote: false };
+  assert.deepEqual(changes, [
+    { ...none, set: { a: 1 } },
+    { ...none, set: { d: null } },
+    { ...none, removed: ["b"] },
+    { ...none, removed: ["a", "d"], cleared: true },
+    { ...none, cleared: true },
+    { ...none, set: JSON.parse('{"__proto__":{"e":1}}') },
+  ]);
+});
+
+inBrowser("what was refused is not told", async ({ page }) => {
+  const changes = await page.evaluate(async () => {
+    const session = await inPage.open();
+    const changes = inPage.recordChanges(session);
+    await inPage.attempt(() => session.save({ a: 1, b: undefined }));
+    await inPage.attempt(() => session.save({ a: "x".repeat(6e6) }));
+    session.save({ c: 1 });
+    await inPage.nextTask();
+    return changes;
+  });
+  assert.deepEqual(changes, [
+    { set: { c: 1 }, removed: [], cleared: false, remote: false },
+  ]);
+});
+
+inBrowser("a subscription ends when it is said to", async ({ page }) => {
+  const told = await page.evaluate(async () => {
+    const session = await inPage.open();
+    /** @type {string[]} */
+    const told = [];
+    const first = session.subscribe(({ set }) =>
+      told.push(`first: ${Object.keys(set)}`),
+    );
+    const second = session.subscribe(({ set }) => {
+      told.push(`second: ${Object.keys(set)}`);
+      second();
+    });
+    session.save({ a: 1 });
+    await inPage.nextTask();
+    session.save({ b: 1 });
+    await inPage.nextTask();
+    session.save({ c: 1 });
+    first(); // before it could be told
+    first();
+    await inPage.nextTask();
+    session.save({ d: 1 });
+    await inPage.nextTask();
+    // What was done while nobody listened is not told later.
+    session.subscribe(({ set }) => told.push(`third: ${Object.keys(set)}`));
+    session.save({ e: 1 });
+    await inPage.nextTask();
+    return told;
+  });
+  assert.deepEqual(told, ["first: a", "second: a", "first: b", "third: e"]);
+});
+
+inBrowser("one function can be subscribed twice", async ({ page }) => {
+  const counts = await page.evaluate(async () => {
+    const session = await inPage.open();
+    let calls = 0;
+    const listener = () => calls++;
+    const end = session.subscribe(listener);
+    session.subscribe(listener);
+    session.save({ a: 1 });
+    await inPage.nextTask();
+    const twice = calls;
+    end();
+    session.save({ a: 2 });
+    await inPage.nextTask();
+    return [twice, calls];
+  });
+  assert.deepEqual(counts, [2, 3]);
+});
+
+inBrowser(
+  "a listener that throws breaks neither the save nor another listener",
+  async ({ page }) => {
+    const { changes, loaded } = await page.evaluate(async () => {
+      const session = await inPage.open();
+      const other = await inPage.open();
+      session.subscribe(() => {
+        throw new Error("the first listener's");
+      });
+      const changes = inPage.recordChanges(session);
+      other.subscribe(() => {
+        throw new Error("the other session's");
+      });
+      const remote = inPage.recordChanges(other);
+      session.save({ a: 1 });
+      await inPage.until(() => remote.length === 1);
+      session.save({ b: 2 });
+      await inPage.until(() => remote.length === 2);
+      return { changes: [...changes, ...remote], loaded: session.load() };
+    });
+    assert.deepEqual(
+      changes.map(({ set }) => set),
+      [{ a: 1 }, { b: 2 }, { a: 1 }, { b: 2 }],
+    );
+    assert.deepEqual(loaded, { a: 1, b: 2 });
+    assert.deepEqual(await page.takeErrors(), [
+      "Error: the first listener's",
+      "Error: the other session's",
+      "Error: the first listener's",
+      "Error: the other session's",
+    ]);
+  },
+);
+
+inBrowser("a listener can use the session", async ({ page }) => {
+  const { told, loaded, active } = await page.evaluate(async () => {
+    const session = await inPage.open();
+    /** @type {unknown[]} */
+    const told = [];
+    session.subscribe(({ set, removed }) => {
+      told.push({ set, removed });
+      const count = Number(session.get("count"));
+      if (count < 3) session.save({ count: count + 1 });
+      else if (count === 3) session.remove("count");
+      else session.close();
+    });
+    session.save({ a: 1, count: 0 });
+    await inPage.until(() => !session.active);
+    return { told, loaded: session.load(), active: session.active };
+  });
+  assert.deepEqual(told, [
+    { set: { a: 1, count: 0 }, removed: [] },
+    { set: { count: 1 }, removed: [] },
+    { set: { count: 2 }, removed: [] },
+    { set: { count: 3 }, removed: [] },
+    { set: {}, removed: ["count"] },
+  ]);
+  assert.deepEqual(loaded, { a: 1 });
+  assert.equal(active, false);
+});
+
+inBrowser("each listener gets a change of its own", async ({ page }) => {
+  const { seen, loaded } = await page.evaluate(async () => {
+    const session = await inPage.open();
+    const value = { list: [1] };
+    /** @type {string[]} */
+    const seen = [];
+    for (let i = 0; i < 2; i++) {
+      session.subscribe((change) => {
+        seen.push(JSON.stringify(change.set));
+        /** @type {any} */ (change.set.a).list.push(2);
+        change.set.b = 1;
+        change.removed.push("a");
+      });
+    }
+    session.save({ a: value });
+    value.list.push(3);
+    await inPage.nextTask();
+    return { seen, loaded: session.load() };
+  });
+  assert.deepEqual(seen, ['{"a":{"list":[1]}}', '{"a":{"list":[1]}}']);
+  assert.deepEqual(loaded, { a: { list: [1] } });
+});
