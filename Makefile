@@ -97,6 +97,11 @@ $(tools)/go_js_wasm_exec: Makefile
 	mv $(tools)/wasmbrowsertest $@
 	touch $@
 
+fuzz:
+	for target in $$(go test -list '^Fuzz' ./wasm/engine | grep ^Fuzz); do \
+		go test ./wasm/engine -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	done
+
 format: js/node_modules/.package-lock.json
 	gofmt -w .
 	cd js && npm run --silent format

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"math/bits"
+	"slices"
 )
 
 // compact merges the small items with each other, and larger ones once the
@@ -77,9 +78,10 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 	for _, it := range items {
 		merged.merge(it.state)
 	}
+	by := suppressors(merged, items)
 	var kept []item
 	for _, it := range items {
-		if it.state.counts(merged) || !s.remove([]item{it}) {
+		if it.state.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]item{it}) {
 			kept = append(kept, it)
 		} else {
 			freed = true
@@ -89,8 +91,7 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 		return freed
 	}
 	if all {
-		// Nobody else has what these would have to suppress.
-		merged.forget(now-keepRemovals, kept)
+		by.forget(&merged, now-keepRemovals)
 	}
 	if !all || len(merged.entries) > 0 || merged.cleared != "" {
 		key, text := s.prefix+string(s.clock.tick(now, s.writer)), encode(merged)
@@ -102,11 +103,92 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 	return s.remove(kept) || freed
 }
 
-// remove removes items and reports whether any is gone.
-func (s *Session) remove(items []item) (removed bool) {
+// A suppression is what a removal, or a clearing, does in some items.
+type suppression struct {
+	// carried is when the last item that says it was written.
+	carried int64
+	// active is whether another item says something that it suppresses.
+	active bool
+}
+
+// suppressions are those of a merged state.
+//
+// An entry that is suppressed may turn up late: another tab may read it, and
+// carry it over into a new item, just before it is gone here. So a removal
+// must outlive the last entry that it suppressed by a day, and an item with
+// such an entry goes only when there is a record of that time: an item with
+// the removal that is about as new, or is written now.
+type suppressions struct {
+	merged   state
+	removals map[string]*suppression
+	clearing suppression
+}
+
+func suppressors(merged state, items []item) suppressions {
+	by := suppressions{merged: merged, removals: make(map[string]*suppression)}
+	for key, v := range merged.entries {
+		if v.removed() {
+			by.removals[key] = new(suppression)
+		}
+	}
 	for _, it := range items {
-		if s.storage.RemoveItem(it.key) == nil {
-			delete(s.sizes, it.key)
+		if it.state.cleared == merged.cleared {
+			by.clearing.carried = max(by.clearing.carried, it.written)
+		}
+		for key, v := range it.state.entries {
+			if v.stamp < merged.cleared {
+				by.clearing.active = true
+			} else if removal := by.removals[key]; removal == nil {
+				continue
+			} else if v == merged.entries[key] {
+				removal.carried = max(removal.carried, it.written)
+			} else {
+				removal.active = true
+			}
+		}
+	}
+	return by
+}
+
+// allow reports whether an item that adds nothing may go without anything
+// being written: all that suppresses an entry of it was written since then.
+func (by suppressions) allow(it item, since int64) bool {
+	for key, v := range it.state.entries {
+		if v.stamp < by.merged.cleared {
+			if by.clearing.carried < since {
+				return false
+			}
+		} else if removal := by.removals[key]; removal != nil && removal.carried < since {
+			return false
+		}
+	}
+	return true
+}
+
+// forget drops the removals, and the clearing, that suppress nothing and were
+// last written before some time.
+func (by suppressions) forget(merged *state, before int64) {
+	for key, removal := range by.removals {
+		if !removal.active && removal.carried < before {
+			delete(merged.entries, key)
+		}
+	}
+	if !by.clearing.active && by.clearing.carried < before {
+		merged.cleared = ""
+	}
+}
+
+// remove removes items, the oldest first, and reports whether any is gone. Who
+// sees some of them gone, or is left with the rest, has what was said last.
+func (s *Session) remove(items []item) (removed bool) {
+	keys := make([]string, len(items))
+	for i, it := range items {
+		keys[i] = it.key
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		if s.storage.RemoveItem(key) == nil {
+			delete(s.sizes, key)
 			removed = true
 		}
 	}

@@ -27,9 +27,12 @@ const (
 	compactEvery = 16
 	pileUp       = 2 * compactEvery
 
-	// Removals and clearings are kept for a day, in which what is older may
-	// still turn up: from a tab that was frozen, or killed while it compacted.
-	keepRemovals = 24 * 60 * 60 * 1000
+	// Removals and clearings are kept for a day after the last entry that they
+	// suppressed, in which that may still turn up: from a tab that is told
+	// late, was frozen, or was killed while it compacted. The time is that of
+	// the item which says them, and may be off by dropWithin.
+	keepRemovals = 24*60*60*1000 + dropWithin
+	dropWithin   = 60 * 60 * 1000
 
 	// A listing may be outdated before all of it is read, when others compact
 	// meanwhile. A storage that never agrees with its listings is broken.
@@ -297,10 +300,12 @@ func (s *Session) expired(now int64) bool {
 
 // An item is a part of what is stored.
 type item struct {
-	key   string
-	text  string // unless only its size is known
-	size  int    // of the text, in bytes
-	state state  // what it says, if it can be read
+	key  string
+	text string // unless only its size is known
+	size int    // of the text, in bytes
+	// If it can be read:
+	written int64 // when
+	state   state // what it says
 }
 
 // A snapshot is all that is stored under a session's name.
@@ -367,7 +372,8 @@ func (s *Session) get(key string) (item, error) {
 		return item{}, err
 	}
 	it := item{key: key, text: text, size: len(text)}
-	if _, stamped := parseStamp(key[len(s.prefix):]); !stamped {
+	at, stamped := parseStamp(key[len(s.prefix):])
+	if !stamped {
 		// Somebody else's. It may even be impossible to read: a key with a
 		// lone surrogate comes out of the browser as another.
 		return it, errDamaged
@@ -378,7 +384,8 @@ func (s *Session) get(key string) (item, error) {
 	if it.state, err = decode(text); err != nil {
 		return it, err
 	}
-	s.See(key)
+	it.written = at.millis()
+	s.clock.see(at)
 	s.clock.see(it.state.newest)
 	s.keepSize(key, text)
 	return it, nil

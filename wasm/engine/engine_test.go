@@ -428,7 +428,14 @@ func TestRemovalsAreKeptForADay(t *testing.T) {
 	tab.has(entries{"b": `1`})
 
 	tab.now += 2000
-	tab.compactAll(tab.now) // of what it suppresses, too, so that it must stay
+	tab.compactAll(tab.now) // of what it suppresses, too, so that its day begins
+	tab.now += day
+	tab.save(entries{"c": `1`})
+	tab.compactAll(tab.now)
+	if text := strings.Join(slices.Collect(maps.Values(storage.items)), ""); !strings.Contains(text, "remove") {
+		t.Error("a removal was forgotten a day after what it suppressed")
+	}
+	tab.now += 2 * day
 	tab.save(entries{"c": `1`})
 	tab.compactAll(tab.now)
 	tab.has(entries{"b": `1`, "c": `1`})
@@ -511,10 +518,13 @@ func TestKilledTabBringsNothingBack(t *testing.T) {
 			for range 2 {
 				heir.save(entries{"e": `1`})
 				heir.compactAll(heir.now)
+				heir.now += 2 * day
 			}
+			heir.save(entries{"e": `1`})
+			heir.compactAll(heir.now)
 			heir.has(want)
 			for key, text := range storage.items {
-				if strings.Contains(text, "remove") || strings.Contains(text, "clear") {
+				if strings.Contains(text, "remove") {
 					t.Errorf("%s: %s", key, text)
 				}
 			}
@@ -606,6 +616,21 @@ func TestLateBatchOfAnExpiredSession(t *testing.T) {
 	tab.save(entries{"new": `1`})
 	maps.Copy(storage.items, late)
 	tab.has(entries{"new": `1`})
+}
+
+// The clearing that ends a session that is over bears the time of the end, but
+// is kept for a day from its writing.
+func TestLateBatchOfASessionThatExpiredLongAgo(t *testing.T) {
+	var storage lab
+	openTab(t, &storage).save(entries{"old": `1`})
+	late := maps.Clone(storage.items)
+	tab := openAged(t, &storage, 2*day)
+	tab.now += 5 * day
+	tab.save(entries{"new": `1`})
+	tab.save(entries{"newer": `1`})
+	tab.compactAll(tab.now)
+	maps.Copy(storage.items, late)
+	tab.has(entries{"new": `1`, "newer": `1`})
 }
 
 // To remove something is to use the session, also when nothing is left of the

@@ -83,6 +83,8 @@ func simulate(seed uint64, steps int) (ops int, err error) {
 	w.compacts = r.IntN(2) == 0
 	w.clears = r.IntN(2) == 0
 	w.fills = r.IntN(2) == 0
+	w.nights = r.IntN(2) == 0
+	w.deaf = 1 + 15*r.IntN(2)
 	w.maxTabs = 1 + r.IntN(5)
 	w.jumpEvery = 1 << (2 + r.IntN(5))
 	if r.IntN(5) == 0 {
@@ -117,6 +119,8 @@ type world struct {
 	compacts  bool // also when neither a save nor a load has to
 	clears    bool
 	fills     bool // now and then, so that writes are refused
+	nights    bool // in which nobody does anything for more than a day
+	deaf      int  // how many times less often than others tabs see changes
 
 	// causal is whether tabs see changes in the order in which they were
 	// made, as in browsers; otherwise only those of one tab are in order.
@@ -335,7 +339,10 @@ func (t *simTab) now() int64 {
 func (t *simTab) jump() { t.skew = t.world.r.Int64N(2*simSkew) - simSkew }
 
 func (w *world) step() {
+	night := w.nights && w.r.IntN(25) == 0
 	switch {
+	case night:
+		w.time += 24*hour + w.r.Int64N(24*hour)
 	case w.r.IntN(w.jumpEvery) == 0:
 		w.time += w.r.Int64N(12 * hour)
 	case w.r.IntN(20) == 0:
@@ -362,25 +369,30 @@ func (w *world) step() {
 	case 2:
 		t.stalled = 0
 	}
-	if w.r.IntN(2) == 0 {
+	if w.r.IntN(2*w.deaf) == 0 {
 		t.deliverSome()
 	}
 	t.full = w.fills && w.r.IntN(10) == 0
 	if w.r.IntN(25) == 0 || t.saves == compactEvery-1 && w.r.IntN(2) == 0 {
 		t.killIn = 1 + w.r.IntN(80)
 	}
-	t.act()
+	if night {
+		// What is older than a day may be forgotten now.
+		t.attempt(t.compactOrDie)
+	} else {
+		t.attempt(t.act)
+	}
 	t.killIn, t.full = 0, false
 	for _, other := range w.openTabs() {
-		if other == t || w.r.IntN(4) == 0 {
+		if other == t || w.r.IntN(4*w.deaf) == 0 {
 			other.deliverSome()
 			other.check()
 		}
 	}
 }
 
-// act does one thing that a page does, possibly its last.
-func (t *simTab) act() {
+// attempt does something that may be the last that the tab does.
+func (t *simTab) attempt(f func()) {
 	defer func() {
 		if p := recover(); p == errSimKilled {
 			t.world.note("%s is killed", t.name)
@@ -389,6 +401,20 @@ func (t *simTab) act() {
 			panic(p)
 		}
 	}()
+	f()
+}
+
+// compactOrDie compacts, or begins to.
+func (t *simTab) compactOrDie() {
+	if t.world.r.IntN(2) == 0 {
+		t.killIn = 1 + t.world.r.IntN(60)
+	}
+	t.world.note("%s compacts", t.name)
+	t.compactAll(t.now())
+}
+
+// act does one thing that a page does.
+func (t *simTab) act() {
 	w, r := t.world, t.world.r
 	w.saves++
 	group := fmt.Sprintf("group %d", r.IntN(simGroups))
@@ -415,14 +441,10 @@ func (t *simTab) act() {
 		t.save(Batch{Remove: encodeList(keys)})
 	case n < 80:
 		t.save(Batch{Remove: encodeList([]string{single})})
-	case n < 82 && w.clears:
+	case n < 83 && w.clears:
 		t.save(Batch{Clear: true})
 	case n < 88 && w.compacts:
-		if r.IntN(3) == 0 {
-			t.killIn = 1 + r.IntN(60)
-		}
-		w.note("%s compacts", t.name)
-		t.compactAll(t.now())
+		t.compactOrDie()
 	case n == 88, n == 89:
 		w.note("%s closes", t.name)
 		t.open = false
@@ -481,7 +503,11 @@ func (t *simTab) check() {
 	// What it has seen adds nothing to what it loads.
 	both := merged(got, seen)
 	if loaded, both := asMap(got.live()), asMap(both.live()); !maps.Equal(loaded, both) {
-		w.fail("%s loads %v, and has seen %v", t.name, loaded, both)
+		for key := range merged(got, seen).entries {
+			if loaded[key] != both[key] {
+				w.fail("%s loads %s as %.20q %+.60v, and has seen %.20q", t.name, key, loaded[key], got.entries[key], both[key])
+			}
+		}
 	}
 }
 
@@ -493,7 +519,7 @@ func (t *simTab) recent() state {
 	oldest := t.world.time - t.world.maxAge + 2*simSkew + simDelay
 	recent := state{newest: t.known.newest, cleared: t.known.cleared}
 	for key, v := range t.known.entries {
-		if v.removed() || v.stamp.millis() > oldest {
+		if v.stamp.millis() > oldest {
 			recent.set(key, v)
 		}
 	}

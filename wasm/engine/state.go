@@ -83,28 +83,6 @@ func (s *state) counts(merged state) bool {
 	return false
 }
 
-// forget drops the removals, and the clearing, that are older than a time in
-// milliseconds since 1970 and suppress nothing in the items. What does must
-// stay until those are gone, as they go one by one.
-func (s *state) forget(before int64, items []item) {
-	suppress := make(map[string]bool)
-	clears := false
-	for _, it := range items {
-		for key, v := range it.state.entries {
-			if has, ok := s.entries[key]; ok && has != v {
-				suppress[key] = true
-			}
-			clears = clears || v.stamp < s.cleared
-		}
-	}
-	maps.DeleteFunc(s.entries, func(key string, v version) bool {
-		return v.removed() && v.stamp.millis() < before && !suppress[key]
-	})
-	if !clears && s.cleared != "" && s.cleared.millis() < before {
-		s.cleared = ""
-	}
-}
-
 // keys returns the keys in the order in which they were last set or removed.
 func (s *state) keys() []string {
 	keys := make([]string, 0, len(s.entries))

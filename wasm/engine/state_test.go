@@ -76,25 +76,47 @@ func TestMerge(t *testing.T) {
 	})
 }
 
-// TestMergeKeepsTheHighest holds merge against the five lines that say what
-// it does.
+// model says in a few lines what merging comes to.
+func model(states ...state) state {
+	want := state{entries: map[string]version{}}
+	for _, s := range states {
+		want.cleared, want.newest = max(want.cleared, s.cleared), max(want.newest, s.newest)
+	}
+	for _, s := range states {
+		for key, v := range s.entries {
+			if had, ok := want.entries[key]; v.stamp >= want.cleared && (!ok || had.less(v)) {
+				want.entries[key] = v
+			}
+		}
+	}
+	return want
+}
+
 func TestMergeKeepsTheHighest(t *testing.T) {
 	seeded(t, 2000, func(t *testing.T, r *rand.Rand) {
 		states := []state{randomState(r), randomState(r), randomState(r), randomState(r)}
-		var want state
-		for _, s := range states {
-			want.cleared, want.newest = max(want.cleared, s.cleared), max(want.newest, s.newest)
-		}
-		want.entries = map[string]version{}
-		for _, s := range states {
-			for key, v := range s.entries {
-				if had, ok := want.entries[key]; v.stamp >= want.cleared && (!ok || had.less(v)) {
-					want.entries[key] = v
-				}
-			}
-		}
-		if got := merged(states...); !same(got, want) {
+		if got, want := merged(states...), model(states...); !same(got, want) {
 			t.Errorf("merged %v, want %v", got, want)
+		}
+	})
+}
+
+func FuzzMerge(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		f.Add(encode(randomState(r)), encode(randomState(r)))
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		s, errS := decode(a)
+		u, errU := decode(b)
+		if errS != nil || errU != nil {
+			return
+		}
+		want := model(s, u)
+		for _, got := range []state{merged(s, u), merged(u, s), merged(u, s, u)} {
+			if !same(got, want) {
+				t.Errorf("merged %v, want %v", got, want)
+			}
 		}
 	})
 }
