@@ -3,6 +3,8 @@
 #   make test    checks and tests everything
 # For contributors:
 #   make build   leaves the npm package in js/dist and the site in web/dist
+#   make tabs    measures what several tabs lose, for the README
+#   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
 #   make clean   removes all that was built or installed here
@@ -58,6 +60,11 @@ test-js: build chromium
 .PHONY: chromium
 chromium:
 	@.ci/apt chromium
+
+# What the README's tables say: in the browsers BROWSERS.
+.PHONY: tabs kills
+tabs kills: build chromium
+	cd js && node $@/run.js
 
 # What is built.
 

@@ -141,7 +141,22 @@ export class Page {
 
 /** @returns {Promise<Browser>} */
 async function launchChromium() {
-  const browser = await chromium.launch({
+  const browser = await chromium.launch(chromiumOptions());
+  return {
+    newContext: async () => {
+      const context = await browser.newContext();
+      return {
+        newPage: async () => chromiumPage(await context.newPage()),
+        close: () => context.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Returns how Chromium is launched. */
+export function chromiumOptions() {
+  return {
     executablePath: executable("CHROMIUM", [
       "chromium",
       "chromium-browser",
@@ -158,27 +173,19 @@ async function launchChromium() {
     ],
     // Users have the cache, and the package must cope with it.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
-  });
-  return {
-    newContext: async () => {
-      const context = await browser.newContext();
-      return {
-        newPage: async () => {
-          const page = await context.newPage();
-          return new Page({
-            goto: (url) => page.goto(url),
-            reload: () => page.reload(),
-            // A page out of the back/forward cache has no load event.
-            back: () => page.goBack({ waitUntil: "commit" }),
-            run: (expression) => page.evaluate(expression),
-            close: () => page.close(),
-          });
-        },
-        close: () => context.close(),
-      };
-    },
-    close: () => browser.close(),
   };
+}
+
+/** @param {import("playwright-core").Page} page */
+export function chromiumPage(page) {
+  return new Page({
+    goto: (url) => page.goto(url),
+    reload: () => page.reload(),
+    // A page out of the back/forward cache has no load event.
+    back: () => page.goBack({ waitUntil: "commit" }),
+    run: (expression) => page.evaluate(expression),
+    close: () => page.close(),
+  });
 }
 
 /**

@@ -1,0 +1,130 @@
+// Kills the browsers that the environment variable BROWSERS names during
+// saves, many times, and measures what a save survives in them. The moments
+// follow from the environment variable SEED.
+import { browserOf, publish, table } from "../readme.js";
+import { launch } from "../test/browser.js";
+import { canBeKilled } from "../test/killable.js";
+import { killDuringSaves } from "./rounds.js";
+import { lostBeforeKill, survivals } from "./survival.js";
+
+/** @typedef {import("./rounds.js").Round} Round */
+
+const seed = Number(process.env.SEED || Date.now() % 1e6);
+console.error(`SEED=${seed}`);
+
+/** @type {[count: number, round: Round][]} */
+const plan = [
+  [34, { end: "kill", during: "tabs that come and go" }],
+  [8, { end: "kill", during: "three tabs that stay" }],
+  [8, { end: "killRenderers", during: "tabs that come and go" }],
+  [4, { end: "killRenderers", during: "three tabs that stay" }],
+];
+
+/** How often each thing is tried that happens right after a save. */
+const tries = 5;
+
+/** How long after a save the browser is killed, in seconds. */
+const waits = [2, 4, 6, 8];
+
+/** How long is saved before the browser is killed, in seconds. */
+const durations = [15, 45, 100];
+
+const parts = [];
+for (const name of (process.env.BROWSERS || "chromium").split(" ")) {
+  if (!canBeKilled(name)) throw new Error(`nothing here kills ${name}`);
+  process.env.BROWSER = name;
+  parts.push(
+    `${await versionOf(name)}:\n\n${await survival()}\n\n${await kills()}`,
+  );
+}
+await publish("survival", parts.join("\n\n"));
+
+async function survival() {
+  /** @param {Parameters<typeof survivals>[1]} happen */
+  const kept = async (happen, times = tries) =>
+    `${await survivals(times, happen)} of ${times}`;
+
+  const rows = [
+    [
+      "the tab is closed right after",
+      await kept(async (browser, page) => {
+        await page.close();
+        await browser.close();
+      }),
+    ],
+    ["the browser is closed right after", await kept((it) => it.close())],
+    [
+      "the page's process is killed right after",
+      await kept(async (browser) => {
+        await browser.killRenderers();
+        await browser.close();
+      }),
+    ],
+    ["the browser is killed right after", await kept((it) => it.kill())],
+  ];
+  for (const seconds of waits) {
+    const kill = async (
+      /** @type {import("../test/killable.js").Killable} */ it,
+    ) => {
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+      await it.kill();
+    };
+    rows.push([
+      `the browser is killed ${seconds} s after`,
+      await kept(kill, 2),
+    ]);
+  }
+  const lost = await Promise.all(
+    durations.map((seconds) => lostBeforeKill(seconds * 1000)),
+  );
+  durations.forEach((seconds, i) =>
+    rows.push([
+      `ten saves a second for ${seconds} s, and the browser is killed`,
+      `all but the last ${(lost[i] / 1000).toFixed(1)} s`,
+    ]),
+  );
+  return table([["what happens", "saved"], ...rows]);
+}
+
+async function kills() {
+  /** @type {Map<Round, import("./rounds.js").Result[]>} */
+  const results = new Map(plan.map(([, round]) => [round, []]));
+  const rounds = plan.flatMap(([count, round]) => Array(count).fill(round));
+  await killDuringSaves(seed, rounds, (round, result) => {
+    console.error(JSON.stringify({ ...round, ...result }));
+    results.get(round)?.push(result);
+  });
+  const what = { kill: "browser", killRenderers: "pages' processes" };
+  return table([
+    [
+      "killed",
+      "during",
+      "kills",
+      "half a batch, or a gap",
+      "half a compaction",
+      "batches saved",
+      "lost",
+      "at most the last",
+    ],
+    ...[...results].map(([{ end, during }, all]) => [
+      what[end],
+      `saves in ${during}`,
+      all.length,
+      0, // or it would have thrown
+      all.filter(({ halfCompacted }) => halfCompacted).length,
+      all.reduce((sum, { saved }) => sum + saved, 0),
+      all.reduce((sum, { lost }) => sum + lost, 0),
+      `${(Math.max(...all.map(({ lostTime }) => lostTime)) / 1000).toFixed(1)} s`,
+    ]),
+  ]);
+}
+
+/** @param {string} name */
+async function versionOf(name) {
+  const browser = await launch(name);
+  try {
+    return await browserOf(await (await browser.newContext()).newPage());
+  } finally {
+    await browser.close();
+  }
+}

@@ -1,0 +1,93 @@
+// What a save survives.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { launchKillable } from "../test/killable.js";
+import { startSite } from "../test/server.js";
+
+/** @typedef {import("../test/browser.js").Page} Page */
+/** @typedef {import("../test/killable.js").Killable} Killable */
+
+/**
+ * Tries whether a save survives what happens to it, and returns how often it
+ * did.
+ *
+ * @param {number} tries
+ * @param {(browser: Killable, page: Page) => Promise<unknown>} happen may close
+ *   the browser
+ */
+export async function survivals(tries, happen) {
+  let survived = 0;
+  for (let i = 0; i < tries; i++) {
+    await onProfile(async (launch, site) => {
+      const browser = await launch();
+      const page = await browser.newPage();
+      await page.goto(site.url("/"));
+      await page.evaluate(async () => {
+        (await inPage.open()).save({ survived: true });
+      });
+      await happen(browser, page);
+      const there = await (await launch()).newPage();
+      await there.goto(site.url("/"));
+      if (await there.evaluate(isThere)) survived++;
+    });
+  }
+  return survived;
+}
+
+/** Looks for the entry, in the page. */
+async function isThere() {
+  return (await inPage.open()).get("survived") === true;
+}
+
+/**
+ * Saves ten times a second, kills the browser, and returns how much of the
+ * time before the kill is lost, in milliseconds.
+ *
+ * @param {number} duration in milliseconds
+ */
+export async function lostBeforeKill(duration) {
+  let lost = 0;
+  await onProfile(async (launch, site) => {
+    const browser = await launch();
+    const page = await browser.newPage();
+    await page.goto(site.url("/"));
+    await page.evaluate(async () => {
+      const session = await inPage.open();
+      const save = () => session.save({ at: Date.now() });
+      save();
+      setInterval(save, 100);
+    });
+    await delay(duration);
+    const killed = Date.now();
+    await browser.kill();
+    const there = await (await launch()).newPage();
+    await there.goto(site.url("/"));
+    const at = await there.evaluate(async () =>
+      Number((await inPage.open()).get("at") ?? 0),
+    );
+    lost = Math.min(killed - at, duration);
+  });
+  return lost;
+}
+
+/**
+ * Calls f with what launches a browser on a new profile, again and again, one
+ * at a time.
+ *
+ * @param {(launch: () => Promise<Killable>, site: import("../test/server.js").Site) => Promise<void>} f
+ */
+async function onProfile(f) {
+  const profile = await mkdtemp(join(tmpdir(), "session-writer-"));
+  const site = await startSite();
+  /** @type {Killable | undefined} */
+  let browser;
+  try {
+    await f(async () => (browser = await launchKillable(profile)), site);
+  } finally {
+    await browser?.close();
+    await site.close();
+    await rm(profile, { recursive: true });
+  }
+}

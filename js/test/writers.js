@@ -1,0 +1,30 @@
+// Several writers that save into one session until they are killed. It runs
+// in the page.
+import { batch } from "./batches.js";
+
+/**
+ * The number of each writer's last batch whose save has returned.
+ *
+ * @type {Record<string, number>}
+ */
+export const saved = {};
+
+/**
+ * Opens the session once for each writer, and has it save a batch every now
+ * and then.
+ *
+ * @param {string[]} names of the writers
+ * @param {number} [pause] in milliseconds
+ */
+export async function start(names, pause = 0) {
+  for (const name of names) {
+    const session = await inPage.open();
+    let number = 0;
+    const save = () => {
+      session.save(batch(name, number));
+      saved[name] = number++;
+      setTimeout(save, pause);
+    };
+    save();
+  }
+}
