@@ -1,7 +1,7 @@
 // Kills the browsers that the environment variable BROWSERS names during
 // saves, many times, and measures what a save survives in them. The moments
 // follow from the environment variable SEED.
-import { browserOf, publish, table } from "../readme.js";
+import { browserOf, publish, table } from "../tables.js";
 import { launch } from "../test/browser.js";
 import { canBeKilled } from "../test/killable.js";
 import { killDuringSaves } from "./rounds.js";

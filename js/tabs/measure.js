@@ -24,7 +24,7 @@ import { build } from "esbuild";
  */
 
 /** How long tabs may take to agree, in milliseconds. */
-const patience = 5_000;
+const patience = 20_000;
 
 /**
  * @param {object} given

@@ -1,6 +1,6 @@
 // Measures what each contender loses when several tabs save at once, in the
 // browsers that the environment variable BROWSERS names.
-import { browserOf, publish, table } from "../readme.js";
+import { browserOf, publish, table } from "../tables.js";
 import { launch } from "../test/browser.js";
 import { startSite } from "../test/server.js";
 import { contenders } from "./contenders.js";
