@@ -46,6 +46,7 @@ const drivers = {
   chromium: async () =>
     (await import("./browsers/chromium.js")).launchChromium(),
   firefox: async () => (await import("./browsers/firefox.js")).launchFirefox(),
+  webkit: async () => (await import("./browsers/webkit.js")).launchWebKit(),
 };
 
 /** The name of the browser that the tests run in. */

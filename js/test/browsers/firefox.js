@@ -10,9 +10,7 @@ export async function launchFirefox() {
       // As in the other browsers, the tabs of a test do not wait for each
       // other: in a tab behind another, Firefox lets a timer wait a second.
       "dom.min_background_timeout_value": 4,
-      "dom.timeout.enable_budget_timer_throttling": false,
-      // The policy of the pages forbids the icon that Firefox would ask for.
-      "browser.chrome.site_icons": false,
+      "dom.min_background_timeout_value_without_budget_throttling": 4,
     },
     protocolTimeout: 0, // a test has its own
   });
@@ -22,13 +20,15 @@ export async function launchFirefox() {
       return {
         newTab: async () => {
           const page = await context.newPage();
+          // The commands of WebDriver BiDi themselves: once a page came out of
+          // the back/forward cache, page.goto waits for a load that never was.
+          const { browsingContext } = /** @type {any} */ (page.mainFrame());
           return {
-            goto: (url) => page.goto(url),
-            reload: () => page.reload(),
-            // A page out of the back/forward cache has no load event.
-            back: () => page.goBack({ waitUntil: [] }),
+            goto: (url) => browsingContext.navigate(url, "complete"),
+            reload: () => browsingContext.reload({ wait: "complete" }),
+            back: () => browsingContext.traverseHistory(-1),
             run: async (expression) => String(await page.evaluate(expression)),
-            close: () => page.close({ runBeforeUnload: false }),
+            close: () => page.close(),
           };
         },
         close: () => context.close(),
