@@ -1,8 +1,5 @@
 // The browsers that the tests run in, cut down to what the tests need, so that
 // no test knows which library drives which browser.
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
-import { chromium } from "playwright-core";
 
 /**
  * A tab as a driver gives it. Everything else is the same for all browsers.
@@ -15,6 +12,14 @@ import { chromium } from "playwright-core";
  *   there again
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
+ * @property {() => Promise<unknown>} close
+ */
+
+/**
+ * A browser as a driver gives it, which has contexts with tabs.
+ *
+ * @typedef {object} Driver
+ * @property {() => Promise<{ newTab: () => Promise<Tab>, close: () => Promise<unknown> }>} newContext
  * @property {() => Promise<unknown>} close
  */
 
@@ -32,22 +37,44 @@ import { chromium } from "playwright-core";
  * @property {() => Promise<unknown>} close
  */
 
-/** @type {Record<string, () => Promise<Browser>>} */
-const browsers = { chromium: launchChromium };
+/**
+ * Each with a file of its own, so that a browser's tests load its driver only.
+ *
+ * @type {Record<string, () => Promise<Driver>>}
+ */
+const drivers = {
+  chromium: async () =>
+    (await import("./browsers/chromium.js")).launchChromium(),
+  firefox: async () => (await import("./browsers/firefox.js")).launchFirefox(),
+  webkit: async () => (await import("./browsers/webkit.js")).launchWebKit(),
+};
+
+/** The name of the browser that the tests run in, unless they say another. */
+export const browserName = process.env.BROWSER || "chromium";
 
 /**
- * Launches the browser that the environment variable BROWSER names.
+ * Launches a browser.
  *
  * @param {string} [name]
  * @returns {Promise<Browser>}
  */
-export async function launch(name = process.env.BROWSER || "chromium") {
-  if (!Object.hasOwn(browsers, name)) {
+export async function launch(name = browserName) {
+  if (!Object.hasOwn(drivers, name)) {
     throw new Error(
-      `BROWSER is ${JSON.stringify(name)}: use ${Object.keys(browsers).join(" or ")}`,
+      `the browser is ${JSON.stringify(name)}: use ${Object.keys(drivers).join(", ")}`,
     );
   }
-  return browsers[name]();
+  const driver = await drivers[name]();
+  return {
+    newContext: async () => {
+      const context = await driver.newContext();
+      return {
+        newPage: async () => new Page(await context.newTab()),
+        close: () => context.close(),
+      };
+    },
+    close: () => driver.close(),
+  };
 }
 
 /** A page, which page.js runs in. */
@@ -136,94 +163,5 @@ export class Page {
     this.#errors.push(
       ...(await this.evaluate(() => globalThis.inPage?.takeErrors() ?? [])),
     );
-  }
-}
-
-/** @returns {Promise<Browser>} */
-async function launchChromium() {
-  const browser = await chromium.launch(chromiumOptions());
-  return {
-    newContext: async () => {
-      const context = await browser.newContext();
-      return {
-        newPage: async () => chromiumPage(await context.newPage()),
-        close: () => context.close(),
-      };
-    },
-    close: () => browser.close(),
-  };
-}
-
-/** Returns how Chromium is launched. */
-export function chromiumOptions() {
-  return {
-    executablePath: executable("CHROMIUM", [
-      "chromium",
-      "chromium-browser",
-      "google-chrome",
-    ]),
-    args: [
-      ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-    // Users have the cache, and the package must cope with it.
-    ignoreDefaultArgs: ["--disable-back-forward-cache"],
-  };
-}
-
-/** @param {import("playwright-core").Page} page */
-export function chromiumPage(page) {
-  return new Page({
-    goto: (url) => page.goto(url),
-    reload: () => page.reload(),
-    // A page out of the back/forward cache has no load event.
-    back: () => page.goBack({ waitUntil: "commit" }),
-    run: (expression) => page.evaluate(expression),
-    close: () => page.close(),
-  });
-}
-
-/**
- * Returns the path of a browser: what the environment variable says, or the
- * first of the names on the PATH.
- *
- * @param {string} variable
- * @param {string[]} names
- */
-function executable(variable, names) {
-  const given = process.env[variable];
-  if (given) {
-    if (!isExecutable(given)) {
-      throw new Error(`${variable} is ${given}, which cannot be executed`);
-    }
-    return given;
-  }
-  const found = names
-    .flatMap((name) =>
-      (process.env.PATH ?? "")
-        .split(delimiter)
-        .map((folder) => join(folder, name)),
-    )
-    .find(isExecutable);
-  if (!found) {
-    throw new Error(
-      `none of ${names.join(", ")} is on the PATH: install one, or set ${variable} to its path`,
-    );
-  }
-  return found;
-}
-
-/** @param {string} path */
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,11 +1,12 @@
 // Browsers that can be killed, and started again on the same profile.
 import { readFileSync, readdirSync } from "node:fs";
 import { chromium } from "playwright-core";
-import { chromiumOptions, chromiumPage } from "./browser.js";
+import { Page, browserName } from "./browser.js";
+import { chromiumOptions, chromiumTab } from "./browsers/chromium.js";
 
 /**
  * @typedef {object} Killable
- * @property {() => Promise<import("./browser.js").Page>} newPage
+ * @property {() => Promise<Page>} newPage
  * @property {() => Promise<unknown>} close closes it as a user does
  * @property {() => Promise<unknown>} kill ends all its processes with SIGKILL
  * @property {() => Promise<unknown>} killRenderers ends those that run pages,
@@ -21,16 +22,13 @@ const browsers = { chromium: launchChromium };
  * @param {string} profile the folder where it keeps what it stores
  * @param {string} [name]
  */
-export async function launchKillable(
-  profile,
-  name = process.env.BROWSER || "chromium",
-) {
+export async function launchKillable(profile, name = browserName) {
   if (!canBeKilled(name)) throw new Error(`nothing here kills ${name}`);
   return browsers[name](profile);
 }
 
 /** @param {string} [name] */
-export function canBeKilled(name = process.env.BROWSER || "chromium") {
+export function canBeKilled(name = browserName) {
   return Object.hasOwn(browsers, name);
 }
 
@@ -52,7 +50,7 @@ async function launchChromium(profile) {
   // Playwright has it lead a group, in which all its processes are.
   const own = () => processes().filter(({ group }) => group === browser.id);
   return {
-    newPage: async () => chromiumPage(await context.newPage()),
+    newPage: async () => new Page(chromiumTab(await context.newPage())),
     close: () => context.close(),
     kill: async () => {
       process.kill(-browser.id, "SIGKILL");

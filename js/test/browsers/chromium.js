@@ -1,0 +1,54 @@
+import { chromium } from "playwright-core";
+import { executable } from "./executable.js";
+
+/** @returns {Promise<import("../browser.js").Driver>} */
+export async function launchChromium() {
+  const browser = await chromium.launch(chromiumOptions());
+  return {
+    newContext: async () => {
+      const context = await browser.newContext();
+      return {
+        newTab: async () => chromiumTab(await context.newPage()),
+        close: () => context.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Returns how Chromium is launched. */
+export function chromiumOptions() {
+  return {
+    executablePath: executable("CHROMIUM", [
+      "chromium",
+      "chromium-browser",
+      "google-chrome",
+    ]),
+    args: [
+      ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+    // Users have the cache, and the package must cope with it.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
+  };
+}
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @returns {import("../browser.js").Tab}
+ */
+export function chromiumTab(page) {
+  return {
+    goto: (url) => page.goto(url),
+    reload: () => page.reload(),
+    // A page out of the back/forward cache has no load event.
+    back: () => page.goBack({ waitUntil: "commit" }),
+    run: (expression) => page.evaluate(expression),
+    close: () => page.close(),
+  };
+}

@@ -1,0 +1,39 @@
+import puppeteer from "puppeteer-core";
+import { executable } from "./executable.js";
+
+/** @returns {Promise<import("../browser.js").Driver>} */
+export async function launchFirefox() {
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: executable("FIREFOX", ["firefox-esr", "firefox"]),
+    extraPrefsFirefox: {
+      // As in the other browsers, the tabs of a test do not wait for each
+      // other: in a tab behind another, Firefox lets a timer wait a second.
+      "dom.min_background_timeout_value": 4,
+      "dom.min_background_timeout_value_without_budget_throttling": 4,
+    },
+    protocolTimeout: 0, // a test has its own
+  });
+  return {
+    newContext: async () => {
+      const context = await browser.createBrowserContext();
+      return {
+        newTab: async () => {
+          const page = await context.newPage();
+          // The commands of WebDriver BiDi themselves: once a page came out of
+          // the back/forward cache, page.goto waits for a load that never was.
+          const { browsingContext } = /** @type {any} */ (page.mainFrame());
+          return {
+            goto: (url) => browsingContext.navigate(url, "complete"),
+            reload: () => browsingContext.reload({ wait: "complete" }),
+            back: () => browsingContext.traverseHistory(-1),
+            run: async (expression) => String(await page.evaluate(expression)),
+            close: () => page.close(),
+          };
+        },
+        close: () => context.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
