@@ -6,9 +6,10 @@
 //	s, err := session.Open(ctx, storage, "cart")
 //
 // What is saved in localStorage survives closing the tab and the browser. A
-// browser that is killed may lose the last seconds: Chromium writes
-// localStorage to disk only every few. sessionStorage lasts as long as the tab
-// and is shared with nobody but its frames of the same origin.
+// browser that is killed loses what it has not written to disk yet, which in
+// Chromium may be the last 40 seconds and more; what is left is whole batches.
+// sessionStorage lasts as long as the tab and is shared with nobody but its
+// frames of the same origin.
 //
 // A few caveats:
 //   - Both are full at 5,242,880 UTF-16 code units of keys and texts for an
