@@ -1,3 +1,7 @@
+// Not in a browser, where there is no go command.
+
+//go:build !js
+
 package engine
 
 import (
