@@ -97,7 +97,7 @@ func TestSimulationCatchesMutants(t *testing.T) {
 			if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", overlayFile, "-run", "^TestSimulation$", ".", "-sim.ops", "5000000").CombinedOutput()
+			out, err := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", overlayFile, "-run", "^TestSimulation$", ".", "-sim.ops", "20000000").CombinedOutput()
 			found := caught.FindSubmatch(out)
 			switch {
 			case err == nil:
