@@ -446,6 +446,22 @@ func TestRemovalsAreKeptForADay(t *testing.T) {
 	}
 }
 
+// What a removal suppresses may be on its way into another item, so its going
+// is recorded: by a removal that is written anew, from when its day counts.
+func TestGoingOfWhatIsSuppressedIsRecorded(t *testing.T) {
+	var storage lab
+	tab := openTab(t, &storage)
+	tab.save(entries{"a": `1`})
+	late := maps.Clone(storage.items)
+	tab.remove("a")
+	tab.now += 2 * day
+	tab.compactAll(tab.now)
+	tab.save(entries{"b": `1`})
+	tab.compactAll(tab.now)
+	maps.Copy(storage.items, late)
+	tab.has(entries{"b": `1`})
+}
+
 // Only a compaction of all items may drop a removal: an item that is left
 // alone may hold what it suppresses.
 func TestOldRemovalsStayWhileLargeItemsDo(t *testing.T) {
