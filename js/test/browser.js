@@ -49,8 +49,17 @@ const drivers = {
   webkit: async () => (await import("./browsers/webkit.js")).launchWebKit(),
 };
 
-/** The name of the browser that the tests run in. */
-export const browserName = process.env.BROWSER || "chromium";
+const browserName = process.env.BROWSER || "chromium";
+
+/** Where the browsers differ, and a test has to say so. */
+export const engine = {
+  /**
+   * Whether scripts of a tab that is being closed run to their end. Firefox
+   * stops them when the tab is the last of its process
+   * (dom.abort_script_on_child_shutdown).
+   */
+  finishesClosingTabs: browserName !== "firefox",
+};
 
 /**
  * Launches the browser that the environment variable BROWSER names.
