@@ -1,6 +1,7 @@
 # For users:
 #   make run     builds everything and serves the page, on ADDR
-#   make test    checks and tests everything
+#   make test    checks and tests everything, in the browsers that BROWSERS
+#                names: chromium, firefox, webkit
 # For contributors:
 #   make build   leaves the npm package in js/dist and the site in web/dist
 #   make tabs    measures what several tabs lose, for the README
@@ -10,6 +11,7 @@
 #   make clean   removes all that was built or installed here
 
 ADDR = 127.0.0.1:8080
+BROWSERS = chromium
 FUZZTIME = 60s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -54,12 +56,21 @@ test-go:
 test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
-test-js: build chromium
-	cd js && npm test --silent
+# One browser after another, so that each has the machine to itself.
+test-js: build
+	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
+	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser):'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
+
+packages_chromium = chromium
+packages_firefox = firefox-esr
+packages_webkit = webkit2gtk-driver xvfb xauth dbus
+
+# The others have a mode without a display.
+display_webkit = xvfb-run --auto-servernum dbus-run-session --
 
 .PHONY: chromium
 chromium:
-	@.ci/apt chromium
+	@.ci/apt $(packages_chromium)
 
 # What the README's tables say: in the browsers BROWSERS.
 .PHONY: tabs kills

@@ -51,6 +51,15 @@ const drivers = {
 
 /** The name of the browser that the tests run in, unless they say another. */
 export const browserName = process.env.BROWSER || "chromium";
+/** Where the browsers differ, and a test has to say so. */
+export const engine = {
+  /**
+   * Whether scripts of a tab that is being closed run to their end. Firefox
+   * stops them when the tab is the last of its process
+   * (dom.abort_script_on_child_shutdown).
+   */
+  finishesClosingTabs: browserName !== "firefox",
+};
 
 /**
  * Launches a browser.

@@ -109,7 +109,10 @@ export async function startSite() {
     if (path === "/without-wasm") {
       return html(strict.replace(" 'wasm-unsafe-eval'", ""), "page.js");
     }
-    if (path === "/frame") return html(strict, "opaque.js");
+    if (path === "/frame") {
+      // In WebKit, a document of an opaque origin has nothing that is 'self'.
+      return html(strict.replaceAll("'self'", origin), "opaque.js");
+    }
     const fault = /^\/faulty\/(.+)\.wasm$/.exec(path)?.[1];
     if (fault !== undefined) {
       return faulty[fault](await readFile(join(dist, "session.wasm")));
@@ -156,9 +159,10 @@ export async function startSite() {
   const { port } = /** @type {import("node:net").AddressInfo} */ (
     server.address()
   );
+  const origin = `http://127.0.0.1:${port}`;
 
   return {
-    url: (path) => `http://127.0.0.1:${port}${path}`,
+    url: (path) => origin + path,
     otherOrigin: (path) => `http://localhost:${port}${path}`,
     requests: (path) => counts.get(path) ?? 0,
     serve: (prefix, folder, policy = strict) =>

@@ -28,7 +28,7 @@ export async function launchFirefox() {
             reload: () => browsingContext.reload({ wait: "complete" }),
             back: () => browsingContext.traverseHistory(-1),
             run: async (expression) => String(await page.evaluate(expression)),
-            close: () => page.close(),
+            close: () => page.close({ runBeforeUnload: false }),
           };
         },
         close: () => context.close(),

@@ -67,15 +67,20 @@ class Session {
     const port = await freePort();
     const process = spawn(driver, [`--port=${port}`], { stdio: "ignore" });
     const session = new Session(process, `http://127.0.0.1:${port}`);
-    await session.#listening();
-    const { sessionId } = await session.#send("POST", "/session", {
-      capabilities: {
-        alwaysMatch: { timeouts: { script: null, pageLoad: 60_000 } },
-      },
-    });
-    session.#path = `/session/${sessionId}`;
-    session.#first = session.#current = await session.#send("GET", "/window");
-    return session;
+    try {
+      await session.#listening();
+      const { sessionId } = await session.#send("POST", "/session", {
+        capabilities: {
+          alwaysMatch: { timeouts: { script: null, pageLoad: 60_000 } },
+        },
+      });
+      session.#path = `/session/${sessionId}`;
+      session.#first = session.#current = await session.#send("GET", "/window");
+      return session;
+    } catch (error) {
+      process.kill();
+      throw error;
+    }
   }
 
   async newTab() {
@@ -111,8 +116,9 @@ class Session {
 
   async end() {
     try {
-      await this.#last;
-      await this.#send("DELETE", "");
+      // What is asked for from now on fails: a test that ran out of time may
+      // still be asking.
+      await (this.#last = this.#last.then(() => this.#send("DELETE", "")));
     } finally {
       this.#process.kill();
     }
