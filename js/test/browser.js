@@ -51,6 +51,7 @@ const drivers = {
 
 /** The name of the browser that the tests run in, unless they say another. */
 export const browserName = process.env.BROWSER || "chromium";
+
 /** Where the browsers differ, and a test has to say so. */
 export const engine = {
   /**
@@ -59,6 +60,12 @@ export const engine = {
    * (dom.abort_script_on_child_shutdown).
    */
   finishesClosingTabs: browserName !== "firefox",
+
+  /**
+   * Whether there is always room for what several tabs save without a pause.
+   * Firefox writes late what they store, and refuses more while it is behind.
+   */
+  keepsUpWithTabs: browserName !== "firefox",
 };
 
 /**

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { measure } from "../tabs/measure.js";
+import { engine } from "./browser.js";
 import { inBrowser } from "./in-browser.js";
 
 inBrowser(
@@ -16,8 +17,9 @@ inBrowser(
     });
     t.diagnostic(JSON.stringify(rest));
 
-    const { refused, lost, reads, torn, agree, told, items } = rest;
-    assert.equal(refused, 0);
+    const { saved, refused, lost, reads, torn, agree, told, items } = rest;
+    if (engine.keepsUpWithTabs) assert.equal(refused, 0);
+    assert.equal(saved + refused, tabs * batches);
     assert.deepEqual(lost, []);
     assert.ok(reads > 0);
     assert.equal(torn, 0);
@@ -28,10 +30,13 @@ inBrowser(
     const shared = Object.entries(entries).filter(
       ([key, value]) => key !== value,
     );
-    assert.equal(Object.keys(entries).length, tabs * batches + shared.length);
+    assert.equal(Object.keys(entries).length, saved + shared.length);
     assert.equal(shared.length, 5);
     const last = new Set(shared.map(([, value]) => value));
-    assert.match([...last].join(), new RegExp(`^tab \\d ${batches - 1}$`));
+    assert.equal(last.size, 1);
+    if (refused === 0) {
+      assert.match([...last].join(), new RegExp(`^tab \\d ${batches - 1}$`));
+    }
 
     // What four tabs have saved since they last compacted, and some more.
     assert.ok(items < tabs * 40, `${items} items are left`);
