@@ -96,16 +96,17 @@ class Session {
       reload: () => command("POST", "/refresh", {}),
       back: () => command("POST", "/back", {}),
       run: async (/** @type {string} */ expression) => {
+        const id = ++runs;
         // Tabs wait for each other, so none may keep the others from their
         // turn for as long as its expression takes.
         let { result } = await command("POST", "/execute/async", {
           script: start(expression),
-          args: [],
+          args: [id],
         });
         while (result === undefined) {
           ({ result } = await command("POST", "/execute/async", {
             script: resume,
-            args: [],
+            args: [id],
           }));
         }
         return String(result);
@@ -178,26 +179,31 @@ class Session {
   }
 }
 
+/** How many expressions have been evaluated, in all tabs. */
+let runs = 0;
+
 /**
- * Returns a script that evaluates the expression, and has its result if that
- * comes soon.
+ * Returns a script that evaluates the expression under a number, and has its
+ * result if that comes soon.
  *
  * @param {string} expression
  */
 function start(expression) {
   // A test may replace what the page has: this is from before it could.
   return `
-    const run = (globalThis[Symbol.for("run")] ??= { setTimeout, clearTimeout });
-    run.result = ${expression};
+    const run = (globalThis[Symbol.for("run")] ??= {
+      setTimeout, clearTimeout, results: {},
+    });
+    run.results[arguments[0]] = ${expression};
     ${resume}`;
 }
 
 /** A script that has the result of the expression, if that comes soon. */
 const resume = `{
-  const done = arguments[arguments.length - 1];
-  const { setTimeout, clearTimeout, result } = globalThis[Symbol.for("run")];
+  const [id, done] = arguments;
+  const { setTimeout, clearTimeout, results } = globalThis[Symbol.for("run")];
   const timer = setTimeout(() => done({}), 100);
-  result.then((result) => {
+  results[id].then((result) => {
     clearTimeout(timer);
     done({ result });
   });
