@@ -7,9 +7,10 @@
 // Text goes both ways through one buffer. The caller asks for room with
 // buffer, writes its argument there as UTF-8, and passes the number of bytes;
 // the reply is in the buffer afterwards, and its number of bytes is what the
-// call returned. Less than 0 stands for a failure: one of the codes below,
-// and message fetches the sentence. Times are milliseconds since 1970, from
-// the caller, for whom they are cheaper to come by.
+// call returned. Only what is saved never comes here: the caller gives it to
+// the storage. Less than 0 stands for a failure: one of the codes below. Times
+// are milliseconds since 1970, from the caller, for whom they are cheaper to
+// come by.
 package main
 
 //lint:file-ignore U1000 staticcheck does not know that exports are used
@@ -17,39 +18,31 @@ package main
 import (
 	"errors"
 	"strconv"
-	"syscall/js"
 	"unsafe"
 
 	"github.com/session-interop/session-writer/wasm/engine"
-	"github.com/session-interop/session-writer/wasm/localstorage"
+	"github.com/session-interop/session-writer/wasm/shim"
 )
 
 // protocol changes with every change to the exports that an older shim, or
 // module, could not do without.
-const protocol = 1
+const protocol = 2
 
 const (
 	failedDisabled = -1
 	failedQuota    = -2
-	failedInternal = -3
+	failedStorage  = -3 // the storage threw what no storage throws
+	failedInternal = -5 // message says what
 )
 
 // maxArgument keeps a batch that no browser's storage could ever take from
 // using up the memory that all sessions of the page live in.
 const maxArgument = 64 << 20
 
-// Where a session is stored.
-const (
-	inLocal = iota
-	inSession
-	inMemory
-)
-
 var (
 	buf      []byte
 	failure  string
 	clock    engine.Clock
-	memory   engine.Memory
 	sessions = make(map[int32]*engine.Session)
 	opened   int32
 )
@@ -84,7 +77,7 @@ func message() int32 { return reply([]byte(failure)) }
 func open(where, length int32, maxAge float64) (handle int32) {
 	return try(func() (int32, error) {
 		name := argument(length)
-		storage, err := area(where)
+		storage, err := shim.Open(where)
 		if err != nil {
 			return 0, err
 		}
@@ -104,12 +97,12 @@ func open(where, length int32, maxAge float64) (handle int32) {
 //go:wasmexport close
 func closeSession(handle int32) { delete(sessions, handle) }
 
-// save saves the JSON object in the buffer. While the session is watched it
-// replies with the change.
+// save saves what the storage was given, a JSON object of about so many bytes.
+// While the session is watched it replies with the change.
 //
 //go:wasmexport save
-func save(handle, length int32, now float64) int32 {
-	return write(handle, now, engine.Batch{Set: argument(length)})
+func save(handle, size int32, now float64) int32 {
+	return write(handle, now, engine.Batch{Set: engine.Given, GivenSize: int(size)})
 }
 
 // remove removes the keys in the JSON array in the buffer, as save does.
@@ -127,18 +120,34 @@ func clearSession(handle int32, now float64) int32 {
 }
 
 func write(handle int32, now float64, b engine.Batch) int32 {
-	length := try(func() (int32, error) {
+	return try(func() (int32, error) {
 		change, err := sessions[handle].Save(int64(now), b)
 		return replyChange(change), err
 	})
-	if length >= 0 {
-		// Its failure would be no failure to save.
-		try(func() (int32, error) {
-			sessions[handle].Tidy(int64(now))
-			return 0, nil
-		})
+}
+
+// due returns 0 when there is nothing to tidy, 1 when that can wait, and 2 when
+// it cannot.
+//
+//go:wasmexport due
+func due(handle int32) int32 {
+	switch due, canWait := sessions[handle].Due(); {
+	case !due:
+		return 0
+	case canWait:
+		return 1
 	}
-	return length
+	return 2
+}
+
+// tidy compacts the session when that is due.
+//
+//go:wasmexport tidy
+func tidy(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		sessions[handle].Tidy(int64(now))
+		return 0, nil
+	})
 }
 
 // load replies with all entries as a JSON object.
@@ -204,16 +213,6 @@ func refresh(handle int32, now float64) int32 {
 	})
 }
 
-func area(where int32) (engine.Storage, error) {
-	switch where {
-	case inLocal:
-		return localstorage.Local()
-	case inSession:
-		return localstorage.Session()
-	}
-	return &memory, nil
-}
-
 // argument copies what the caller wrote.
 func argument(length int32) string { return string(buf[:length]) }
 
@@ -256,7 +255,10 @@ func appendEntries(out []byte, entries []engine.Entry) []byte {
 func try(f func() (int32, error)) (result int32) {
 	defer func() {
 		if p := recover(); p != nil {
-			result, failure = failedInternal, describe(p)
+			result, failure = failedInternal, "unexpected failure"
+			if err, ok := p.(error); ok {
+				failure = err.Error()
+			}
 		}
 	}()
 	result, err := f()
@@ -264,26 +266,12 @@ func try(f func() (int32, error)) (result int32) {
 	case err == nil:
 		return result
 	case errors.Is(err, engine.ErrDisabled):
-		result = failedDisabled
+		return failedDisabled
 	case errors.Is(err, engine.ErrQuota):
-		result = failedQuota
-	default:
-		result = failedInternal
+		return failedQuota
+	case errors.Is(err, shim.ErrThrown):
+		return failedStorage
 	}
 	failure = err.Error()
-	return result
-}
-
-// describe says what was panicked with. It may be anything that JavaScript can
-// throw, and then asking it may fail, too.
-func describe(p any) (text string) {
-	text = "unexpected failure"
-	defer func() { _ = recover() }()
-	switch p := p.(type) {
-	case js.Error:
-		text = js.Global().Get("String").Invoke(p.Value).String()
-	case error:
-		text = p.Error()
-	}
-	return text
+	return failedInternal
 }

@@ -16,6 +16,61 @@ import { describe, say, SessionError, tag } from "./error.js";
  * @returns {string}
  */
 export function encodeEntries(entries) {
+  return encodeAtOnce(entries) ?? encodeEach(entries);
+}
+
+/**
+ * Returns what encodeEach does, in half of the time and less; or undefined, for
+ * entries that are of another kind than most or need a closer look.
+ *
+ * @param {any} entries
+ */
+function encodeAtOnce(entries) {
+  try {
+    if (Symbol.iterator in entries || !isPlain(entries)) return;
+    const copy = { ...entries }; // so that a getter is asked once
+    if (
+      "" in copy ||
+      typeof copy.toJSON === "function" ||
+      Object.getOwnPropertySymbols(copy).length > 0
+    ) {
+      return;
+    }
+    for (const value of Object.values(copy)) if (!isUsual(value)) return;
+    const text = JSON.stringify(copy);
+    // Perhaps the escape of a lone surrogate, which no key may have; or all
+    // that is left of a value.
+    return text.includes("\\ud") || text.includes(":{}") ? undefined : text;
+  } catch {
+    return;
+  }
+}
+
+/**
+ * Whether JSON.stringify keeps a value for sure, or throws.
+ *
+ * @param {any} value
+ */
+function isUsual(value) {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return Number.isFinite(value);
+    case "object":
+      return (
+        value === null ||
+        ((Array.isArray(value) || isPlain(value)) &&
+          typeof value.toJSON !== "function")
+      );
+    default:
+      return false;
+  }
+}
+
+/** @param {Entries} entries */
+function encodeEach(entries) {
   /** @type {Map<string, string>} */
   const texts = new Map();
   for (const [key, value] of pairs(entries)) {

@@ -8,7 +8,8 @@
 import { describe, SessionError, within } from "./error.js";
 import { isPlain, isWellFormed } from "./entries.js";
 import { isWasmSource, loadModule } from "./module.js";
-import * as session from "./session.js";
+import { Session as OpenSession } from "./session.js";
+import { places } from "./storage.js";
 
 export { SessionError };
 
@@ -47,22 +48,17 @@ export async function open(name, options = {}) {
     checkName(name);
     const { storage = "local", maxAge = 0, fallback, wasm } = checked(options);
     const module = await loadModule(wasm);
-    const place = session.places[storage];
+    const place = places[storage];
     const milliseconds = Math.ceil(maxAge * 1000);
     try {
-      return session.Session.open(module, name, place, milliseconds);
+      return OpenSession.open(module, name, place, milliseconds);
     } catch (error) {
       if (
         fallback === "memory" &&
         error instanceof SessionError &&
         error.code === "disabled"
       ) {
-        return session.Session.open(
-          module,
-          name,
-          session.places.memory,
-          maxAge,
-        );
+        return OpenSession.open(module, name, places.memory, milliseconds);
       }
       throw error;
     }
@@ -87,7 +83,7 @@ const known = {
   storage: {
     expected: '"local", "session" or "memory"',
     accepts: (value) =>
-      typeof value === "string" && Object.hasOwn(session.places, value),
+      typeof value === "string" && Object.hasOwn(places, value),
   },
   maxAge: {
     expected: "a positive, finite number of seconds",

@@ -1,4 +1,5 @@
 import { describe, say, SessionError } from "./error.js";
+import { StorageAreas } from "./storage.js";
 
 /**
  * What can be given for the WebAssembly module.
@@ -7,10 +8,25 @@ import { describe, say, SessionError } from "./error.js";
  */
 
 // The same as in wasm/main.go.
-const protocol = 1;
+const protocol = 2;
 
-/** @type {Readonly<Record<number, import("./error.js").SessionErrorCode>>} */
-const failures = { [-1]: "disabled", [-2]: "quota", [-3]: "internal" };
+/**
+ * What a storage's failure means, by its code in the module. Any other is the
+ * module's own.
+ *
+ * @type {Readonly<Record<number, [code: import("./error.js").SessionErrorCode, meaning: string]>>}
+ */
+const failures = {
+  [-1]: ["disabled", "the storage is not available"],
+  [-2]: ["quota", "the storage is full"],
+  [-3]: ["internal", "the storage threw"],
+};
+
+/**
+ * Keeps a batch that no browser's storage could ever take from using up the
+ * memory that all sessions of the page live in, when it is loaded.
+ */
+const maxText = 64 * 2 ** 20;
 
 /** @type {Promise<Module> | undefined} */
 let loading;
@@ -65,9 +81,13 @@ async function start(source) {
         : source;
   const [module, Go] = await Promise.all([compile(from), loadRuntime()]);
   const go = new Go();
+  const areas = new StorageAreas();
   let instance;
   try {
-    instance = await WebAssembly.instantiate(module, go.importObject);
+    instance = await WebAssembly.instantiate(module, {
+      ...go.importObject,
+      session: areas.imports,
+    });
   } catch (cause) {
     throw new SessionError(
       "load",
@@ -76,7 +96,7 @@ async function start(source) {
     );
   }
   // Another program is not even started.
-  const started = instance.exports.protocol && new Module(go, instance);
+  const started = instance.exports.protocol && new Module(go, instance, areas);
   if (started?.protocol !== protocol) {
     throw new SessionError(
       "load",
@@ -245,9 +265,11 @@ function notCompiled(name, cause) {
  * @property {() => number} message
  * @property {(where: number, length: number, maxAge: number) => number} open
  * @property {(handle: number) => void} close
- * @property {(handle: number, length: number, now: number) => number} save
+ * @property {(handle: number, size: number, now: number) => number} save
  * @property {(handle: number, length: number, now: number) => number} remove
  * @property {(handle: number, now: number) => number} clear
+ * @property {(handle: number) => 0 | 1 | 2} due
+ * @property {(handle: number, now: number) => number} tidy
  * @property {(handle: number, now: number) => number} load
  * @property {(handle: number, length: number, now: number) => number} get
  * @property {(handle: number, now: number) => number} stats
@@ -259,6 +281,7 @@ function notCompiled(name, cause) {
 /** The Go program that is running in this page. */
 export class Module {
   #exports;
+  #areas;
   #stopped = false;
   #encoder = new TextEncoder();
   // A text may begin with U+FEFF, which is no byte order mark there.
@@ -267,11 +290,14 @@ export class Module {
   /**
    * @param {any} go
    * @param {WebAssembly.Instance} instance
+   * @param {StorageAreas} areas
    */
-  constructor(go, instance) {
+  constructor(go, instance, areas) {
     this.#exports = /** @type {Exports} */ (
       /** @type {unknown} */ (instance.exports)
     );
+    this.#areas = areas;
+    areas.memory = this.#exports.mem;
     const stop = () => {
       this.#stopped = true;
     };
@@ -299,11 +325,39 @@ export class Module {
       throw stopped(cause);
     }
     if (this.#stopped) throw stopped();
-    if (result < 0) {
-      const message = this.#read(this.#exports.message());
-      throw new SessionError(failures[result] ?? "internal", message);
-    }
+    if (result < 0) throw this.#failure(result);
     return result;
+  }
+
+  /** @param {number} code */
+  #failure(code) {
+    if (!Object.hasOwn(failures, code)) {
+      return new SessionError("internal", this.#read(this.#exports.message()));
+    }
+    const [meaning, sentence] = failures[code];
+    return new SessionError(meaning, `${sentence}: ${this.#areas.say()}`, {
+      cause: this.#areas.thrown,
+    });
+  }
+
+  /**
+   * Calls f, in which the storage is given a text.
+   *
+   * @template T
+   * @param {string} text
+   * @param {() => T} f
+   * @returns {T}
+   */
+  give(text, f) {
+    if (text.length > maxText) throw tooLong(text);
+    // A page's own wrapper of its storage may save, too, in the middle of f.
+    const outer = this.#areas.given;
+    this.#areas.given = text;
+    try {
+      return f();
+    } finally {
+      this.#areas.given = outer;
+    }
   }
 
   /**
@@ -326,12 +380,7 @@ export class Module {
     // Three bytes are the most that a UTF-16 code unit takes.
     const size = text.length * 3;
     const start = size > 0x7fffffff ? 0 : this.#exports.buffer(size);
-    if (start === 0) {
-      throw new SessionError(
-        "quota",
-        `${text.length} characters are more than any storage takes`,
-      );
-    }
+    if (start === 0) throw tooLong(text);
     return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
   }
 
@@ -349,6 +398,14 @@ export class Module {
     // Read anew each time: the memory's buffer is another after it has grown.
     return new Uint8Array(this.#exports.mem.buffer, start, length);
   }
+}
+
+/** @param {string} text */
+function tooLong(text) {
+  return new SessionError(
+    "quota",
+    `${text.length} characters are more than any storage takes`,
+  );
 }
 
 /** @param {unknown} [cause] */

@@ -1,5 +1,8 @@
 import { describe, SessionError, within } from "./error.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
+import { places } from "./storage.js";
+
+/** @typedef {import("./storage.js").Place} Place */
 
 /**
  * What happened to a session.
@@ -27,17 +30,6 @@ import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
  */
 
 /**
- * A place where sessions are stored, by its number in wasm/main.go.
- *
- * @typedef {typeof places[keyof typeof places]} Place
- */
-export const places = /** @type {const} */ ({
-  local: 0,
-  session: 1,
-  memory: 2,
-});
-
-/**
  * The sessions that follow what others save.
  *
  * @type {Set<Session>}
@@ -46,6 +38,16 @@ const active = new Set();
 
 /** The argument of a call that has none. */
 const nothing = () => "";
+
+/**
+ * Calls f when the page has nothing better to do.
+ *
+ * @param {() => void} f
+ */
+function whenIdle(f) {
+  // WebKit, for one, knows no idle time.
+  (globalThis.requestIdleCallback ?? setTimeout)(f);
+}
 
 // The listeners, which are set where a session's private parts can be named.
 
@@ -69,6 +71,7 @@ export class Session {
   /** @type {Set<{ listener: (change: Change) => void }>} */
   #subscriptions = new Set();
   #refreshing = false;
+  #tidying = false;
 
   static {
     onStorage = ({ storageArea, key }) => {
@@ -150,7 +153,10 @@ export class Session {
     this.#write(
       "save",
       () => encodeEntries(entries),
-      (go, handle, length, now) => go.save(handle, length, now),
+      (handle, text) =>
+        this.#module.give(text, () =>
+          this.#module.text((go) => go.save(handle, text.length, Date.now())),
+        ),
     );
   }
 
@@ -182,8 +188,10 @@ export class Session {
         checkKey(key);
         return key;
       },
-      (handle, length) =>
-        this.#module.text((go) => go.get(handle, length, Date.now())),
+      (handle, key) => {
+        const length = this.#module.write(key);
+        return this.#module.text((go) => go.get(handle, length, Date.now()));
+      },
     );
     return text === "" ? undefined : JSON.parse(text);
   }
@@ -199,7 +207,10 @@ export class Session {
     this.#write(
       "remove",
       () => encodeKeys(keys),
-      (go, handle, length, now) => go.remove(handle, length, now),
+      (handle, text) => {
+        const length = this.#module.write(text);
+        return this.#module.text((go) => go.remove(handle, length, Date.now()));
+      },
     );
   }
 
@@ -210,8 +221,8 @@ export class Session {
    * @throws {SessionError} `quota`, `disabled`
    */
   clear() {
-    this.#write("clear", nothing, (go, handle, _, now) =>
-      go.clear(handle, now),
+    this.#write("clear", nothing, (handle) =>
+      this.#module.text((go) => go.clear(handle, Date.now())),
     );
   }
 
@@ -281,9 +292,10 @@ export class Session {
       removeEventListener("pageshow", onPageShow);
     }
     try {
-      this.#use("close", nothing, (handle) =>
-        this.#module.number((go) => go.close(handle)),
-      );
+      this.#use("close", nothing, (handle) => {
+        this.#tidy(handle, true);
+        this.#module.number((go) => go.close(handle));
+      });
     } finally {
       this.#handle = undefined;
     }
@@ -293,13 +305,16 @@ export class Session {
    * Saves, removes or clears.
    *
    * @param {string} operation
-   * @param {() => string} encode
-   * @param {(go: import("./module.js").Exports, handle: number, length: number, now: number) => number} call
+   * @param {() => string} argument
+   * @param {(handle: number, text: string) => string} call returns the change,
+   *   if somebody is to be told of it
    */
-  #write(operation, encode, call) {
-    const change = this.#use(operation, encode, (handle, length) =>
-      this.#module.text((go) => call(go, handle, length, Date.now())),
-    );
+  #write(operation, argument, call) {
+    const change = this.#use(operation, argument, (handle, text) => {
+      const change = call(handle, text);
+      this.#tidy(handle);
+      return change;
+    });
     if (change) this.#tell(change, false);
     // The storage event tells other documents only.
     for (const other of active) {
@@ -314,14 +329,39 @@ export class Session {
   }
 
   /**
+   * Compacts the session when that is due: later, when nobody waits, unless it
+   * has to be now.
+   *
+   * @param {number} handle
+   * @param {boolean} [now]
+   */
+  #tidy(handle, now = false) {
+    try {
+      const due = this.#module.number((go) => go.due(handle));
+      if (due === 2 || (due === 1 && now)) {
+        this.#module.number((go) => go.tidy(handle, Date.now()));
+      } else if (due === 1 && !this.#tidying) {
+        this.#tidying = true;
+        whenIdle(() => {
+          this.#tidying = false;
+          if (this.#handle !== undefined) this.#tidy(this.#handle, true);
+        });
+      }
+    } catch {
+      // What was to be saved is. If the module had to stop, the next call says
+      // so.
+    }
+  }
+
+  /**
    * Calls f with the session in the module, which for a closed one is opened
-   * for this call only, and with the length of its argument there.
+   * for this call only, and with the call's argument.
    *
    * @template T
    * @param {string} operation
    * @param {() => string} argument May run code of the page's, which may use
    *   the session, so it is asked before anything else.
-   * @param {(handle: number, length: number) => T} f
+   * @param {(handle: number, argument: string) => T} f
    * @returns {T}
    */
   #use(operation, argument, f) {
@@ -329,7 +369,7 @@ export class Session {
       const text = argument();
       const handle = this.#handle ?? this.#open();
       try {
-        return f(handle, this.#module.write(text));
+        return f(handle, text);
       } finally {
         if (handle !== this.#handle) {
           this.#module.number((go) => go.close(handle));

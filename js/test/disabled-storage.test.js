@@ -97,6 +97,25 @@ inBrowser(
   },
 );
 
+inBrowser("the fallback has the same maxAge", async ({ page }) => {
+  const { alive, over } = await page.evaluate(async () => {
+    Object.defineProperty(window, "localStorage", { value: null });
+    const session = await inPage.open("cart", {
+      fallback: "memory",
+      maxAge: 60,
+    });
+    const now = Date.now();
+    Date.now = () => now;
+    session.save({ a: 1 });
+    Date.now = () => now + 60_000;
+    const alive = session.load();
+    Date.now = () => now + 60_001;
+    return { alive, over: session.load() };
+  });
+  assert.deepEqual(alive, { a: 1 });
+  assert.deepEqual(over, {});
+});
+
 inBrowser("the fallback is for a disabled storage only", async ({ page }) => {
   const { persistent, refused } = await page.evaluate(async () => {
     const session = await inPage.open("cart", { fallback: "memory" });

@@ -98,7 +98,7 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 		if s.storage.SetItem(key, text) != nil {
 			return freed
 		}
-		s.keepSize(key, text)
+		s.keepSize(key, len(text))
 	}
 	return s.remove(kept) || freed
 }

@@ -183,15 +183,33 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 
 	s.remove(over)
 	s.newest = max(s.newest, at)
-	s.keepSize(key, item)
-	var change Change
-	if s.view != nil {
-		saved, _ := decode(item)
-		change = s.view.apply(saved)
-	}
+	s.keepSize(key, len(item)+b.GivenSize)
 	s.saves++
 	s.cleared = s.cleared || b.Clear
-	return change, nil
+	return s.follow(key, item), nil
+}
+
+// follow returns what an item of this session's own making changed in what the
+// reader of changes knows.
+func (s *Session) follow(key, text string) Change {
+	if s.view == nil {
+		return Change{}
+	}
+	saved, err := decode(text)
+	if err != nil { // it was given, so only the storage has all of it
+		it, err := s.get(key)
+		if err != nil {
+			return Change{} // until Refresh finds out
+		}
+		saved = it.state
+	}
+	return s.view.apply(saved)
+}
+
+// Due reports whether Tidy has something to do, and whether that can wait
+// until there is nothing better to do.
+func (s *Session) Due() (due, canWait bool) {
+	return s.cleared || s.saves >= compactEvery, !s.cleared && s.saves < pileUp
 }
 
 // Tidy compacts the session when it is due. It belongs after every Save, and
@@ -387,17 +405,17 @@ func (s *Session) get(key string) (item, error) {
 	it.written = at.millis()
 	s.clock.see(at)
 	s.clock.see(it.state.newest)
-	s.keepSize(key, text)
+	s.keepSize(key, len(text))
 	return it, nil
 }
 
 // keepSize keeps the size of an item, so that compaction need not read it to
 // leave it alone.
-func (s *Session) keepSize(key, text string) {
+func (s *Session) keepSize(key string, size int) {
 	if s.sizes == nil {
 		s.sizes = make(map[string]int)
 	}
-	s.sizes[key] = len(text)
+	s.sizes[key] = size
 }
 
 // units returns the number of UTF-16 code units of text.

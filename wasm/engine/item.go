@@ -107,15 +107,24 @@ type Batch struct {
 	// Clear drops every entry that is older than the batch.
 	Clear bool
 	// Set is an object with the entries to be set, without white space, no
-	// key twice and none empty; or nothing.
+	// key twice and none empty; or nothing; or Given.
 	Set string
 	// Remove is an array of the keys to be removed, likewise; or nothing. No
 	// key is in both.
 	Remove string
+	// GivenSize is the size of what Given stands for, in bytes or about.
+	GivenSize int
 }
 
+// Given is the one text in a Batch that is no JSON. It stands for a text that
+// the storage has been given beforehand, and puts in its place where it comes
+// in the text of an item: once, and nowhere else has an item a NUL.
+const Given = "\x00"
+
 func (b Batch) empty() bool {
-	return !b.Clear && (b.Set == "" || b.Set == "{}") && (b.Remove == "" || b.Remove == "[]")
+	sets := b.Set != "" && b.Set != "{}" && (b.Set != Given || b.GivenSize > len("{}"))
+	removes := b.Remove != "" && b.Remove != "[]"
+	return !b.Clear && !sets && !removes
 }
 
 // appendBatch appends a batch to the text of an item, which it begins when it

@@ -1,0 +1,259 @@
+import { say } from "./error.js";
+
+/**
+ * A place where sessions are stored, by its number in the module.
+ *
+ * @typedef {typeof places[keyof typeof places]} Place
+ */
+export const places = /** @type {const} */ ({
+  local: 0,
+  session: 1,
+  memory: 2,
+});
+
+// The codes of wasm/shim.
+const disabled = -1;
+const quota = -2;
+const thrown = -3;
+const absent = -4;
+
+/** What stands for the given text: engine.Given. */
+const given = "\0";
+
+/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
+
+/**
+ * The storage areas of the page, as a module imports them: wasm/shim says how.
+ * Everything that they throw is caught here, for nothing may be thrown through
+ * the module's stack.
+ */
+export class StorageAreas {
+  /** @type {Area[]} */
+  #areas = [];
+  #memory = new MemoryArea();
+  #encoder = new TextEncoder();
+  // A text may begin with U+FEFF, which is no byte order mark there.
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  /** @type {string[]} */
+  #keys = [];
+  #text = new Uint8Array();
+  #bytes = new Uint8Array();
+
+  /**
+   * The module's memory, once there is one.
+   * @type {WebAssembly.Memory | undefined}
+   */
+  memory;
+
+  /** The text that is to be saved. */
+  given = "";
+
+  /**
+   * What was thrown last.
+   * @type {unknown}
+   */
+  thrown;
+
+  /** What the module imports. */
+  imports = {
+    open: (/** @type {Place} */ place) => {
+      try {
+        this.#areas[place] = this.#area(place);
+        return 0;
+      } catch (error) {
+        this.thrown = error;
+        return disabled;
+      }
+    },
+
+    getItem: (
+      /** @type {Place} */ place,
+      /** @type {number} */ key,
+      /** @type {number} */ keyLength,
+    ) => {
+      try {
+        const text = this.#areas[place].getItem(this.#read(key, keyLength));
+        return text === null ? absent : this.#lend(text);
+      } catch (error) {
+        return this.#failed(error);
+      }
+    },
+
+    setItem: (
+      /** @type {Place} */ place,
+      /** @type {number} */ key,
+      /** @type {number} */ keyLength,
+      /** @type {number} */ text,
+      /** @type {number} */ textLength,
+    ) => {
+      try {
+        let whole = this.#read(text, textLength);
+        const at = whole.indexOf(given);
+        if (at >= 0) {
+          whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
+        }
+        this.#areas[place].setItem(this.#read(key, keyLength), whole);
+        return 0;
+      } catch (error) {
+        return this.#failed(error);
+      }
+    },
+
+    removeItem: (
+      /** @type {Place} */ place,
+      /** @type {number} */ key,
+      /** @type {number} */ keyLength,
+    ) => {
+      try {
+        this.#areas[place].removeItem(this.#read(key, keyLength));
+        return 0;
+      } catch (error) {
+        return this.#failed(error);
+      }
+    },
+
+    keys: (
+      /** @type {Place} */ place,
+      /** @type {number} */ prefix,
+      /** @type {number} */ prefixLength,
+    ) => {
+      try {
+        const begin = this.#read(prefix, prefixLength);
+        this.#keys = keysOf(this.#areas[place], begin);
+        return this.#keys.length;
+      } catch (error) {
+        return this.#failed(error);
+      }
+    },
+
+    listed: (/** @type {number} */ i) => this.#lend(this.#keys[i]),
+
+    take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#text, at),
+  };
+
+  /**
+   * @param {Place} place
+   * @returns {Area}
+   */
+  #area(place) {
+    if (place === places.memory) return this.#memory;
+    const property = place === places.local ? "localStorage" : "sessionStorage";
+    // Reading the property may throw a SecurityError.
+    const area = globalThis[property];
+    if (!area) throw new Error(`there is no ${property} here`);
+    return area;
+  }
+
+  /** Says what was thrown last. */
+  say() {
+    const { thrown } = this;
+    return thrown instanceof DOMException
+      ? `${thrown.name}: ${thrown.message}`
+      : say(thrown);
+  }
+
+  /** @param {string} text */
+  #lend(text) {
+    this.#text = this.#encoder.encode(text);
+    return this.#text.length;
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length
+   */
+  #read(at, length) {
+    return this.#decoder.decode(this.#memoryBytes().subarray(at, at + length));
+  }
+
+  #memoryBytes() {
+    const { buffer } = /** @type {WebAssembly.Memory} */ (this.memory);
+    // It is another after the memory has grown.
+    if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
+    return this.#bytes;
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    this.thrown = error;
+    return codeOf(error);
+  }
+}
+
+/**
+ * Returns the code for what a storage threw.
+ *
+ * @param {any} error
+ */
+function codeOf(error) {
+  try {
+    const name = String(error?.name);
+    switch (name) {
+      case "QuotaExceededError": // also a class of its own, in newer browsers
+      case "NS_ERROR_DOM_QUOTA_REACHED": // Firefox before 2024
+      case "NS_ERROR_FILE_NO_DEVICE_SPACE": // Firefox, when the disk is full
+        return quota;
+    }
+    // Firefox throws such as for a damaged database.
+    if (error instanceof DOMException || name.startsWith("NS_ERROR_")) {
+      return disabled;
+    }
+  } catch {
+    // It is an object that does not even give its name.
+  }
+  return thrown;
+}
+
+/**
+ * Returns the keys in an area that begin with a text.
+ *
+ * @param {Area} area
+ * @param {string} begin
+ */
+function keysOf(area, begin) {
+  const keys = [];
+  if (area instanceof MemoryArea) {
+    for (const key of area.keys()) if (key.startsWith(begin)) keys.push(key);
+    return keys;
+  }
+  const { length } = /** @type {Storage} */ (area);
+  // Not Object.keys, which leaves out items called length or getItem.
+  for (let i = 0; i < length; i++) {
+    // A page that is about to go may give null for the rest.
+    const key = /** @type {Storage} */ (area).key(i);
+    if (key?.startsWith(begin)) keys.push(key);
+  }
+  return keys;
+}
+
+/**
+ * The area that lasts as long as the page.
+ *
+ * @implements {Area}
+ */
+class MemoryArea {
+  /** @type {Map<string, string>} */
+  #items = new Map();
+
+  keys() {
+    return this.#items.keys();
+  }
+
+  /** @param {string} key */
+  getItem(key) {
+    return this.#items.get(key) ?? null;
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} text
+   */
+  setItem(key, text) {
+    this.#items.set(key, text);
+  }
+
+  /** @param {string} key */
+  removeItem(key) {
+    this.#items.delete(key);
+  }
+}
