@@ -36,7 +36,9 @@ export class StorageAreas {
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** @type {string[]} */
   #keys = [];
-  #text = new Uint8Array();
+  #lent = new Uint8Array();
+  // Room for all texts but the longest: to make room costs more than to copy.
+  #room = new Uint8Array(64 * 2 ** 10);
   #bytes = new Uint8Array();
 
   /**
@@ -128,7 +130,7 @@ export class StorageAreas {
 
     listed: (/** @type {number} */ i) => this.#lend(this.#keys[i]),
 
-    take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#text, at),
+    take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
   };
 
   /**
@@ -154,8 +156,15 @@ export class StorageAreas {
 
   /** @param {string} text */
   #lend(text) {
-    this.#text = this.#encoder.encode(text);
-    return this.#text.length;
+    // Three bytes are the most that a UTF-16 code unit takes.
+    this.#lent =
+      text.length * 3 > this.#room.length
+        ? this.#encoder.encode(text)
+        : this.#room.subarray(
+            0,
+            this.#encoder.encodeInto(text, this.#room).written,
+          );
+    return this.#lent.length;
   }
 
   /**

@@ -1,46 +1,38 @@
 package engine
 
 import (
-	"errors"
 	"math/bits"
 	"slices"
 )
 
 // compact merges the small items with each other, and larger ones once the
 // small have grown to them, so that a save does not pay for the size of the
-// session. What it cannot do is left for another time: every reader makes do
-// with what is there.
+// session. It looks at no more than it knows to be there, because a listing
+// passes over everything that the origin stores. What it cannot do is left for
+// another time: every reader makes do with what is there.
 func (s *Session) compact(now int64) {
 	s.saves = 0
-	keys, err := s.storage.Keys(s.prefix)
-	if err != nil {
-		return
-	}
-	var items []item
-	sizes := make(map[string]int)
-	all := true
-	for _, key := range keys {
-		size, known := s.sizes[key]
-		if !known {
+	var items []*item
+	for key, it := range s.items {
+		if it.size == 0 {
 			it, err := s.get(key)
-			all = all && !errors.Is(err, errFormat)
-			if err != nil {
-				continue
+			if err == nil && it.err == nil {
+				items = append(items, it)
 			}
-			size = it.size
+		} else if it.err == nil {
+			items = append(items, it)
 		}
-		items = append(items, item{key: key, size: size})
-		sizes[key] = size
 	}
-	s.sizes = sizes // of what is still there
-
-	group := upTo(items, likeSized(items))
-	for i := range group {
-		if group[i], err = s.get(group[i].key); err != nil {
+	var group []*item
+	for _, it := range upTo(items, likeSized(items)) {
+		it, err := s.get(it.key)
+		if err == nil && it.err == nil {
+			group = append(group, it)
+		} else if err != errGone {
 			return
 		}
 	}
-	s.merge(now, group, all && len(group) == len(items))
+	s.merge(now, group)
 }
 
 // compactAll merges all items, or as many as there is room to write in one. It
@@ -57,7 +49,7 @@ func (s *Session) compactAll(now int64) (freed bool) {
 		for top := tiers; top > 0 && !merged; top-- {
 			group := upTo(snap.items, top)
 			for ; len(group) > 1 && !merged; group = group[:len(group)/2] {
-				merged = s.merge(now, group, len(group) == len(snap.items) && !snap.foreign)
+				merged = s.merge(now, group)
 			}
 		}
 		if !merged {
@@ -70,18 +62,17 @@ func (s *Session) compactAll(now int64) (freed bool) {
 }
 
 // merge writes one item that says what the items say together, and removes
-// them; all tells whether the session has no others. Those whose every word is
-// superseded by another's are removed first, which makes room. It reports
-// whether it removed any.
-func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
+// them. Those whose every word is superseded by another's are removed first,
+// which makes room. It reports whether it removed any.
+func (s *Session) merge(now int64, items []*item) (freed bool) {
 	var merged state
 	for _, it := range items {
 		merged.merge(it.state)
 	}
 	by := suppressors(merged, items)
-	var kept []item
+	var kept []*item
 	for _, it := range items {
-		if it.state.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]item{it}) {
+		if it.state.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]*item{it}) {
 			kept = append(kept, it)
 		} else {
 			freed = true
@@ -90,17 +81,41 @@ func (s *Session) merge(now int64, items []item, all bool) (freed bool) {
 	if len(kept) < 2 {
 		return freed
 	}
-	if all {
-		by.forget(&merged, now-keepRemovals)
+	before := now - keepRemovals
+	forget := by.forgettable(before) && s.areAll(kept)
+	if forget {
+		by.forget(&merged, before)
 	}
-	if !all || len(merged.entries) > 0 || merged.cleared != "" {
+	if !forget || len(merged.entries) > 0 || merged.cleared != "" {
 		key, text := s.prefix+string(s.clock.tick(now, s.writer)), encode(merged)
 		if s.storage.SetItem(key, text) != nil {
 			return freed
 		}
-		s.keepSize(key, len(text))
+		s.items[key] = &item{key: key, size: len(text)}
 	}
 	return s.remove(kept) || freed
+}
+
+// areAll reports whether a session has no items but these, and those that
+// nobody can read.
+func (s *Session) areAll(items []*item) bool {
+	keys, err := s.storage.Keys(s.prefix)
+	if err != nil {
+		return false
+	}
+	these := make(map[string]*item)
+	for _, it := range items {
+		these[it.key] = it
+	}
+	for _, key := range keys {
+		if these[key] != nil {
+			continue
+		}
+		if it, err := s.get(key); err != nil || it.err != errDamaged {
+			return false
+		}
+	}
+	return true
 }
 
 // A suppression is what a removal, or a clearing, does in some items.
@@ -124,7 +139,7 @@ type suppressions struct {
 	clearing suppression
 }
 
-func suppressors(merged state, items []item) suppressions {
+func suppressors(merged state, items []*item) suppressions {
 	by := suppressions{merged: merged, removals: make(map[string]*suppression)}
 	for key, v := range merged.entries {
 		if v.removed() {
@@ -152,7 +167,7 @@ func suppressors(merged state, items []item) suppressions {
 
 // allow reports whether an item that adds nothing may go without anything
 // being written: all that suppresses an entry of it was written since then.
-func (by suppressions) allow(it item, since int64) bool {
+func (by suppressions) allow(it *item, since int64) bool {
 	for key, v := range it.state.entries {
 		if v.stamp < by.merged.cleared {
 			if by.clearing.carried < since {
@@ -165,22 +180,34 @@ func (by suppressions) allow(it item, since int64) bool {
 	return true
 }
 
+// forgettable reports whether there is something to forget.
+func (by suppressions) forgettable(before int64) bool {
+	for _, removal := range by.removals {
+		if removal.forgettable(before) {
+			return true
+		}
+	}
+	return by.merged.cleared != "" && by.clearing.forgettable(before)
+}
+
 // forget drops the removals, and the clearing, that suppress nothing and were
 // last written before some time.
 func (by suppressions) forget(merged *state, before int64) {
 	for key, removal := range by.removals {
-		if !removal.active && removal.carried < before {
+		if removal.forgettable(before) {
 			delete(merged.entries, key)
 		}
 	}
-	if !by.clearing.active && by.clearing.carried < before {
+	if by.clearing.forgettable(before) {
 		merged.cleared = ""
 	}
 }
 
+func (s suppression) forgettable(before int64) bool { return !s.active && s.carried < before }
+
 // remove removes items, the oldest first, and reports whether any is gone. Who
 // sees some of them gone, or is left with the rest, has what was said last.
-func (s *Session) remove(items []item) (removed bool) {
+func (s *Session) remove(items []*item) (removed bool) {
 	keys := make([]string, len(items))
 	for i, it := range items {
 		keys[i] = it.key
@@ -188,7 +215,7 @@ func (s *Session) remove(items []item) (removed bool) {
 	slices.Sort(keys)
 	for _, key := range keys {
 		if s.storage.RemoveItem(key) == nil {
-			delete(s.sizes, key)
+			delete(s.items, key)
 			removed = true
 		}
 	}
@@ -199,12 +226,12 @@ func (s *Session) remove(items []item) (removed bool) {
 // many binary digits as its number says.
 const tiers = 64
 
-func tier(it item) int { return bits.Len(uint(it.size)) }
+func tier(it *item) int { return bits.Len(uint(it.size)) }
 
 // likeSized returns the highest tier that is to be merged with all below it:
 // because it has several items, or because those below have grown to the size
 // of its one. The tiers above it have one item each, so there are never many.
-func likeSized(items []item) (top int) {
+func likeSized(items []*item) (top int) {
 	var count, size [tiers + 1]int
 	for _, it := range items {
 		count[tier(it)]++
@@ -221,8 +248,8 @@ func likeSized(items []item) (top int) {
 }
 
 // upTo returns the items of that tier and of those below it.
-func upTo(items []item, top int) []item {
-	var group []item
+func upTo(items []*item, top int) []*item {
+	var group []*item
 	for _, it := range items {
 		if tier(it) <= top {
 			group = append(group, it)

@@ -89,7 +89,11 @@ type Session struct {
 	view    *state // what the reader of changes knows; nil while there is none
 	saves   int    // since the last compaction
 	cleared bool   // whether one of them was a clearing that is yet to be tidied up
-	sizes   map[string]int
+
+	// items are those that may be there, as they were last read. As none is
+	// written twice, one that has the same text says the same.
+	items map[string]*item
+	last  snapshot // what was read last
 }
 
 // Open returns a Session of that name, which is not empty and has no slash.
@@ -103,6 +107,7 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 		clock:   clock,
 		maxAge:  maxAge,
 		writer:  newWriter(),
+		items:   make(map[string]*item),
 	}
 	return s, s.look()
 }
@@ -132,11 +137,18 @@ func (s *Session) See(key string) bool {
 	return true
 }
 
-// look sees all items that there are.
+// look sees all items that there are. When they have piled up, the next save
+// has them compacted.
 func (s *Session) look() error {
 	keys, err := s.storage.Keys(s.prefix)
 	for _, key := range keys {
 		s.See(key)
+		if s.items[key] == nil {
+			s.items[key] = &item{key: key}
+		}
+	}
+	if len(keys) > pileUp {
+		s.saves = max(s.saves, compactEvery-1)
 	}
 	return err
 }
@@ -148,7 +160,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if b.empty() {
 		return Change{}, nil
 	}
-	var over []item
+	var over []*item
 	if s.maxAge > 0 && !s.alive(now) {
 		snap, err := s.read()
 		if err != nil {
@@ -163,19 +175,19 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		}
 	}
 
-	var text []byte
+	var batches []byte
 	if s.expired(now) {
 		// Not stamped like the batch: that would take what another tab saves
 		// into the new session at this moment.
 		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
-		text = appendBatch(text, end, Batch{Clear: true})
+		batches = appendBatch(batches, end, Batch{Clear: true})
 	}
 	at := s.clock.tick(now, s.writer)
-	key, item := s.prefix+string(at), endItem(appendBatch(text, at, b))
+	key, text := s.prefix+string(at), endItem(appendBatch(batches, at, b))
 
-	err := s.storage.SetItem(key, item)
+	err := s.storage.SetItem(key, text)
 	if errors.Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
-		err = s.storage.SetItem(key, item)
+		err = s.storage.SetItem(key, text)
 	}
 	if err != nil {
 		return Change{}, err
@@ -183,10 +195,10 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 
 	s.remove(over)
 	s.newest = max(s.newest, at)
-	s.keepSize(key, len(item)+b.GivenSize)
+	s.items[key] = &item{key: key, size: len(text) + b.GivenSize}
 	s.saves++
 	s.cleared = s.cleared || b.Clear
-	return s.follow(key, item), nil
+	return s.follow(key, text), nil
 }
 
 // follow returns what an item of this session's own making changed in what the
@@ -198,7 +210,7 @@ func (s *Session) follow(key, text string) Change {
 	saved, err := decode(text)
 	if err != nil { // it was given, so only the storage has all of it
 		it, err := s.get(key)
-		if err != nil {
+		if err != nil || it.err != nil {
 			return Change{} // until Refresh finds out
 		}
 		saved = it.state
@@ -281,13 +293,13 @@ func (s *Session) Refresh(now int64) (Change, error) {
 	return change, nil
 }
 
-// current returns the state without touching the storage.
+// current returns a state of its own without touching the storage.
 func (s *Session) current(now int64) (state, error) {
 	snap, err := s.read()
 	if err != nil || s.expired(now) {
 		return state{}, err
 	}
-	return snap.state, nil
+	return snap.state.clone(), nil
 }
 
 // Stats returns what the session takes in its storage.
@@ -297,7 +309,7 @@ func (s *Session) Stats(now int64) (Stats, error) {
 		return Stats{}, err
 	}
 	stats := Stats{Items: len(snap.items), Corrupt: len(snap.corrupt)}
-	for _, items := range [][]item{snap.items, snap.corrupt} {
+	for _, items := range [][]*item{snap.items, snap.corrupt} {
 		for _, it := range items {
 			stats.Bytes += units(it.key) + units(it.text)
 		}
@@ -319,30 +331,29 @@ func (s *Session) expired(now int64) bool {
 // An item is a part of what is stored.
 type item struct {
 	key  string
-	text string // unless only its size is known
-	size int    // of the text, in bytes
+	text string // unless it was not read yet
+	size int    // of the text, in bytes or about; 0 when that is not known
+	err  error  // errDamaged or errFormat, for one that cannot be read
 	// If it can be read:
 	written int64 // when
 	state   state // what it says
+	merged  bool  // whether the last snapshot's state has it
 }
 
 // A snapshot is all that is stored under a session's name.
 type snapshot struct {
-	items   []item
-	state   state  // what the items say together
-	corrupt []item // those that cannot be read
-	foreign bool   // whether another version may be able to read one of them
+	items   []*item
+	state   state   // what the items say together
+	corrupt []*item // those that cannot be read
 }
 
 // read reads all items of one listing. Others may remove some before they are
 // read, because what they say is in a new item: then it lists again, and what
 // is gone does not count, as what removed it may have been forgotten.
+//
+// What it returns is valid until the next call.
 func (s *Session) read() (snapshot, error) {
-	type reading struct {
-		item
-		err error
-	}
-	readings := make(map[string]reading)
+	readings := make(map[string]*item)
 	for range maxListings {
 		keys, err := s.storage.Keys(s.prefix)
 		if err != nil {
@@ -350,72 +361,87 @@ func (s *Session) read() (snapshot, error) {
 		}
 		complete := true
 		for _, key := range keys {
-			if _, ok := readings[key]; ok {
+			if readings[key] != nil {
 				continue
 			}
 			it, err := s.get(key)
 			switch {
-			case errors.Is(err, errGone):
+			case err == errGone:
 				complete = false
-			case err == nil, errors.Is(err, errDamaged), errors.Is(err, errFormat):
-				readings[key] = reading{it, err}
-			default:
+			case err != nil:
 				return snapshot{}, err
+			default:
+				readings[key] = it
 			}
 		}
-		if !complete {
-			continue
+		if complete {
+			s.take(keys, readings)
+			return s.last, nil
 		}
-		var snap snapshot
-		for _, key := range keys {
-			if r := readings[key]; r.err == nil {
-				snap.items = append(snap.items, r.item)
-				snap.state.merge(r.state)
-			} else {
-				snap.corrupt = append(snap.corrupt, r.item)
-				snap.foreign = snap.foreign || errors.Is(r.err, errFormat)
-			}
-		}
-		s.newest = max(s.newest, snap.state.newest)
-		return snap, nil
 	}
 	return snapshot{}, errUnstable
 }
 
-// get reads an item and takes note of it. One that cannot be read comes
-// without a state, and with errDamaged or errFormat.
-func (s *Session) get(key string) (item, error) {
-	text, ok, err := s.storage.GetItem(key)
-	if err != nil {
-		return item{}, err
+// take makes the last snapshot that of the items with those keys.
+func (s *Session) take(keys []string, readings map[string]*item) {
+	next := snapshot{state: s.last.state}
+	for _, it := range s.last.items {
+		if readings[it.key] != it {
+			// No state tells what one item alone had in it.
+			next.state = state{}
+		}
 	}
-	it := item{key: key, text: text, size: len(text)}
-	at, stamped := parseStamp(key[len(s.prefix):])
-	if !stamped {
-		// Somebody else's. It may even be impossible to read: a key with a
-		// lone surrogate comes out of the browser as another.
-		return it, errDamaged
+	if next.state.newest == "" {
+		for _, it := range readings {
+			it.merged = false
+		}
 	}
-	if !ok {
-		return item{}, errGone
+	for _, key := range keys {
+		it := readings[key]
+		if it.err != nil {
+			next.corrupt = append(next.corrupt, it)
+			continue
+		}
+		if !it.merged {
+			next.state.merge(it.state)
+			it.merged = true
+		}
+		next.items = append(next.items, it)
 	}
-	if it.state, err = decode(text); err != nil {
-		return it, err
-	}
-	it.written = at.millis()
-	s.clock.see(at)
-	s.clock.see(it.state.newest)
-	s.keepSize(key, len(text))
-	return it, nil
+	s.items = readings
+	s.last = next
+	s.newest = max(s.newest, next.state.newest)
 }
 
-// keepSize keeps the size of an item, so that compaction need not read it to
-// leave it alone.
-func (s *Session) keepSize(key string, size int) {
-	if s.sizes == nil {
-		s.sizes = make(map[string]int)
+// get reads an item and takes note of it, unless it is gone: errGone.
+func (s *Session) get(key string) (*item, error) {
+	text, ok, err := s.storage.GetItem(key)
+	if err != nil {
+		return nil, err
 	}
-	s.sizes[key] = size
+	at, stamped := parseStamp(key[len(s.prefix):])
+	if !ok && stamped {
+		delete(s.items, key)
+		return nil, errGone
+	}
+	if it := s.items[key]; it != nil && it.text != "" && it.text == text {
+		return it, nil
+	}
+	it := &item{key: key, text: text, size: len(text)}
+	if stamped {
+		it.state, it.err = decode(text)
+	} else {
+		// Somebody else's. It may even be impossible to read: a key with a
+		// lone surrogate comes out of the browser as another.
+		it.err = errDamaged
+	}
+	if it.err == nil {
+		it.written = at.millis()
+		s.clock.see(at)
+		s.clock.see(it.state.newest)
+	}
+	s.items[key] = it
+	return it, nil
 }
 
 // units returns the number of UTF-16 code units of text.

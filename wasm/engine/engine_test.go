@@ -30,6 +30,97 @@ func TestSaveIsOneWriteWhateverTheNumberOfKeys(t *testing.T) {
 	}
 }
 
+func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
+	storage := new(lab)
+	tab := openTab(t, storage)
+	if err := tab.Watch(tab.now, true); err != nil {
+		t.Fatal(err)
+	}
+	const size = 3000
+	want := entries{}
+	for i := range 100 {
+		value := fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", size))
+		storage.given = fmt.Sprintf(`{"a":%s,"%d":1}`, value, i)
+		want["a"], want[fmt.Sprint(i)] = value, "1"
+		change := tab.write(Batch{Set: Given, GivenSize: len(storage.given)})
+		if got := asMap(change.Set); !maps.Equal(got, entries{"a": value, fmt.Sprint(i): "1"}) {
+			t.Fatalf("the change is %v", got)
+		}
+	}
+	tab.has(want)
+	openTab(t, storage).has(want)
+	if storage.written < 100*size {
+		t.Errorf("%d bytes are written", storage.written)
+	}
+	storage.given = "{}"
+	sets := storage.sets
+	tab.write(Batch{Set: Given, GivenSize: len(storage.given)})
+	if storage.sets != sets {
+		t.Error("an empty batch is written")
+	}
+}
+
+// A listing passes over everything that the origin stores.
+func TestSavesDoNotList(t *testing.T) {
+	storage := new(lab)
+	tab := openTab(t, storage)
+	if err := tab.Told(true); err != nil {
+		t.Fatal(err)
+	}
+	lists := storage.lists
+	want := entries{}
+	for i := range 1000 {
+		key := fmt.Sprint("key ", i%100)
+		want[key] = fmt.Sprint(i)
+		tab.save(entries{key: want[key]})
+	}
+	if storage.lists != lists {
+		t.Errorf("%d listings", storage.lists-lists)
+	}
+	if n := len(storage.sessionKeys()); n > 2*compactEvery {
+		t.Errorf("%d items are left", n)
+	}
+	tab.has(want)
+}
+
+func TestItemsThatPiledUpAreCompactedWithTheNextSave(t *testing.T) {
+	storage := new(lab)
+	want := entries{}
+	for i := range 10 * pileUp {
+		tab := openTab(t, storage)
+		want[fmt.Sprint(i)] = "1"
+		tab.save(entries{fmt.Sprint(i): "1"})
+		if n := len(storage.sessionKeys()); n > pileUp+1 {
+			t.Fatalf("%d items after %d tabs with one save each", n, i+1)
+		}
+	}
+	openTab(t, storage).has(want)
+}
+
+// Nobody does so but a person with the developer tools.
+func TestAnItemThatSomebodyRewroteIsReadAgain(t *testing.T) {
+	storage := new(lab)
+	tab := openTab(t, storage)
+	tab.save(entries{"a": "1"})
+	tab.save(entries{"b": "1"})
+	tab.has(entries{"a": "1", "b": "1"})
+	first := storage.sessionKeys()[0]
+	for _, text := range []string{
+		strings.Replace(storage.items[first], `"a":1`, `"a":2`, 1),
+		strings.Replace(storage.items[first], `"a":1`, `"c":3`, 1),
+	} {
+		if err := storage.Memory.SetItem(first, text); err != nil {
+			t.Fatal(err)
+		}
+		tab.has(openTab(t, storage).load())
+	}
+	tab.has(entries{"b": "1", "c": "3"})
+	if err := storage.Memory.SetItem(first, "damaged"); err != nil {
+		t.Fatal(err)
+	}
+	tab.has(entries{"b": "1"})
+}
+
 func TestWhatIsEmptyIsNotWritten(t *testing.T) {
 	storage := new(lab)
 	tab := openTab(t, storage)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,8 +18,10 @@ type lab struct {
 	room    int // in bytes of keys and texts, 0 for no limit
 	sets    int
 	gets    int
-	written int // in bytes of texts
-	killIn  int // writes and removals until it fails; 0 for never
+	lists   int
+	written int    // in bytes of texts
+	given   string // what stands for Given
+	killIn  int    // writes and removals until it fails; 0 for never
 
 	// beforeGet, unless nil, is called before an item is read.
 	beforeGet func(key string)
@@ -46,6 +49,9 @@ func (l *lab) SetItem(key, text string) error {
 		return errKilled
 	}
 	l.sets++
+	if l.given != "" {
+		text = strings.Replace(text, Given, l.given, 1)
+	}
 	if l.room > 0 && l.used()+len(key)+len(text) > l.room {
 		return ErrQuota
 	}
@@ -66,6 +72,11 @@ func (l *lab) GetItem(key string) (string, bool, error) {
 		l.beforeGet(key)
 	}
 	return l.Memory.GetItem(key)
+}
+
+func (l *lab) Keys(prefix string) ([]string, error) {
+	l.lists++
+	return l.Memory.Keys(prefix)
 }
 
 // sessionKeys returns the keys of the session's items.

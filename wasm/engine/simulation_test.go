@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -93,10 +94,12 @@ func simulate(seed uint64, steps int) (ops int, err error) {
 	step := 0
 	defer func() {
 		ops = w.ops
-		if b, ok := recover().(broken); ok {
+		if p := recover(); p != nil {
+			b, ok := p.(broken)
+			if !ok { // the engine's own, which is no better
+				b.error = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
 			err = fmt.Errorf("after %d steps: %w\n%s", step, b, strings.Join(w.log, "\n"))
-		} else if b.error != nil {
-			panic(b)
 		}
 	}()
 	for step = 1; step <= steps; step++ {

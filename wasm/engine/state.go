@@ -69,6 +69,11 @@ func (s *state) merge(other state) {
 	}
 }
 
+// clone returns a copy.
+func (s *state) clone() state {
+	return state{newest: s.newest, cleared: s.cleared, entries: maps.Clone(s.entries)}
+}
+
 // counts reports whether anything that s says still stands in merged, which is
 // s merged with other states.
 func (s *state) counts(merged state) bool {
