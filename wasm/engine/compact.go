@@ -67,12 +67,12 @@ func (s *Session) compactAll(now int64) (freed bool) {
 func (s *Session) merge(now int64, items []*item) (freed bool) {
 	var merged state
 	for _, it := range items {
-		merged.merge(it.state)
+		merged.add(it.says)
 	}
 	by := suppressors(merged, items)
 	var kept []*item
 	for _, it := range items {
-		if it.state.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]*item{it}) {
+		if it.says.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]*item{it}) {
 			kept = append(kept, it)
 		} else {
 			freed = true
@@ -147,15 +147,15 @@ func suppressors(merged state, items []*item) suppressions {
 		}
 	}
 	for _, it := range items {
-		if it.state.cleared == merged.cleared {
+		if it.says.cleared == merged.cleared {
 			by.clearing.carried = max(by.clearing.carried, it.written)
 		}
-		for key, v := range it.state.entries {
-			if v.stamp < merged.cleared {
+		for _, r := range it.says.records {
+			if r.stamp < merged.cleared {
 				by.clearing.active = true
-			} else if removal := by.removals[key]; removal == nil {
+			} else if removal := by.removals[r.key]; removal == nil {
 				continue
-			} else if v == merged.entries[key] {
+			} else if r.version == merged.entries[r.key] {
 				removal.carried = max(removal.carried, it.written)
 			} else {
 				removal.active = true
@@ -168,12 +168,12 @@ func suppressors(merged state, items []*item) suppressions {
 // allow reports whether an item that adds nothing may go without anything
 // being written: all that suppresses an entry of it was written since then.
 func (by suppressions) allow(it *item, since int64) bool {
-	for key, v := range it.state.entries {
-		if v.stamp < by.merged.cleared {
+	for _, r := range it.says.records {
+		if r.stamp < by.merged.cleared {
 			if by.clearing.carried < since {
 				return false
 			}
-		} else if removal := by.removals[key]; removal != nil && removal.carried < since {
+		} else if removal := by.removals[r.key]; removal != nil && removal.carried < since {
 			return false
 		}
 	}

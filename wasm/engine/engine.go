@@ -213,7 +213,7 @@ func (s *Session) follow(key, text string) Change {
 		if err != nil || it.err != nil {
 			return Change{} // until Refresh finds out
 		}
-		saved = it.state
+		saved = it.says
 	}
 	return s.view.apply(saved)
 }
@@ -236,32 +236,33 @@ func (s *Session) Tidy(now int64) {
 	}
 }
 
-// Load returns all entries, in the order in which they were last set.
+// Load returns all entries, in the order in which they were last set; those of
+// one batch in any order.
 func (s *Session) Load(now int64) ([]Entry, error) {
-	current, err := s.load(now)
-	return current.live(), err
+	snap, err := s.load(now)
+	return snap.live(), err
 }
 
 // Get returns the value of a key as JSON text, and whether it has one.
 func (s *Session) Get(now int64, key string) (string, bool, error) {
-	current, err := s.load(now)
-	v, ok := current.entries[key]
+	snap, err := s.load(now)
+	v, ok := snap.state.entries[key]
 	return v.value, ok && !v.removed(), err
 }
 
-func (s *Session) load(now int64) (state, error) {
+func (s *Session) load(now int64) (snapshot, error) {
 	snap, err := s.read()
 	switch {
 	case err != nil:
-		return state{}, err
+		return snapshot{}, err
 	case s.expired(now):
 		s.remove(snap.items)
-		return state{}, nil
+		return snapshot{}, nil
 	}
 	if len(snap.items) > pileUp {
 		s.compact(now)
 	}
-	return snap.state, nil
+	return snap, nil
 }
 
 // Watch begins, or ends, to keep what the reader of changes knows: all that
@@ -336,8 +337,8 @@ type item struct {
 	err  error  // errDamaged or errFormat, for one that cannot be read
 	// If it can be read:
 	written int64 // when
-	state   state // what it says
-	merged  bool  // whether the last snapshot's state has it
+	says    content
+	merged  bool // whether the last snapshot's state has it
 }
 
 // A snapshot is all that is stored under a session's name.
@@ -345,6 +346,27 @@ type snapshot struct {
 	items   []*item
 	state   state   // what the items say together
 	corrupt []*item // those that cannot be read
+}
+
+// live returns the entries, as Load does. Most items were written in the order
+// of their stamps, and say things in that order, so mostly nothing is sorted.
+func (s snapshot) live() []Entry {
+	live := make([]Entry, 0, len(s.state.entries))
+	var last Stamp
+	for _, it := range s.items {
+		first := true
+		for _, r := range it.says.records {
+			if r.removed() || s.state.entries[r.key] != r.version {
+				continue
+			}
+			if r.stamp < last || first && r.stamp == last {
+				return s.state.live()
+			}
+			last, first = r.stamp, false
+			live = append(live, Entry{r.key, r.value})
+		}
+	}
+	return live
 }
 
 // read reads all items of one listing. Others may remove some before they are
@@ -403,7 +425,7 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			continue
 		}
 		if !it.merged {
-			next.state.merge(it.state)
+			next.state.add(it.says)
 			it.merged = true
 		}
 		next.items = append(next.items, it)
@@ -429,7 +451,7 @@ func (s *Session) get(key string) (*item, error) {
 	}
 	it := &item{key: key, text: text, size: len(text)}
 	if stamped {
-		it.state, it.err = decode(text)
+		it.says, it.err = decode(text)
 	} else {
 		// Somebody else's. It may even be impossible to read: a key with a
 		// lone surrogate comes out of the browser as another.
@@ -438,7 +460,7 @@ func (s *Session) get(key string) (*item, error) {
 	if it.err == nil {
 		it.written = at.millis()
 		s.clock.see(at)
-		s.clock.see(it.state.newest)
+		s.clock.see(it.says.newest)
 	}
 	s.items[key] = it
 	return it, nil

@@ -25,10 +25,10 @@ var (
 )
 
 // decode reads the text of an item. Its memory is bounded by that text's
-// length, of which the state keeps parts.
-func decode(text string) (state, error) {
+// length, of which the content keeps parts.
+func decode(text string) (content, error) {
 	var (
-		out   state
+		out   content
 		s     = scanner{text: text}
 		found string // the format
 	)
@@ -49,15 +49,15 @@ func decode(text string) (state, error) {
 	s.end()
 	switch {
 	case s.bad || found == "" || found == format && out.newest == "":
-		return state{}, errDamaged
+		return content{}, errDamaged
 	case found != format:
-		return state{}, errFormat
+		return content{}, errFormat
 	}
 	return out, nil
 }
 
 // decodeBatch reads one batch and merges it into out.
-func decodeBatch(s *scanner, out *state) {
+func decodeBatch(s *scanner, out *content) {
 	var at Stamp
 	s.object(func(name string) {
 		switch {
@@ -74,14 +74,14 @@ func decodeBatch(s *scanner, out *state) {
 			if s.value() != "true" {
 				s.fail()
 			} else {
-				out.clear(at)
+				out.cleared = max(out.cleared, at)
 			}
 		case name == "set":
 			s.object(func(key string) {
 				if value := s.value(); key == "" {
 					s.fail()
 				} else if !s.bad {
-					out.set(key, version{at, value})
+					out.records = append(out.records, record{key, version{at, value}})
 				}
 			})
 		case name == "remove":
@@ -89,7 +89,7 @@ func decodeBatch(s *scanner, out *state) {
 				if key := s.str(); key == "" {
 					s.fail()
 				} else {
-					out.set(key, version{stamp: at})
+					out.records = append(out.records, record{key, version{stamp: at}})
 				}
 			})
 		default:

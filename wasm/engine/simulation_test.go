@@ -216,7 +216,7 @@ func (t *simTab) SetItem(key, text string) error {
 		w.fail("%s writes the item %s again", t.name, key)
 	}
 	c := simChange{key: key, text: text, at: w.time}
-	said, err := decode(text)
+	said, err := decodeState(text)
 	if err != nil {
 		w.fail("%s writes the item %s, which cannot be read: %s", t.name, key, text)
 	}
@@ -481,9 +481,13 @@ func (t *simTab) save(b Batch) {
 func (t *simTab) check() {
 	w := t.world
 	seen := merged(t.recent())
-	got, err := t.load(t.now())
+	snap, err := t.load(t.now())
 	if err != nil {
 		w.fail("%s: load: %v", t.name, err)
+	}
+	got := snap.state
+	if list := snap.live(); !maps.Equal(asMap(list), asMap(got.live())) {
+		w.fail("%s lists %v, and has %v", t.name, list, got.live())
 	}
 	for key, v := range got.entries {
 		if !w.versions[key+string(v.stamp)+v.value] {

@@ -17,6 +17,18 @@ type state struct {
 	entries map[string]version
 }
 
+// A content is what one item says, as it stands there.
+type content struct {
+	newest, cleared Stamp
+	records         []record
+}
+
+// A record is what an item says of a key.
+type record struct {
+	key string
+	version
+}
+
 // A version is what a key got at some time.
 type version struct {
 	stamp Stamp
@@ -60,12 +72,15 @@ func (s *state) clear(at Stamp) {
 	maps.DeleteFunc(s.entries, func(_ string, v version) bool { return v.stamp < at })
 }
 
-// merge merges all that other says.
-func (s *state) merge(other state) {
-	s.newest = max(s.newest, other.newest)
-	s.clear(other.cleared)
-	for key, v := range other.entries {
-		s.set(key, v)
+// add merges what an item says.
+func (s *state) add(c content) {
+	s.newest = max(s.newest, c.newest)
+	s.clear(c.cleared)
+	if s.entries == nil {
+		s.entries = make(map[string]version, len(c.records))
+	}
+	for _, r := range c.records {
+		s.set(r.key, r.version)
 	}
 }
 
@@ -74,14 +89,14 @@ func (s *state) clone() state {
 	return state{newest: s.newest, cleared: s.cleared, entries: maps.Clone(s.entries)}
 }
 
-// counts reports whether anything that s says still stands in merged, which is
-// s merged with other states.
-func (s *state) counts(merged state) bool {
-	if s.newest == merged.newest || s.cleared != "" && s.cleared == merged.cleared {
+// counts reports whether anything that c says still stands in merged, which is
+// c merged with what other items say.
+func (c *content) counts(merged state) bool {
+	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared {
 		return true
 	}
-	for key, v := range s.entries {
-		if merged.entries[key] == v {
+	for _, r := range c.records {
+		if merged.entries[r.key] == r.version {
 			return true
 		}
 	}
@@ -132,20 +147,20 @@ func (s *state) diff(next state) Change {
 }
 
 // apply merges what was saved, and returns what that changed.
-func (s *state) apply(saved state) Change {
+func (s *state) apply(saved content) Change {
 	// Only what the batch speaks of can change.
 	before := state{cleared: s.cleared}
 	if saved.cleared != "" {
 		before.entries = maps.Clone(s.entries)
 	} else {
-		for key := range saved.entries {
-			if v, ok := s.entries[key]; ok {
-				before.set(key, v)
+		for _, r := range saved.records {
+			if v, ok := s.entries[r.key]; ok {
+				before.set(r.key, v)
 			}
 		}
 	}
-	after := state{cleared: s.cleared, entries: maps.Clone(before.entries)}
-	after.merge(saved)
-	s.merge(saved)
+	after := before.clone()
+	after.add(saved)
+	s.add(saved)
 	return before.diff(after)
 }
