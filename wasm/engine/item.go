@@ -129,6 +129,8 @@ func (b Batch) empty() bool {
 
 // appendBatch appends a batch to the text of an item, which it begins when it
 // is empty.
+//
+//go:noinline
 func appendBatch(text []byte, at Stamp, b Batch) []byte {
 	if len(text) == 0 {
 		text = append(text, `{"format":`+format+`,"batches":[{"stamp":"`...)

@@ -30,6 +30,8 @@ func (s *scanner) peek() byte {
 }
 
 // fail marks the text as bad and moves to its end, where every loop stops.
+//
+//go:noinline
 func (s *scanner) fail() {
 	s.bad = true
 	s.pos = len(s.text)

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // A state is what some items say together: a last-writer-wins map. Merging
 // states is associative, commutative and idempotent, so it does not matter in
@@ -69,7 +66,11 @@ func (s *state) clear(at Stamp) {
 		return
 	}
 	s.cleared = at
-	maps.DeleteFunc(s.entries, func(_ string, v version) bool { return v.stamp < at })
+	for key, v := range s.entries {
+		if v.stamp < at {
+			delete(s.entries, key)
+		}
+	}
 }
 
 // add merges what an item says.
@@ -86,7 +87,11 @@ func (s *state) add(c content) {
 
 // clone returns a copy.
 func (s *state) clone() state {
-	return state{newest: s.newest, cleared: s.cleared, entries: maps.Clone(s.entries)}
+	entries := make(map[string]version, len(s.entries))
+	for key, v := range s.entries {
+		entries[key] = v
+	}
+	return state{newest: s.newest, cleared: s.cleared, entries: entries}
 }
 
 // counts reports whether anything that c says still stands in merged, which is
@@ -151,7 +156,7 @@ func (s *state) apply(saved content) Change {
 	// Only what the batch speaks of can change.
 	before := state{cleared: s.cleared}
 	if saved.cleared != "" {
-		before.entries = maps.Clone(s.entries)
+		before = s.clone()
 	} else {
 		for _, r := range saved.records {
 			if v, ok := s.entries[r.key]; ok {
