@@ -23,7 +23,7 @@ tools = $(CURDIR)/.tools
 
 # What builds the module: a TinyGo that fits when there is one, as its module
 # is a tenth as large, or else Go.
-fitting_tinygo := $(filter 0.41.%,$(word 3,$(shell PATH="$$PATH:$(tools)/tinygo/bin"; tinygo version 2>/dev/null)))
+fitting_tinygo := $(filter 0.41.%,$(word 3,$(shell PATH="$(tools)/tinygo/bin:$$PATH"; tinygo version 2>/dev/null)))
 export COMPILER = $(if $(fitting_tinygo),tinygo,go)
 
 # How Go builds it. The test of its size builds an empty program so.
@@ -102,10 +102,10 @@ js/dist/session.wasm: go.mod $(go_files) $(tools)/compiler
 
 build_with_go = $(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
 
-# One that is installed comes before the one that make tinygo builds. Either
+# The one that make tinygo builds comes before one that is installed. Either
 # keeps its cache here.
 build_with_tinygo = $(with_tinygo) tinygo build $(tinygo_wasm_flags) -o $@ ./wasm
-with_tinygo = PATH="$$PATH:$(tools)/tinygo/bin" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
+with_tinygo = PATH="$(tools)/tinygo/bin:$$PATH" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
 
 # From the compiler that builds the module: the two belong together.
 js/wasm_exec.js: js/dist/session.wasm

@@ -24,4 +24,6 @@ await build({
   ignoreAnnotations: true,
   // What the module prints goes through our fs, not a global.
   inject: ["src/fs.js"],
+  // TinyGo's file would set this one, too, and use it after it is gone.
+  define: { global: "globalThis", require: "undefined" },
 });

@@ -239,7 +239,8 @@ function notCompiled(name, cause) {
  * The exports of wasm/main.go.
  *
  * @typedef {object} Exports
- * @property {WebAssembly.Memory} mem
+ * @property {WebAssembly.Memory} mem Go's name for it
+ * @property {WebAssembly.Memory} memory TinyGo's
  * @property {() => number} protocol
  * @property {(size: number) => number} buffer
  * @property {() => number} message
@@ -347,7 +348,8 @@ export class Module {
    */
   #bytes(start, length) {
     // Read anew each time: the memory's buffer is another after it has grown.
-    return new Uint8Array(this.#exports.mem.buffer, start, length);
+    const { mem, memory } = this.#exports;
+    return new Uint8Array((mem ?? memory).buffer, start, length);
   }
 }
 
