@@ -17,11 +17,9 @@ package main
 import (
 	"errors"
 	"strconv"
-	"syscall/js"
 	"unsafe"
 
 	"github.com/session-interop/session-writer/wasm/engine"
-	"github.com/session-interop/session-writer/wasm/localstorage"
 )
 
 // protocol changes with every change to the exports that an older shim, or
@@ -84,9 +82,12 @@ func message() int32 { return reply([]byte(failure)) }
 func open(where, length int32, maxAge float64) (handle int32) {
 	return try(func() (int32, error) {
 		name := argument(length)
-		storage, err := area(where)
-		if err != nil {
-			return 0, err
+		var storage engine.Storage = &memory
+		if where != inMemory {
+			if err := area(where).open(); err != nil {
+				return 0, err
+			}
+			storage = area(where)
 		}
 		s, err := engine.Open(storage, name, &clock, int64(maxAge))
 		if err != nil {
@@ -204,16 +205,6 @@ func refresh(handle int32, now float64) int32 {
 	})
 }
 
-func area(where int32) (engine.Storage, error) {
-	switch where {
-	case inLocal:
-		return localstorage.Local()
-	case inSession:
-		return localstorage.Session()
-	}
-	return &memory, nil
-}
-
 // argument copies what the caller wrote.
 func argument(length int32) string { return string(buf[:length]) }
 
@@ -274,16 +265,10 @@ func try(f func() (int32, error)) (result int32) {
 	return result
 }
 
-// describe says what was panicked with. It may be anything that JavaScript can
-// throw, and then asking it may fail, too.
-func describe(p any) (text string) {
-	text = "unexpected failure"
-	defer func() { _ = recover() }()
-	switch p := p.(type) {
-	case js.Error:
-		text = js.Global().Get("String").Invoke(p.Value).String()
-	case error:
-		text = p.Error()
+// describe says what was panicked with.
+func describe(p any) string {
+	if err, ok := p.(error); ok {
+		return err.Error()
 	}
-	return text
+	return "unexpected failure"
 }

@@ -1,3 +1,4 @@
+import { areas } from "./areas.js";
 import { describe, say, SessionError } from "./error.js";
 
 /**
@@ -65,7 +66,11 @@ async function start(source) {
         : source;
   const [module, Go] = await Promise.all([compile(from), loadRuntime()]);
   const go = new Go();
+  /** @type {WebAssembly.Instance} */
   let instance;
+  go.importObject.areas = areas((start, length) =>
+    memory(instance, start, length),
+  );
   try {
     instance = await WebAssembly.instantiate(module, go.importObject);
   } catch (cause) {
@@ -239,8 +244,6 @@ function notCompiled(name, cause) {
  * The exports of wasm/main.go.
  *
  * @typedef {object} Exports
- * @property {WebAssembly.Memory} mem Go's name for it
- * @property {WebAssembly.Memory} memory TinyGo's
  * @property {() => number} protocol
  * @property {(size: number) => number} buffer
  * @property {() => number} message
@@ -259,6 +262,7 @@ function notCompiled(name, cause) {
 
 /** The Go program that is running in this page. */
 export class Module {
+  #instance;
   #exports;
   #stopped = false;
   #encoder = new TextEncoder();
@@ -270,6 +274,7 @@ export class Module {
    * @param {WebAssembly.Instance} instance
    */
   constructor(go, instance) {
+    this.#instance = instance;
     this.#exports = /** @type {Exports} */ (
       /** @type {unknown} */ (instance.exports)
     );
@@ -333,24 +338,33 @@ export class Module {
         `${text.length} characters are more than any storage takes`,
       );
     }
-    return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
+    return this.#encoder.encodeInto(text, memory(this.#instance, start, size))
+      .written;
   }
 
   /** @param {number} length */
   #read(length) {
     if (length === 0) return "";
-    return this.#decoder.decode(this.#bytes(this.#exports.buffer(0), length));
+    return this.#decoder.decode(
+      memory(this.#instance, this.#exports.buffer(0), length),
+    );
   }
+}
 
-  /**
-   * @param {number} start
-   * @param {number} length
-   */
-  #bytes(start, length) {
-    // Read anew each time: the memory's buffer is another after it has grown.
-    const { mem, memory } = this.#exports;
-    return new Uint8Array((mem ?? memory).buffer, start, length);
-  }
+/**
+ * Returns a part of the module's memory.
+ *
+ * @param {WebAssembly.Instance} instance
+ * @param {number} start
+ * @param {number} length
+ */
+function memory({ exports }, start, length) {
+  // Go and TinyGo have their own names for it. Read anew each time: its buffer
+  // is another after it has grown.
+  const { buffer } = /** @type {WebAssembly.Memory} */ (
+    exports.mem ?? exports.memory
+  );
+  return new Uint8Array(buffer, start, length);
 }
 
 /** @param {unknown} [cause] */
