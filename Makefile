@@ -31,7 +31,7 @@ export GO_WASM_FLAGS = -trimpath -ldflags=-s\ -w
 
 # How TinyGo builds it: as a library, whose exports are called while nothing
 # else runs.
-tinygo_wasm_flags = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=trap
+tinygo_wasm_flags = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
 
 wasm = GOOS=js GOARCH=wasm
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
@@ -95,7 +95,7 @@ js/node_modules/.package-lock.json: js/package-lock.json
 	cd js && npm ci --silent
 	touch $@
 
-js/dist/session.wasm: go.mod $(go_files) $(tools)/compiler
+js/dist/session.wasm: go.mod $(go_files) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
 	@mkdir -p js/dist
 	$(build_with_$(COMPILER))
 	chmod 644 $@
