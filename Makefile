@@ -71,7 +71,7 @@ test-wasm: chromium $(tools)/go_js_wasm_exec
 # One browser after another, so that each has the machine to itself.
 test-js: build
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
-	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser):'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
+	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 
 packages_chromium = chromium
 packages_firefox = firefox-esr
