@@ -3,7 +3,9 @@
 #   make test    checks and tests everything, in the browsers that BROWSERS
 #                names: chromium, firefox, webkit
 # For contributors:
-#   make build   leaves the npm package in js/dist and the site in web/dist
+#   make build   leaves the npm package in js/dist and the site in web/dist,
+#                with the module that COMPILER builds: tinygo or go
+#   make tinygo  builds the TinyGo that fits, for Debian 12
 #   make tabs    measures what several tabs lose, for the README
 #   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
@@ -17,17 +19,27 @@ FUZZTIME = 60s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 WASMBROWSERTEST = github.com/agnivade/wasmbrowsertest@v0.11.0
 
-# How the module is built. The test of its size builds an empty program so.
+tools = $(CURDIR)/.tools
+
+# What builds the module: a TinyGo that fits when there is one, as its module
+# is a tenth as large, or else Go.
+fitting_tinygo := $(filter 0.41.%,$(word 3,$(shell PATH="$(tools)/tinygo/bin:$$PATH"; tinygo version 2>/dev/null)))
+export COMPILER = $(if $(fitting_tinygo),tinygo,go)
+
+# How Go builds it. The test of its size builds an empty program so.
 export GO_WASM_FLAGS = -trimpath -ldflags=-s\ -w
 
-tools = $(CURDIR)/.tools
+# How TinyGo builds it: as a library, whose exports are called while nothing
+# else runs.
+tinygo_wasm_flags = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
+
 wasm = GOOS=js GOARCH=wasm
-go_files = $(shell find . -name '*.go' -not -path './js/*')
+go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 
 SHELL = bash
 .SHELLFLAGS = -eu -o pipefail -c
 
-.PHONY: run test build format fuzz clean
+.PHONY: run test build tinygo format fuzz clean
 .DELETE_ON_ERROR:
 
 # Not go run, which would leave the server behind when it is told to end.
@@ -42,7 +54,7 @@ test: check test-go test-wasm test-js
 .PHONY: check test-go test-wasm test-js
 
 check: build $(tools)/staticcheck
-	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
+	@unformatted=$$(gofmt -l $(go_files)); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
 	$(tools)/staticcheck ./...
@@ -59,7 +71,7 @@ test-wasm: chromium $(tools)/go_js_wasm_exec
 # One browser after another, so that each has the machine to itself.
 test-js: build
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
-	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser):'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
+	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 
 packages_chromium = chromium
 packages_firefox = firefox-esr
@@ -83,15 +95,34 @@ js/node_modules/.package-lock.json: js/package-lock.json
 	cd js && npm ci --silent
 	touch $@
 
-js/dist/session.wasm: go.mod $(go_files)
+js/dist/session.wasm: go.mod $(go_files) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
 	@mkdir -p js/dist
-	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
+	$(build_with_$(COMPILER))
 	chmod 644 $@
+
+build_with_go = $(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
+
+# The one that make tinygo builds comes before one that is installed. Either
+# keeps its cache here.
+build_with_tinygo = $(with_tinygo) tinygo build $(tinygo_wasm_flags) -o $@ ./wasm
+with_tinygo = PATH="$(tools)/tinygo/bin:$$PATH" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
 
 # From the compiler that builds the module: the two belong together.
 js/wasm_exec.js: js/dist/session.wasm
-	cp "$$(go env GOROOT)/lib/wasm/wasm_exec.js" $@
+	cp "$(wasm_exec_of_$(COMPILER))" $@
+	chmod 644 $@
 	touch $@
+
+wasm_exec_of_go = $$(go env GOROOT)/lib/wasm/wasm_exec.js
+wasm_exec_of_tinygo = $$($(with_tinygo) tinygo env TINYGOROOT)/targets/wasm_exec.js
+
+# Changes only when another compiler is to build the module.
+$(tools)/compiler: FORCE
+	@mkdir -p $(@D)
+	@echo $(COMPILER) | cmp -s - $@ || echo $(COMPILER) >$@
+
+.PHONY: FORCE
+FORCE:
 
 js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) README.md LICENSE
 	cp README.md LICENSE js
@@ -104,6 +135,11 @@ $(tools)/web: go.mod $(go_files)
 	go build -o $@ ./web
 
 # What is installed, here and nowhere else.
+
+tinygo: $(tools)/tinygo/bin/tinygo
+
+$(tools)/tinygo/bin/tinygo: $(wildcard .ci/tinygo/*)
+	.ci/tinygo/install $(tools)/tinygo
 
 $(tools)/staticcheck: Makefile
 	GOBIN=$(tools) go install $(STATICCHECK)
@@ -121,7 +157,7 @@ fuzz:
 	done
 
 format: js/node_modules/.package-lock.json
-	gofmt -w .
+	gofmt -w $(go_files)
 	cd js && npm run --silent format
 
 clean:

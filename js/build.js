@@ -24,4 +24,15 @@ await build({
   ignoreAnnotations: true,
   // What the module prints goes through our fs, not a global.
   inject: ["src/fs.js"],
+  // TinyGo's file looks for Node's, and would take a page's own for them; the
+  // first one it would set, too, and use when it is gone. It assigns to the
+  // last where Node's is there, so never.
+  define: {
+    global: "globalThis",
+    require: "undefined",
+    "global.require": "undefined",
+  },
+  logOverride: { "assign-to-define": "silent" },
+  // The half of it that is for Node goes.
+  minify: true,
 });

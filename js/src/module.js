@@ -259,7 +259,8 @@ function notCompiled(name, cause) {
  * The exports of wasm/main.go.
  *
  * @typedef {object} Exports
- * @property {WebAssembly.Memory} mem
+ * @property {WebAssembly.Memory} [mem] Go's name for the memory
+ * @property {WebAssembly.Memory} [memory] TinyGo's
  * @property {() => number} protocol
  * @property {(size: number) => number} buffer
  * @property {() => number} message
@@ -281,6 +282,7 @@ function notCompiled(name, cause) {
 /** The Go program that is running in this page. */
 export class Module {
   #exports;
+  #memory;
   #areas;
   #stopped = false;
   #encoder = new TextEncoder();
@@ -297,7 +299,9 @@ export class Module {
       /** @type {unknown} */ (instance.exports)
     );
     this.#areas = areas;
-    areas.memory = this.#exports.mem;
+    this.#memory = areas.memory = /** @type {WebAssembly.Memory} */ (
+      this.#exports.mem ?? this.#exports.memory
+    );
     const stop = () => {
       this.#stopped = true;
     };
@@ -396,7 +400,7 @@ export class Module {
    */
   #bytes(start, length) {
     // Read anew each time: the memory's buffer is another after it has grown.
-    return new Uint8Array(this.#exports.mem.buffer, start, length);
+    return new Uint8Array(this.#memory.buffer, start, length);
   }
 }
 

@@ -360,6 +360,10 @@ inBrowser(
           fs: value({ writeSync: () => 0 }),
           path: value("/path"),
           process: value({ env: { NODE_ENV: "test" } }),
+          global: value(window),
+          require: value(() => {
+            throw new Error("this is not Node's");
+          }),
         };
       },
       "falsy values": () => {
@@ -374,6 +378,8 @@ inBrowser(
           fs: value(null),
           path: value(""),
           process: value(undefined),
+          global: value(null),
+          require: value(0),
         };
       },
       "what var and function declare": () => {
@@ -388,6 +394,8 @@ inBrowser(
           fs: value(undefined),
           path: value([]),
           process: value(false),
+          global: value("global"),
+          require: value({}),
         };
       },
     };
