@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
+import { buildEmptyProgram } from "./go.js";
 import { dist } from "./server.js";
 
 /** How much larger than an empty program the module may be. */
@@ -13,16 +13,7 @@ const limit = 1.25;
 test(`the module is at most ${limit} times as large as an empty Go program`, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   t.after(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, "go.mod"), "module empty\n\ngo 1.26\n");
-  await writeFile(
-    join(folder, "main.go"),
-    "package main\n\nfunc main() { select {} }\n",
-  );
-  execFileSync("go", ["build", ...flags(), "-o", "empty.wasm", "."], {
-    cwd: folder,
-    env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
-    stdio: "inherit",
-  });
+  await buildEmptyProgram(join(folder, "empty.wasm"));
 
   const empty = await size(join(folder, "empty.wasm"));
   const module = await size(join(dist, "session.wasm"));
@@ -32,20 +23,6 @@ test(`the module is at most ${limit} times as large as an empty Go program`, asy
   );
   assert.ok(ratio <= limit, `${module} is ${ratio} times ${empty}`);
 });
-
-/** Returns the flags that the module is built with, from the Makefile. */
-function flags() {
-  const { GO_WASM_FLAGS } = process.env;
-  if (!GO_WASM_FLAGS) {
-    throw new Error(
-      "GO_WASM_FLAGS is not set: run this with make test-js, which says how the module was built",
-    );
-  }
-  // As a shell splits it: a space after a backslash does not count.
-  return (GO_WASM_FLAGS.match(/(?:\\.|[^\\\s])+/g) ?? []).map((flag) =>
-    flag.replaceAll(/\\(.)/g, "$1"),
-  );
-}
 
 /**
  * Returns the size of a file as a server sends it that compresses well.
