@@ -5,6 +5,7 @@
 # For contributors:
 #   make build   leaves the npm package in js/dist and the site in web/dist
 #   make tabs    measures what several tabs lose, for the README
+#   make bench   times session-writer beside its peers, for the README
 #   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
@@ -72,9 +73,10 @@ display_webkit = xvfb-run --auto-servernum dbus-run-session --
 chromium:
 	@.ci/apt $(packages_chromium)
 
-# What the README's tables say: in the browsers BROWSERS.
-.PHONY: tabs kills
-tabs kills: build chromium
+# What the README's tables say: in the browsers BROWSERS, but for bench, which
+# is in Chromium.
+.PHONY: tabs bench kills
+tabs bench kills: build chromium
 	cd js && node $@/run.js
 
 # What is built.

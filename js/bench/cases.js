@@ -12,6 +12,8 @@
  * @typedef {object} Way
  * @property {Writes} writes
  * @property {boolean} [merges] whether what was saved before stays
+ * @property {number} [most] the largest session that it can be given in the
+ *   time there is
  * @property {string} [go] the program in go/ that it is
  */
 
@@ -23,7 +25,7 @@ const all = /** @satisfies {Record<string, Way>} */ ({
   store2: { writes: "entry" },
   lscache: { writes: "entry" },
   "localForage, localStorage": { writes: "entry" },
-  "localForage, IndexedDB": { writes: "entry" },
+  "localForage, IndexedDB": { writes: "entry", most: 1_000 },
   "idb-keyval setMany": { writes: "batch" },
   "zustand persist": { writes: "session" },
   "redux-persist, flushed": { writes: "session" },
@@ -90,8 +92,9 @@ export const sessions = [...new Set(cases.map(({ session }) => session))];
  * @param {Contender} contender
  * @param {Case} that
  */
-export function takesPart(contender, { operation }) {
-  return operation === "save" || contenders[contender].merges !== false;
+export function takesPart(contender, { operation, session }) {
+  const { merges = true, most = Infinity } = contenders[contender];
+  return session <= most && (merges || operation === "save");
 }
 
 /** @param {Case} that */

@@ -71,7 +71,14 @@ export async function measure({ seed, rounds, say }) {
 
     /** @type {Measured["cases"]} */
     const measured = Object.fromEntries(
-      cases.map((each) => [titleOf(each), {}]),
+      cases.map((each) => [
+        titleOf(each),
+        Object.fromEntries(
+          names
+            .filter((name) => takesPart(name, each))
+            .map((name) => [name, []]),
+        ),
+      ]),
     );
     const tabs = /** @type {Record<Contender, Tab>} */ ({});
     for (const name of names) {
@@ -121,14 +128,16 @@ export async function measure({ seed, rounds, say }) {
      */
     async function takeTurn(name, session, verify) {
       const { call, site } = tabs[name];
-      await call("prepare", name, session);
+      const turn = cases.filter(
+        (each) => each.session === session && takesPart(name, each),
+      );
+      if (turn.length > 0) await call("prepare", name, session);
       let size = session;
-      for (const each of cases) {
-        if (each.session !== session || !takesPart(name, each)) continue;
+      for (const each of turn) {
         const { operation, entries } = each;
         const { micros, last } = await call("time", name, operation, entries);
         if (!verify) {
-          (measured[titleOf(each)][name] ??= []).push(micros);
+          measured[titleOf(each)][name]?.push(micros);
         } else if (operation === "save") {
           const merges = contenders[name].merges !== false;
           size = merges ? Math.max(size, entries) : entries;
