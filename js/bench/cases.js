@@ -14,12 +14,18 @@
  * @property {boolean} [merges] whether what was saved before stays
  * @property {number} [most] the largest session that it can be given in the
  *   time there is
+ * @property {number} [compactEvery] how many saves there are from one compaction
+ *   to the next, which many saves must share evenly
  * @property {string} [go] the program in go/ that it is
  */
 
 const all = /** @satisfies {Record<string, Way>} */ ({
-  "session-writer": { writes: "batch" },
-  "session-writer from Go": { writes: "batch", go: "session-writer" },
+  "session-writer": { writes: "batch", compactEvery: 16 },
+  "session-writer from Go": {
+    writes: "batch",
+    compactEvery: 16,
+    go: "session-writer",
+  },
   "one setItem of the batch": { writes: "batch", merges: false },
   "a setItem for each entry": { writes: "entry" },
   store2: { writes: "entry" },
