@@ -7,6 +7,7 @@
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
 #   make tabs    measures what several tabs lose, for the README
+#   make bench   times session-writer beside its peers, for the README
 #   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
@@ -57,6 +58,7 @@ check: build $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files)); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
+	cd js/bench/go && $(wasm) go vet ./...
 	$(tools)/staticcheck ./...
 	$(wasm) $(tools)/staticcheck ./...
 	cd js && npm run --silent check
@@ -84,9 +86,10 @@ display_webkit = xvfb-run --auto-servernum dbus-run-session --
 chromium:
 	@.ci/apt $(packages_chromium)
 
-# What the README's tables say: in the browsers BROWSERS.
-.PHONY: tabs kills
-tabs kills: build chromium
+# What the README's tables say: in the browsers BROWSERS, but for bench, which
+# is in Chromium.
+.PHONY: tabs bench kills
+tabs bench kills: build chromium
 	cd js && node $@/run.js
 
 # What is built.

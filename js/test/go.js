@@ -10,6 +10,62 @@ export const repository = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 
 /**
+ * Compiles a package of Go to WebAssembly with the flags that our module is
+ * compiled with.
+ *
+ * @param {string} folder of the package
+ * @param {string} wasm the file to be made
+ */
+export async function buildWasm(folder, wasm) {
+  await run("go", ["build", ...wasmFlags(), "-o", wasm, "."], {
+    cwd: folder,
+    env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
+  });
+}
+
+/**
+ * Compiles, in the same way, a program that does nothing.
+ *
+ * @param {string} wasm the file to be made
+ */
+export async function buildEmptyProgram(wasm) {
+  const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+  try {
+    await writeFile(join(folder, "go.mod"), "module empty\n\ngo 1.26\n");
+    await writeFile(
+      join(folder, "main.go"),
+      "package main\n\nfunc main() { select {} }\n",
+    );
+    await buildWasm(folder, wasm);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Returns the flags that Go builds the module with. */
+function wasmFlags() {
+  // As a shell splits it: a space after a backslash does not count.
+  return (fromMakefile("GO_WASM_FLAGS").match(/(?:\\.|[^\\\s])+/g) ?? []).map(
+    (flag) => flag.replaceAll(/\\(.)/g, "$1"),
+  );
+}
+
+/**
+ * Returns a variable of the Makefile.
+ *
+ * @param {string} name
+ */
+export function fromMakefile(name) {
+  const value = process.env[name];
+  if (!value) {
+    throw new Error(
+      `${name} is not set: run this with make, which says how the module was built`,
+    );
+  }
+  return value;
+}
+
+/**
  * Makes a module that is not ours and uses ours, of some files, and calls f
  * with its folder and a function that runs the go command in it.
  *

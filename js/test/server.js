@@ -15,6 +15,12 @@ export const dist = join(here, "..", "dist");
 const strict =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; frame-src 'self'; img-src 'self'";
 
+/**
+ * Every use is a request, which is counted. Not no-store, which would keep a
+ * page out of the back/forward cache.
+ */
+const uncached = "no-cache";
+
 /** @type {Record<string, string>} */
 const types = {
   ".html": "text/html; charset=utf-8",
@@ -76,9 +82,9 @@ function withoutProtocol(wasm) {
  * @property {(path: string) => string} url
  * @property {(path: string) => string} otherOrigin the same, by another host name
  * @property {(path: string) => number} requests how often a path was requested
- * @property {(prefix: string, folder: string, policy?: string | null) => void} serve
+ * @property {(prefix: string, folder: string, policy?: string | null, caching?: string) => void} serve
  *   serves a folder under a path, which ends in a slash, under the strict
- *   policy or the one given, null being none
+ *   policy or the one given, null being none, and to be cached as given
  * @property {() => Promise<unknown>} close
  */
 
@@ -97,10 +103,10 @@ function withoutProtocol(wasm) {
 export async function startSite() {
   /** @type {Map<string, number>} */
   const counts = new Map();
-  /** @type {[prefix: string, folder: string, policy: string | null][]} */
+  /** @type {[prefix: string, folder: string, policy: string | null, caching: string][]} */
   const folders = [
-    ["/dist/", dist, strict],
-    ["/", here, strict],
+    ["/dist/", dist, strict, uncached],
+    ["/", here, strict, uncached],
   ];
 
   /** @param {string} path */
@@ -117,10 +123,11 @@ export async function startSite() {
     if (fault !== undefined) {
       return faulty[fault](await readFile(join(dist, "session.wasm")));
     }
-    const [prefix, folder, policy] =
+    const [prefix, folder, policy, caching] =
       folders.find(([prefix]) => path.startsWith(prefix)) ?? folders[0];
     return {
       policy,
+      caching,
       type: types[extname(path)] ?? "text/plain",
       body: await readFile(join(folder, normalize(path.slice(prefix.length)))),
     };
@@ -145,9 +152,7 @@ export async function startSite() {
     const policy = "policy" in reply ? reply.policy : strict;
     response.writeHead("status" in reply ? (reply.status ?? 200) : 200, {
       "Content-Type": reply.type ?? "application/wasm",
-      // Every use is a request, which is counted. Not no-store, which would
-      // keep a page out of the back/forward cache.
-      "Cache-Control": "no-cache",
+      "Cache-Control": ("caching" in reply && reply.caching) || uncached,
       // For workers, whose policy is that of their script.
       ...(policy && { "Content-Security-Policy": policy }),
     });
@@ -165,8 +170,8 @@ export async function startSite() {
     url: (path) => origin + path,
     otherOrigin: (path) => `http://localhost:${port}${path}`,
     requests: (path) => counts.get(path) ?? 0,
-    serve: (prefix, folder, policy = strict) =>
-      folders.unshift([prefix, folder, policy]),
+    serve: (prefix, folder, policy = strict, caching = uncached) =>
+      folders.unshift([prefix, folder, policy, caching]),
     close: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
+import { buildEmptyProgram, fromMakefile } from "./go.js";
 import { dist } from "./server.js";
 
 /** @typedef {import("node:test").TestContext} TestContext */
@@ -44,16 +44,7 @@ async function inAll(t) {
 async function besideEmpty(t) {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   t.after(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, "go.mod"), "module empty\n\ngo 1.26\n");
-  await writeFile(
-    join(folder, "main.go"),
-    "package main\n\nfunc main() { select {} }\n",
-  );
-  execFileSync("go", ["build", ...flags(), "-o", "empty.wasm", "."], {
-    cwd: folder,
-    env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
-    stdio: "inherit",
-  });
+  await buildEmptyProgram(join(folder, "empty.wasm"));
 
   const empty = await size(join(folder, "empty.wasm"));
   const module = await size(join(dist, "session.wasm"));
@@ -62,29 +53,6 @@ async function besideEmpty(t) {
     `brotli: module ${module}, empty program ${empty}, ratio ${ratio.toFixed(3)}`,
   );
   assert.ok(ratio <= ratioLimit, `${module} is ${ratio} times ${empty}`);
-}
-
-/**
- * Returns a variable of the Makefile.
- *
- * @param {string} name
- */
-function fromMakefile(name) {
-  const value = process.env[name];
-  if (!value) {
-    throw new Error(
-      `${name} is not set: run this with make test-js, which says how the module was built`,
-    );
-  }
-  return value;
-}
-
-/** Returns the flags that Go builds the module with. */
-function flags() {
-  // As a shell splits it: a space after a backslash does not count.
-  return (fromMakefile("GO_WASM_FLAGS").match(/(?:\\.|[^\\\s])+/g) ?? []).map(
-    (flag) => flag.replaceAll(/\\(.)/g, "$1"),
-  );
 }
 
 /**
