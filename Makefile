@@ -63,7 +63,7 @@ test-js: build
 
 packages_chromium = chromium
 packages_firefox = firefox-esr
-packages_webkit = webkit2gtk-driver xvfb xauth dbus
+packages_webkit = webkit2gtk-driver libglib2.0-bin xvfb xauth dbus
 
 # The others have a mode without a display.
 display_webkit = xvfb-run --auto-servernum dbus-run-session --
@@ -74,8 +74,9 @@ chromium:
 
 # What the README's tables say: in the browsers BROWSERS.
 .PHONY: tabs kills
-tabs kills: build chromium
-	cd js && node $@/run.js
+tabs kills: build
+	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
+	cd js && BROWSERS="$(BROWSERS)" $(foreach browser,$(BROWSERS),$(display_$(browser))) node $@/run.js
 
 # What is built.
 
