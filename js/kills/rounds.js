@@ -42,15 +42,16 @@ const enough = 4_000;
  * Kills, and after each kill asserts that there are whole batches only, of
  * each writer the first up to some, and all that was there before the round.
  *
+ * @param {string} name of the browser
  * @param {number} seed of the moments
  * @param {Round[]} rounds
  * @param {(round: Round, result: Result) => void} [report]
  */
-export async function killDuringSaves(seed, rounds, report = () => {}) {
+export async function killDuringSaves(name, seed, rounds, report = () => {}) {
   const random = generator(seed);
   const profile = await mkdtemp(join(tmpdir(), "session-writer-"));
   const site = await startSite();
-  let browser = await launchKillable(profile);
+  let browser = await launchKillable(profile, name);
   const newPage = async () => {
     const page = await browser.newPage();
     await page.goto(site.url("/"));
@@ -64,7 +65,7 @@ export async function killDuringSaves(seed, rounds, report = () => {}) {
       const { log, killed, after } = await saveUntil(round);
       // Without renderers the browser goes on, and is closed as ever.
       if (round.end === "killRenderers") await browser.close();
-      browser = await launchKillable(profile);
+      browser = await launchKillable(profile, name);
       const page = await newPage();
       const { entries, corrupt, halfCompacted } = await page.evaluate(look);
       assert.equal(corrupt, 0, "items cannot be read");
@@ -213,7 +214,7 @@ async function look() {
  *
  * @param {Record<string, unknown>} entries
  */
-function assertWhole(entries) {
+export function assertWhole(entries) {
   const keys = Object.keys(entries).filter((key) => key.includes(" "));
   const shared = Object.keys(entries).filter((key) => !keys.includes(key));
   if (keys.length > 0) {

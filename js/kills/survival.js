@@ -13,14 +13,15 @@ import { startSite } from "../test/server.js";
  * Tries whether a save survives what happens to it, and returns how often it
  * did.
  *
+ * @param {string} name of the browser
  * @param {number} tries
  * @param {(browser: Killable, page: Page) => Promise<unknown>} happen may close
  *   the browser
  */
-export async function survivals(tries, happen) {
+export async function survivals(name, tries, happen) {
   let survived = 0;
   for (let i = 0; i < tries; i++) {
-    await onProfile(async (launch, site) => {
+    await onProfile(name, async (launch, site) => {
       const browser = await launch();
       const page = await browser.newPage();
       await page.goto(site.url("/"));
@@ -45,11 +46,12 @@ async function isThere() {
  * Saves ten times a second, kills the browser, and returns how much of the
  * time before the kill is lost, in milliseconds.
  *
+ * @param {string} name of the browser
  * @param {number} duration in milliseconds
  */
-export async function lostBeforeKill(duration) {
+export async function lostBeforeKill(name, duration) {
   let lost = 0;
-  await onProfile(async (launch, site) => {
+  await onProfile(name, async (launch, site) => {
     const browser = await launch();
     const page = await browser.newPage();
     await page.goto(site.url("/"));
@@ -76,15 +78,16 @@ export async function lostBeforeKill(duration) {
  * Calls f with what launches a browser on a new profile, again and again, one
  * at a time.
  *
+ * @param {string} name of the browser
  * @param {(launch: () => Promise<Killable>, site: import("../test/server.js").Site) => Promise<void>} f
  */
-async function onProfile(f) {
+async function onProfile(name, f) {
   const profile = await mkdtemp(join(tmpdir(), "session-writer-"));
   const site = await startSite();
   /** @type {Killable | undefined} */
   let browser;
   try {
-    await f(async () => (browser = await launchKillable(profile)), site);
+    await f(async () => (browser = await launchKillable(profile, name)), site);
   } finally {
     await browser?.close();
     await site.close();

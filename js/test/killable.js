@@ -1,8 +1,19 @@
 // Browsers that can be killed, and started again on the same profile.
-import { readFileSync, readdirSync } from "node:fs";
-import { chromium } from "playwright-core";
 import { Page, browserName } from "./browser.js";
-import { chromiumOptions, chromiumTab } from "./browsers/chromium.js";
+import { gone, memoryOf, processes } from "./processes.js";
+
+/**
+ * A browser on a profile as its launcher gives it. All its processes are in a
+ * group of their own.
+ *
+ * @typedef {object} OnProfile
+ * @property {() => Promise<import("./browser.js").Tab>} newTab
+ * @property {() => Promise<unknown>} close closes it as a user does
+ * @property {number} id of the process that leads the group
+ * @property {Promise<unknown>} ended resolves when its driver knows of its end
+ * @property {(command: string) => boolean} isRenderer whether a process of that
+ *   command runs pages
+ */
 
 /**
  * @typedef {object} Killable
@@ -11,95 +22,63 @@ import { chromiumOptions, chromiumTab } from "./browsers/chromium.js";
  * @property {() => Promise<unknown>} kill ends all its processes with SIGKILL
  * @property {() => Promise<unknown>} killRenderers ends those that run pages,
  *   and no other
+ * @property {(page: Page) => Promise<unknown>} killRenderer ends the one that
+ *   runs this page
  */
 
-/** @type {Record<string, (profile: string) => Promise<Killable>>} */
-const browsers = { chromium: launchChromium };
+/** @type {Record<string, (profile: string) => Promise<OnProfile>>} */
+const launchers = {
+  chromium: async (profile) =>
+    (await import("./browsers/chromium.js")).launchChromiumOn(profile),
+  firefox: async (profile) =>
+    (await import("./browsers/firefox.js")).launchFirefoxOn(profile),
+  webkit: async (profile) =>
+    (await import("./browsers/minibrowser.js")).launchMiniBrowserOn(profile),
+};
+
+/** What a page takes to be known by, in megabytes. */
+const ballast = 256;
 
 /**
- * Launches the browser that the environment variable BROWSER names.
+ * Launches a browser.
  *
  * @param {string} profile the folder where it keeps what it stores
  * @param {string} [name]
- */
-export async function launchKillable(profile, name = browserName) {
-  if (!canBeKilled(name)) throw new Error(`nothing here kills ${name}`);
-  return browsers[name](profile);
-}
-
-/** @param {string} [name] */
-export function canBeKilled(name = browserName) {
-  return Object.hasOwn(browsers, name);
-}
-
-/**
- * @param {string} profile
  * @returns {Promise<Killable>}
  */
-async function launchChromium(profile) {
-  const context = await chromium.launchPersistentContext(
-    profile,
-    chromiumOptions(),
-  );
-  const browser = processes().find(
-    ({ id, group, command }) =>
-      id === group && command.includes(`--user-data-dir=${profile}`),
-  );
-  if (!browser) throw new Error("Chromium leads no process group");
-  const closed = new Promise((resolve) => context.once("close", resolve));
-  // Playwright has it lead a group, in which all its processes are.
+export async function launchKillable(profile, name = browserName) {
+  const browser = await launchers[name](profile);
   const own = () => processes().filter(({ group }) => group === browser.id);
+  const renderers = () =>
+    own().filter(({ command }) => browser.isRenderer(command));
+
+  /** @param {import("./processes.js").Process[]} victims */
+  const kill = async (victims) => {
+    for (const { id } of victims) process.kill(id, "SIGKILL");
+    await gone(() =>
+      own().filter(({ id }) => victims.some((victim) => victim.id === id)),
+    );
+  };
   return {
-    newPage: async () => new Page(chromiumTab(await context.newPage())),
-    close: () => context.close(),
+    newPage: async () => new Page(await browser.newTab()),
+    close: () => browser.close(),
     kill: async () => {
       process.kill(-browser.id, "SIGKILL");
       await gone(own);
-      await closed;
+      await browser.ended;
     },
-    killRenderers: async () => {
-      const renderers = own().filter(({ command }) =>
-        command.includes("--type=renderer"),
+    killRenderers: () => kill(renderers()),
+    killRenderer: async (page) => {
+      // No driver says which process it is. It is the one that grows.
+      const before = new Map(renderers().map((it) => [it.id, memoryOf(it)]));
+      await page.evaluate((ballast) => {
+        inPage.kept.ballast = new Uint8Array(ballast << 20).fill(1);
+      }, ballast);
+      const grown = renderers().filter(
+        (it) => memoryOf(it) - (before.get(it.id) ?? 0) > ballast * 0.9,
       );
-      for (const { id } of renderers) process.kill(id, "SIGKILL");
-      await gone(() =>
-        own().filter(({ id }) => renderers.some((each) => each.id === id)),
-      );
+      if (grown.length !== 1) throw new Error(`${grown.length} processes grew`);
+      await kill(grown);
     },
   };
-}
-
-/**
- * Waits until none of some processes is left.
- *
- * @param {() => unknown[]} left
- */
-async function gone(left) {
-  while (left().length > 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/**
- * Returns all processes that are running, as Linux lists them.
- *
- * @returns {{ id: number, group: number, command: string }[]}
- */
-function processes() {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-        // After the name, which may have anything in it: state, parent, group.
-        const [state, , group] = stat
-          .slice(stat.lastIndexOf(")") + 2)
-          .split(" ");
-        if (state === "Z") return [];
-        const command = readFileSync(`/proc/${name}/cmdline`, "utf8");
-        return [{ id: Number(name), group: Number(group), command }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
-    });
 }

@@ -190,3 +190,34 @@ inBrowser("a closed session knows its maxAge", async ({ page }) => {
   }, minute);
   assert.deepEqual(loaded, [{}, { b: 2 }]);
 });
+
+inBrowser(
+  "what a tab ends by its maxAge is ended in tabs of another, and nothing younger is lost",
+  async ({ page, newPage }) => {
+    const [longer, never] = [await newPage(), await newPage()];
+    const open = async (/** @type {number | undefined} */ maxAge) => {
+      inPage.kept.session = await inPage.open("cart", { maxAge });
+      return inPage.kept.session.load();
+    };
+    await page.evaluate((minute) => {
+      inPage.writeItem("cart", Date.now() - 2 * minute, { old: 1 });
+    }, minute);
+    assert.deepEqual(await longer.evaluate(open, 600), { old: 1 });
+    assert.deepEqual(await never.evaluate(open, undefined), { old: 1 });
+
+    await page.evaluate(async () => {
+      const session = await inPage.open("cart", { maxAge: 60 });
+      session.save({ first: 1 });
+    });
+    await longer.evaluate(() => inPage.kept.session.save({ second: 2 }));
+    await never.evaluate(() => inPage.kept.session.save({ third: 3 }));
+    for (const tab of [page, longer, never]) {
+      const loaded = await tab.evaluate(async () => {
+        const session = await inPage.open();
+        await inPage.until(() => Object.keys(session.load()).length === 3);
+        return session.load();
+      });
+      assert.deepEqual(loaded, { first: 1, second: 2, third: 3 });
+    }
+  },
+);

@@ -1,4 +1,4 @@
-// Several writers that save into one session until they are killed. It runs
+// Several writers that save into one session until they are stopped or killed. It runs
 // in the page.
 import { batch } from "./batches.js";
 
@@ -8,6 +8,13 @@ import { batch } from "./batches.js";
  * @type {Record<string, number>}
  */
 export const saved = {};
+
+let stopped = false;
+
+/** Ends the saving. */
+export function stop() {
+  stopped = true;
+}
 
 /**
  * Opens the session once for each writer, and has it save a batch every now
@@ -21,6 +28,7 @@ export async function start(names, pause = 0) {
     const session = await inPage.open();
     let number = 0;
     const save = () => {
+      if (stopped) return;
       session.save(batch(name, number));
       saved[name] = number++;
       setTimeout(save, pause);

@@ -1,4 +1,5 @@
 import { chromium } from "playwright-core";
+import { processes } from "../processes.js";
 import { executable } from "./executable.js";
 
 /** @returns {Promise<import("../browser.js").Driver>} */
@@ -13,6 +14,30 @@ export async function launchChromium() {
       };
     },
     close: () => browser.close(),
+  };
+}
+
+/**
+ * @param {string} profile
+ * @returns {Promise<import("../killable.js").OnProfile>}
+ */
+export async function launchChromiumOn(profile) {
+  const context = await chromium.launchPersistentContext(
+    profile,
+    chromiumOptions(),
+  );
+  // Playwright has it lead a group, and does not say which.
+  const browser = processes().find(
+    ({ id, group, command }) =>
+      id === group && command.includes(`--user-data-dir=${profile}`),
+  );
+  if (!browser) throw new Error("Chromium leads no process group");
+  return {
+    newTab: async () => chromiumTab(await context.newPage()),
+    close: () => context.close(),
+    id: browser.id,
+    ended: new Promise((resolve) => context.once("close", resolve)),
+    isRenderer: (command) => command.includes("--type=renderer"),
   };
 }
 

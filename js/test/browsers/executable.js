@@ -3,12 +3,13 @@ import { delimiter, join } from "node:path";
 
 /**
  * Returns the path of a program: what the environment variable says, or the
- * first of the names on the PATH.
+ * first of the names on the PATH, or else in some other folders.
  *
  * @param {string} variable
  * @param {string[]} names
+ * @param {string[]} [others]
  */
-export function executable(variable, names) {
+export function executable(variable, names, others = []) {
   const given = process.env[variable];
   if (given) {
     if (!isExecutable(given)) {
@@ -16,12 +17,9 @@ export function executable(variable, names) {
     }
     return given;
   }
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...others];
   const found = names
-    .flatMap((name) =>
-      (process.env.PATH ?? "")
-        .split(delimiter)
-        .map((folder) => join(folder, name)),
-    )
+    .flatMap((name) => folders.map((folder) => join(folder, name)))
     .find(isExecutable);
   if (!found) {
     throw new Error(

@@ -3,7 +3,40 @@ import { executable } from "./executable.js";
 
 /** @returns {Promise<import("../browser.js").Driver>} */
 export async function launchFirefox() {
+  const browser = await puppeteer.launch(firefoxOptions());
+  return {
+    newContext: async () => {
+      const context = await browser.createBrowserContext();
+      return {
+        newTab: async () => firefoxTab(await context.newPage()),
+        close: () => context.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+/**
+ * @param {string} profile
+ * @returns {Promise<import("../killable.js").OnProfile>}
+ */
+export async function launchFirefoxOn(profile) {
   const browser = await puppeteer.launch({
+    ...firefoxOptions(),
+    userDataDir: profile,
+  });
+  return {
+    newTab: async () => firefoxTab(await browser.newPage()),
+    close: () => browser.close(),
+    id: Number(browser.process()?.pid),
+    ended: new Promise((resolve) => browser.once("disconnected", resolve)),
+    isRenderer: (command) => / tab\0$/.test(command),
+  };
+}
+
+/** @returns {import("puppeteer-core").LaunchOptions} */
+function firefoxOptions() {
+  return {
     browser: "firefox",
     executablePath: executable("FIREFOX", ["firefox-esr", "firefox"]),
     extraPrefsFirefox: {
@@ -13,27 +46,22 @@ export async function launchFirefox() {
       "dom.min_background_timeout_value_without_budget_throttling": 4,
     },
     protocolTimeout: 0, // a test has its own
-  });
+  };
+}
+
+/**
+ * @param {import("puppeteer-core").Page} page
+ * @returns {import("../browser.js").Tab}
+ */
+function firefoxTab(page) {
+  // The commands of WebDriver BiDi themselves: once a page came out of the
+  // back/forward cache, page.goto waits for a load that never was.
+  const { browsingContext } = /** @type {any} */ (page.mainFrame());
   return {
-    newContext: async () => {
-      const context = await browser.createBrowserContext();
-      return {
-        newTab: async () => {
-          const page = await context.newPage();
-          // The commands of WebDriver BiDi themselves: once a page came out of
-          // the back/forward cache, page.goto waits for a load that never was.
-          const { browsingContext } = /** @type {any} */ (page.mainFrame());
-          return {
-            goto: (url) => browsingContext.navigate(url, "complete"),
-            reload: () => browsingContext.reload({ wait: "complete" }),
-            back: () => browsingContext.traverseHistory(-1),
-            run: async (expression) => String(await page.evaluate(expression)),
-            close: () => page.close({ runBeforeUnload: false }),
-          };
-        },
-        close: () => context.close(),
-      };
-    },
-    close: () => browser.close(),
+    goto: (url) => browsingContext.navigate(url, "complete"),
+    reload: () => browsingContext.reload({ wait: "complete" }),
+    back: () => browsingContext.traverseHistory(-1),
+    run: async (expression) => String(await page.evaluate(expression)),
+    close: () => page.close({ runBeforeUnload: false }),
   };
 }

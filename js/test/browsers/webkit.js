@@ -209,8 +209,8 @@ const resume = `{
   });
 }`;
 
-/** Returns a port that nothing listens on: the driver does not choose one. */
-async function freePort() {
+/** Returns a port that nothing listens on: WebKit does not choose one. */
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (
