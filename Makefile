@@ -32,7 +32,7 @@ export GO_WASM_FLAGS = -trimpath -ldflags=-s\ -w
 
 # How TinyGo builds it: as a library, whose exports are called while nothing
 # else runs.
-tinygo_wasm_flags = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
+export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
 
 wasm = GOOS=js GOARCH=wasm
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
@@ -95,7 +95,7 @@ tabs kills: build
 # And what it says of speed, in Chromium.
 .PHONY: bench
 bench: build chromium
-	cd js && node bench/run.js
+	cd js && $(with_tinygo) node bench/run.js
 
 # What is built.
 
@@ -112,7 +112,7 @@ build_with_go = $(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
 
 # The one that make tinygo builds comes before one that is installed. Either
 # keeps its cache here.
-build_with_tinygo = $(with_tinygo) tinygo build $(tinygo_wasm_flags) -o $@ ./wasm
+build_with_tinygo = $(with_tinygo) tinygo build $(TINYGO_WASM_FLAGS) -o $@ ./wasm
 with_tinygo = PATH="$(tools)/tinygo/bin:$$PATH" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
 
 # From the compiler that builds the module: the two belong together.

@@ -15,12 +15,15 @@
  * @property {number} [most] the largest session that it can be given in the
  *   time there is
  * @property {number} [compactEvery] how many saves there are from one compaction
- *   to the next, which many saves must share evenly
+ *   to the next: so many are made without a pause, and share it evenly. Others
+ *   are made a few at a time, and then the page is left alone until nobody has
+ *   anything to do, as pages mostly are.
  * @property {string} [go] the program in go/ that it is
  */
 
 const all = /** @satisfies {Record<string, Way>} */ ({
-  "session-writer": { writes: "batch", compactEvery: 16 },
+  "session-writer": { writes: "batch" },
+  "session-writer, without a pause": { writes: "batch", compactEvery: 32 },
   "session-writer from Go": {
     writes: "batch",
     compactEvery: 16,
@@ -54,6 +57,12 @@ export const readers = {
   "session-writer from Go": "session-writer",
   "go-app BrowserStorage": "a setItem for each entry",
 };
+
+/** What is session-writer, but for the first, which all are compared with. */
+export const others = /** @type {Contender[]} */ ([
+  "session-writer, without a pause",
+  "session-writer from Go",
+]);
 
 /** The one that the others are compared with. */
 export const raw = "a setItem for each entry";

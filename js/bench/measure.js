@@ -62,7 +62,7 @@ export async function measure({ seed, rounds, say }) {
   try {
     await buildAll(folder);
     const newSite = async () => {
-      const site = await startSite();
+      const site = await startSite({ isolated: true });
       sites.push(site);
       site.serve("/bench/", folder, undefined, "max-age=3600");
       return site;

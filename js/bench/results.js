@@ -4,6 +4,7 @@ import {
   contenders,
   limit,
   names,
+  others,
   raw,
   takesPart,
   titleOf,
@@ -25,6 +26,7 @@ import { manySaves } from "./measure.js";
 /**
  * @typedef {object} Results
  * @property {string} browser
+ * @property {string} compiler of the module
  * @property {number} seed
  * @property {number} rounds
  * @property {Record<string, Partial<Record<Contender, Spread>>>} cases in
@@ -45,7 +47,7 @@ import { manySaves } from "./measure.js";
 
 /**
  * @param {Measured} measured
- * @param {{ seed: number, rounds: number }} run
+ * @param {{ compiler: string, seed: number, rounds: number }} run
  * @returns {Results}
  */
 export function resultsOf(measured, run) {
@@ -180,7 +182,7 @@ function targets(results) {
   );
   const { session, empty } = results.opens.warm;
   atMost(
-    "open, warm, beside an empty Go program",
+    "open, warm, beside an empty program",
     session.median / empty.median,
     1.3,
   );
@@ -209,7 +211,7 @@ export function fasterPeers(results) {
     const ours = median(results, title, "session-writer");
     const faster = names.filter(
       (name) =>
-        name !== "session-writer from Go" &&
+        !others.includes(name) &&
         contenders[name].merges !== false &&
         takesPart(name, each) &&
         median(results, title, name) < ours,

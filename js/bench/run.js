@@ -3,6 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { format } from "prettier";
 import { publish, table } from "../tables.js";
+import { fromMakefile } from "../test/go.js";
 import { cases, names, raw, sessions, titleOf } from "./cases.js";
 import { chart } from "./chart.js";
 import { manySaves, measure } from "./measure.js";
@@ -14,8 +15,10 @@ import { digits, fasterPeers, megabytes, resultsOf, times } from "./results.js";
 const seed = Number(process.env.SEED || Date.now() % 1e6);
 console.error(`SEED=${seed}`);
 const rounds = 7;
+const compiler = { go: "Go", tinygo: "TinyGo" }[fromMakefile("COMPILER")] ?? "";
 
 const results = resultsOf(await measure({ seed, rounds, say: console.error }), {
+  compiler,
   seed,
   rounds,
 });
@@ -77,7 +80,7 @@ function summary() {
     .filter(([, peers]) => peers.length > 0)
     .map(([title, peers]) => `- ${title}: ${peers.join("; ")}`);
 
-  return `${browser}, medians of ${rounds} rounds, in µs:
+  return `${browser}, the module by ${compiler}, medians of ${rounds} rounds, in µs:
 
 ${table([
   ["", ...columns.map(titleOf)],
@@ -94,7 +97,7 @@ Faster than session-writer:
 
 ${faster.length > 0 ? faster.join("\n") : "- none"}
 
-\`open\` takes ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one, where a Go program that
-does nothing takes ${open("cold", "empty")} and ${open("warm", "empty")}. In ${manySaves.toLocaleString("en")} saves the module's memory
+\`open\` takes ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one, where a program of the same
+compiler that does nothing takes ${open("cold", "empty")} and ${open("warm", "empty")}. In ${manySaves.toLocaleString("en")} saves the module's memory
 goes from ${megabytes(heap.before.module)} to ${megabytes(heap.after.module)}, and the page's JavaScript heap from ${megabytes(heap.before.js)} to ${megabytes(heap.after.js)}.`;
 }

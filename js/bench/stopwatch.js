@@ -12,14 +12,14 @@ import { stores } from "./stores.js";
  */
 
 /** How long a case is timed, in milliseconds, at the least. */
-const enough = 25;
+const enough = 15;
 
 /**
  * How many calls there are between two looks at the clock, at the least.
  *
  * @type {Record<Operation, number>}
  */
-const calls = { save: 4, load: 1, get: 256 };
+const calls = { save: 8, load: 1, get: 256 };
 
 /** How many batches there are to be saved in turn. */
 const variants = 32;
@@ -73,25 +73,30 @@ export async function prepare(contender, entries) {
  * @returns {Promise<Timed>}
  */
 export async function time(contender, operation, entries) {
-  const { go, compactEvery = 1 } = contenders[contender];
-  const block = Math.max(
-    calls[operation],
-    operation === "save" ? compactEvery : 1,
-  );
+  const { go, compactEvery } = contenders[contender];
+  const pauses = operation === "save" && compactEvery === undefined;
+  const block =
+    (operation === "save" ? compactEvery : undefined) ?? calls[operation];
   if (go) return inGo("time", operation, entries, block, variants, enough);
   if (!store) throw new Error("nothing is prepared");
   const call = caller(store, operation, entries);
   let done = 0;
-  let took;
-  const start = performance.now();
+  let took = 0;
   do {
+    const start = performance.now();
     for (let i = 0; i < block; i++) {
       const result = call(done++);
       if (result instanceof Promise) await result;
     }
-    took = performance.now() - start;
+    took += performance.now() - start;
+    if (pauses) await idle();
   } while (took < enough);
   return { micros: (took * 1000) / done, last: (done - 1) % variants };
+}
+
+/** Waits until all that has waited for an idle moment is done. */
+function idle() {
+  return new Promise((resolve) => requestIdleCallback(resolve));
 }
 
 /**

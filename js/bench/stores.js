@@ -23,17 +23,21 @@ import { createStore } from "zustand/vanilla";
  * @property {() => unknown} [end] forgets the session, but for localStorage
  */
 
+/** @returns {Promise<Store>} */
+async function sessionWriter() {
+  const session = await inPage.open("cart");
+  return {
+    save: (entries) => session.save(entries),
+    load: () => session.load(),
+    get: (key) => session.get(key),
+    end: () => session.close(),
+  };
+}
+
 /** @type {Record<string, () => Store | Promise<Store>>} */
 export const stores = {
-  "session-writer": async () => {
-    const session = await inPage.open("cart");
-    return {
-      save: (entries) => session.save(entries),
-      load: () => session.load(),
-      get: (key) => session.get(key),
-      end: () => session.close(),
-    };
-  },
+  "session-writer": sessionWriter,
+  "session-writer, without a pause": sessionWriter,
 
   // Under a key and in a text as long as session-writer's.
   "one setItem of the batch": () => {

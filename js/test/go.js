@@ -10,8 +10,8 @@ export const repository = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 
 /**
- * Compiles a package of Go to WebAssembly with the flags that our module is
- * compiled with.
+ * Compiles a package of Go to WebAssembly with the flags that Go compiles the
+ * module with.
  *
  * @param {string} folder of the package
  * @param {string} wasm the file to be made
@@ -24,7 +24,7 @@ export async function buildWasm(folder, wasm) {
 }
 
 /**
- * Compiles, in the same way, a program that does nothing.
+ * Compiles a program that does nothing, as the module is compiled.
  *
  * @param {string} wasm the file to be made
  */
@@ -36,7 +36,14 @@ export async function buildEmptyProgram(wasm) {
       join(folder, "main.go"),
       "package main\n\nfunc main() { select {} }\n",
     );
-    await buildWasm(folder, wasm);
+    if (fromMakefile("COMPILER") === "go") {
+      await buildWasm(folder, wasm);
+    } else {
+      const flags = fromMakefile("TINYGO_WASM_FLAGS").split(" ");
+      await run("tinygo", ["build", ...flags, "-o", wasm, "."], {
+        cwd: folder,
+      });
+    }
   } finally {
     await rm(folder, { recursive: true });
   }
