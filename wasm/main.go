@@ -98,7 +98,9 @@ func open(where, length int32, maxAge float64) (handle int32) {
 func closeSession(handle int32) { delete(sessions, handle) }
 
 // save saves what the storage was given, a JSON object of about so many bytes.
-// While the session is watched it replies with the change.
+// While the session is watched it replies with the change. What it returns is
+// the number of bytes times four, and one more when tidy has something to do,
+// or two when that cannot wait.
 //
 //go:wasmexport save
 func save(handle, size int32, now float64) int32 {
@@ -121,23 +123,16 @@ func clearSession(handle int32, now float64) int32 {
 
 func write(handle int32, now float64, b engine.Batch) int32 {
 	return try(func() (int32, error) {
-		change, err := sessions[handle].Save(int64(now), b)
-		return replyChange(change), err
+		s := sessions[handle]
+		change, err := s.Save(int64(now), b)
+		result := replyChange(change) << 2
+		if due, canWait := s.Due(); due && canWait {
+			result++
+		} else if due {
+			result += 2
+		}
+		return result, err
 	})
-}
-
-// due returns 0 when there is nothing to tidy, 1 when that can wait, and 2 when
-// it cannot.
-//
-//go:wasmexport due
-func due(handle int32) int32 {
-	switch due, canWait := sessions[handle].Due(); {
-	case !due:
-		return 0
-	case canWait:
-		return 1
-	}
-	return 2
 }
 
 // tidy compacts the session when that is due.

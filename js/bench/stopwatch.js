@@ -14,6 +14,9 @@ import { stores } from "./stores.js";
 /** How long a case is timed, in milliseconds, at the least. */
 const enough = 15;
 
+/** How long, when there are pauses, which take much longer than that. */
+const enoughBetweenPauses = 2;
+
 /**
  * How many calls there are between two looks at the clock, at the least.
  *
@@ -90,7 +93,7 @@ export async function time(contender, operation, entries) {
     }
     took += performance.now() - start;
     if (pauses) await idle();
-  } while (took < enough);
+  } while (took < (pauses ? enoughBetweenPauses : enough));
   return { micros: (took * 1000) / done, last: (done - 1) % variants };
 }
 

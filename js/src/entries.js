@@ -38,9 +38,8 @@ function encodeAtOnce(entries) {
     }
     for (const value of Object.values(copy)) if (!isUsual(value)) return;
     const text = JSON.stringify(copy);
-    // Perhaps the escape of a lone surrogate, which no key may have; or all
-    // that is left of a value.
-    return text.includes("\\ud") || text.includes(":{}") ? undefined : text;
+    // It may be the escape of a lone surrogate, which no key may have.
+    return text.includes("\\ud") ? undefined : text;
   } catch {
     return;
   }
@@ -61,8 +60,9 @@ function isUsual(value) {
     case "object":
       return (
         value === null ||
-        ((Array.isArray(value) || isPlain(value)) &&
-          typeof value.toJSON !== "function")
+        ((isPlain(value) || Array.isArray(value)) &&
+          value.toJSON === undefined &&
+          value[Symbol.toStringTag] === undefined) // as Math has, for one
       );
     default:
       return false;
@@ -205,7 +205,11 @@ function* plainPairs(entries) {
  */
 export function isPlain(object) {
   const prototype = Object.getPrototypeOf(object);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+  return (
+    prototype === Object.prototype ||
+    prototype === null ||
+    Object.getPrototypeOf(prototype) === null
+  );
 }
 
 /**

@@ -269,7 +269,6 @@ function notCompiled(name, cause) {
  * @property {(handle: number, size: number, now: number) => number} save
  * @property {(handle: number, length: number, now: number) => number} remove
  * @property {(handle: number, now: number) => number} clear
- * @property {(handle: number) => 0 | 1 | 2} due
  * @property {(handle: number, now: number) => number} tidy
  * @property {(handle: number, now: number) => number} load
  * @property {(handle: number, length: number, now: number) => number} get
@@ -365,6 +364,19 @@ export class Module {
   }
 
   /**
+   * Calls an export that writes, and returns what it changed as text, which is
+   * empty when nobody is to be told, and whether the session is to be tidied:
+   * 1 for sometime, 2 for now.
+   *
+   * @param {(exports: Exports) => number} call
+   * @returns {[change: string, tidy: number]}
+   */
+  write(call) {
+    const result = this.number(call);
+    return [this.#read(result >> 2), result & 3];
+  }
+
+  /**
    * Calls an export that replies with text, which may be empty.
    *
    * @param {(exports: Exports) => number} call
@@ -380,7 +392,7 @@ export class Module {
    * @param {string} text
    * @returns {number}
    */
-  write(text) {
+  pass(text) {
     // Three bytes are the most that a UTF-16 code unit takes.
     const size = text.length * 3;
     const start = size > 0x7fffffff ? 0 : this.#exports.buffer(size);

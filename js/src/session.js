@@ -155,7 +155,7 @@ export class Session {
       () => encodeEntries(entries),
       (handle, text) =>
         this.#module.give(text, () =>
-          this.#module.text((go) => go.save(handle, text.length, Date.now())),
+          this.#module.write((go) => go.save(handle, text.length, Date.now())),
         ),
     );
   }
@@ -189,7 +189,7 @@ export class Session {
         return key;
       },
       (handle, key) => {
-        const length = this.#module.write(key);
+        const length = this.#module.pass(key);
         return this.#module.text((go) => go.get(handle, length, Date.now()));
       },
     );
@@ -208,8 +208,10 @@ export class Session {
       "remove",
       () => encodeKeys(keys),
       (handle, text) => {
-        const length = this.#module.write(text);
-        return this.#module.text((go) => go.remove(handle, length, Date.now()));
+        const length = this.#module.pass(text);
+        return this.#module.write((go) =>
+          go.remove(handle, length, Date.now()),
+        );
       },
     );
   }
@@ -222,7 +224,7 @@ export class Session {
    */
   clear() {
     this.#write("clear", nothing, (handle) =>
-      this.#module.text((go) => go.clear(handle, Date.now())),
+      this.#module.write((go) => go.clear(handle, Date.now())),
     );
   }
 
@@ -293,7 +295,7 @@ export class Session {
     }
     try {
       this.#use("close", nothing, (handle) => {
-        this.#tidy(handle, true);
+        this.#tidy(handle);
         this.#module.number((go) => go.close(handle));
       });
     } finally {
@@ -306,13 +308,13 @@ export class Session {
    *
    * @param {string} operation
    * @param {() => string} argument
-   * @param {(handle: number, text: string) => string} call returns the change,
-   *   if somebody is to be told of it
+   * @param {(handle: number, text: string) => [change: string, tidy: number]} call
    */
   #write(operation, argument, call) {
     const change = this.#use(operation, argument, (handle, text) => {
-      const change = call(handle, text);
-      this.#tidy(handle);
+      const [change, tidy] = call(handle, text);
+      if (tidy === 2) this.#tidy(handle);
+      else if (tidy === 1) this.#tidySoon();
       return change;
     });
     if (change) this.#tell(change, false);
@@ -329,28 +331,26 @@ export class Session {
   }
 
   /**
-   * Compacts the session when that is due: later, when nobody waits, unless it
-   * has to be now.
+   * Compacts the session, if that is due.
    *
    * @param {number} handle
-   * @param {boolean} [now]
    */
-  #tidy(handle, now = false) {
+  #tidy(handle) {
     try {
-      const due = this.#module.number((go) => go.due(handle));
-      if (due === 2 || (due === 1 && now)) {
-        this.#module.number((go) => go.tidy(handle, Date.now()));
-      } else if (due === 1 && !this.#tidying) {
-        this.#tidying = true;
-        whenIdle(() => {
-          this.#tidying = false;
-          if (this.#handle !== undefined) this.#tidy(this.#handle, true);
-        });
-      }
+      this.#module.number((go) => go.tidy(handle, Date.now()));
     } catch {
       // What was to be saved is. If the module had to stop, the next call says
       // so.
     }
+  }
+
+  #tidySoon() {
+    if (this.#tidying) return;
+    this.#tidying = true;
+    whenIdle(() => {
+      this.#tidying = false;
+      if (this.#handle !== undefined) this.#tidy(this.#handle);
+    });
   }
 
   /**
@@ -381,7 +381,7 @@ export class Session {
   }
 
   #open() {
-    const length = this.#module.write(this.#name);
+    const length = this.#module.pass(this.#name);
     return this.#module.number((go) =>
       go.open(this.#place, length, this.#maxAge),
     );
@@ -431,7 +431,7 @@ export class Session {
    */
   #see(key) {
     const handle = /** @type {number} */ (this.#handle);
-    const length = this.#module.write(key);
+    const length = this.#module.pass(key);
     this.#module.number((go) => go.see(handle, length));
     if (this.#subscriptions.size > 0) this.#refreshSoon();
   }

@@ -174,6 +174,10 @@ const entries = {
     () => ({ a: new Map([["b", 1]]) }),
     { code: "value", key: "a", says: ['key "a"', "Map"] },
   ],
+  "the object Math as a value": [
+    () => ({ a: Math }),
+    { code: "value", key: "a", says: ['key "a"', "Math"] },
+  ],
   "a Set as a value": [
     () => ({ a: new Set([1]) }),
     { code: "value", key: "a", says: ['key "a"', "Set"] },

@@ -178,7 +178,8 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		}
 	}
 
-	var batches []byte
+	// Room for all of it: the rest of an item is as long as this, and shorter.
+	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
 	if s.expired(now) {
 		// Not stamped like the batch: that would take what another tab saves
 		// into the new session at this moment.

@@ -323,7 +323,7 @@ func (w *world) openTab() *simTab {
 	if err != nil {
 		w.fail("%s: %v", t.name, err)
 	}
-	s.writer = digits(int64(w.r.Uint64()>>(64-4*writerDigits)), 16, writerDigits)
+	s.writer = writerOf(w.r.Uint64())
 	t.Session = s
 	return t
 }

@@ -51,21 +51,24 @@ func parseStamp(text string) (Stamp, bool) {
 
 // makeStamp returns the stamp of those parts, each within its limits.
 func makeStamp(millis int64, counter int, writer string) Stamp {
-	return Stamp(digits(millis, 10, millisDigits) + "-" +
-		digits(int64(counter), 16, counterDigits) + "-" + writer)
+	var text [stampLength]byte
+	writeDigits(text[:millisDigits], millis, 10)
+	text[millisDigits] = '-'
+	writeDigits(text[millisDigits+1:][:counterDigits], int64(counter), 16)
+	text[millisDigits+1+counterDigits] = '-'
+	copy(text[stampLength-writerDigits:], writer)
+	return Stamp(text[:])
 }
 
-// digits writes n in a base, with leading zeros up to the width.
-func digits(n, base int64, width int) string {
-	text := make([]byte, width)
-	for i := width - 1; i >= 0; i-- {
+// writeDigits fills text with n in a base, with leading zeros.
+func writeDigits(text []byte, n, base int64) {
+	for i := len(text) - 1; i >= 0; i-- {
 		text[i] = "0123456789abcdef"[n%base]
 		n /= base
 	}
-	return string(text)
 }
 
-// number reads what digits wrote.
+// number reads what writeDigits wrote.
 func number(digits Stamp, base int64) (n int64) {
 	for i := range len(digits) {
 		d := digits[i] - '0'
@@ -87,8 +90,12 @@ func (s Stamp) counter() int {
 
 // newWriter returns a random writer id. 48 bits are plenty: two writers with
 // one id would still have to save in the same millisecond to clash.
-func newWriter() string {
-	return digits(int64(rand.Uint64()>>(64-4*writerDigits)), 16, writerDigits)
+func newWriter() string { return writerOf(rand.Uint64()) }
+
+func writerOf(random uint64) string {
+	var text [writerDigits]byte
+	writeDigits(text[:], int64(random>>(64-4*writerDigits)), 16)
+	return string(text[:])
 }
 
 // A Clock makes stamps, each greater than all that it has made and seen. It is

@@ -22,7 +22,7 @@ func seeded(t *testing.T, times int, f func(t *testing.T, r *rand.Rand)) {
 
 // randomStamp is one of few, so that stamps meet.
 func randomStamp(r *rand.Rand) Stamp {
-	return makeStamp(start+r.Int64N(4), r.IntN(2), digits(r.Int64N(3), 16, writerDigits))
+	return makeStamp(start+r.Int64N(4), r.IntN(2), writerOf(r.Uint64N(3)<<60))
 }
 
 // randomState is what an item may say, also a damaged one: stamps of different
