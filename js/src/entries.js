@@ -29,14 +29,10 @@ function encodeAtOnce(entries) {
   try {
     if (Symbol.iterator in entries || !isPlain(entries)) return;
     const copy = { ...entries }; // so that a getter is asked once
-    if (
-      "" in copy ||
-      typeof copy.toJSON === "function" ||
-      Object.getOwnPropertySymbols(copy).length > 0
-    ) {
-      return;
+    if (typeof copy.toJSON === "function") return;
+    for (const key of Reflect.ownKeys(copy)) {
+      if (typeof key !== "string" || key === "" || !isUsual(copy[key])) return;
     }
-    for (const value of Object.values(copy)) if (!isUsual(value)) return;
     const text = JSON.stringify(copy);
     // It may be the escape of a lone surrogate, which no key may have.
     return text.includes("\\ud") ? undefined : text;

@@ -36,6 +36,12 @@ export class StorageAreas {
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** @type {string[]} */
   #keys = [];
+  /**
+   * The texts of the items that the module has read, by place and key.
+   *
+   * @type {Map<string, string>[]}
+   */
+  #texts = [new Map(), new Map(), new Map()];
   #lent = new Uint8Array();
   // Room for all texts but the longest: to make room costs more than to copy.
   #room = new Uint8Array(64 * 2 ** 10);
@@ -74,10 +80,33 @@ export class StorageAreas {
       /** @type {number} */ keyLength,
     ) => {
       try {
-        const text = this.#areas[place].getItem(this.#read(key, keyLength));
-        return text === null ? absent : this.#lend(text);
+        const name = this.#read(key, keyLength);
+        const text = this.#areas[place].getItem(name);
+        if (text === null) {
+          this.#texts[place].delete(name);
+          return absent;
+        }
+        this.#texts[place].set(name, text);
+        return this.#lend(text);
       } catch (error) {
         return this.#failed(error);
+      }
+    },
+
+    same: (
+      /** @type {Place} */ place,
+      /** @type {number} */ key,
+      /** @type {number} */ keyLength,
+    ) => {
+      try {
+        const name = this.#read(key, keyLength);
+        const text = this.#texts[place].get(name);
+        // Where it is the same, this is mostly a comparison of two pointers.
+        return Number(
+          text !== undefined && text === this.#areas[place].getItem(name),
+        );
+      } catch {
+        return 0; // and to read it fails as well
       }
     },
 
@@ -107,7 +136,9 @@ export class StorageAreas {
       /** @type {number} */ keyLength,
     ) => {
       try {
-        this.#areas[place].removeItem(this.#read(key, keyLength));
+        const name = this.#read(key, keyLength);
+        this.#texts[place].delete(name);
+        this.#areas[place].removeItem(name);
         return 0;
       } catch (error) {
         return this.#failed(error);
@@ -122,6 +153,12 @@ export class StorageAreas {
       try {
         const begin = this.#read(prefix, prefixLength);
         this.#keys = keysOf(this.#areas[place], begin);
+        const listed = new Set(this.#keys);
+        for (const key of this.#texts[place].keys()) {
+          if (key.startsWith(begin) && !listed.has(key)) {
+            this.#texts[place].delete(key);
+          }
+        }
         return this.#keys.length;
       } catch (error) {
         return this.#failed(error);

@@ -137,3 +137,30 @@ inBrowser(
     assert.deepEqual(loaded, { a: 2, ä: 1 });
   },
 );
+
+inBrowser("an item that somebody rewrote is read again", async ({ page }) => {
+  const loaded = await page.evaluate(async () => {
+    const session = await inPage.open();
+    session.save({ a: 1, b: 1 });
+    const loaded = [session.load()];
+    const [[key, text]] = inPage.items();
+    for (const other of [
+      text.replace('"a":1', '"a":2'),
+      text.replace('"a":1', '"c":3'),
+      "damaged",
+    ]) {
+      localStorage.setItem(key, other);
+      loaded.push(session.load(), { a: session.get("a") ?? "nothing" });
+    }
+    return loaded;
+  });
+  assert.deepEqual(loaded, [
+    { a: 1, b: 1 },
+    { a: 2, b: 1 },
+    { a: 2 },
+    { b: 1, c: 3 },
+    { a: "nothing" },
+    {},
+    { a: "nothing" },
+  ]);
+});

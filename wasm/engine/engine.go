@@ -443,6 +443,11 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 
 // get reads an item and takes note of it, unless it is gone: errGone.
 func (s *Session) get(key string) (*item, error) {
+	if it := s.items[key]; it != nil && it.text != "" {
+		if storage, ok := s.storage.(Rereader); ok && storage.Same(key) {
+			return it, nil
+		}
+	}
 	text, ok, err := s.storage.GetItem(key)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,26 @@ func (l *lab) Keys(prefix string) ([]string, error) {
 	return l.Memory.Keys(prefix)
 }
 
+// A rereader is a lab that says which items are unchanged.
+type rereader struct {
+	lab
+	texts map[string]string
+}
+
+func (r *rereader) GetItem(key string) (string, bool, error) {
+	text, ok, err := r.lab.GetItem(key)
+	if r.texts == nil {
+		r.texts = make(map[string]string)
+	}
+	r.texts[key] = text
+	return text, ok, err
+}
+
+func (r *rereader) Same(key string) bool {
+	text, ok := r.items[key]
+	return ok && text == r.texts[key]
+}
+
 // sessionKeys returns the keys of the session's items.
 func (l *lab) sessionKeys() []string { return slices.Sorted(maps.Keys(l.items)) }
 

@@ -26,6 +26,14 @@ type Storage interface {
 	Keys(prefix string) ([]string, error)
 }
 
+// A Rereader is a Storage that can say that an item is unchanged for less than
+// it takes to read it.
+type Rereader interface {
+	// Same reports whether an item has the text that GetItem returned last. It
+	// may have forgotten, and then it is not.
+	Same(key string) bool
+}
+
 // A Watcher is a Storage that tells of changes that others make to it.
 type Watcher interface {
 	// Watch calls changed with the key of every item that was set or removed

@@ -20,6 +20,11 @@ func open(area int32) int32
 //go:wasmimport session getItem
 func getItem(area int32, key string) (length int32)
 
+// same returns 1 for an item that has the text that getItem gave last.
+//
+//go:wasmimport session same
+func same(area int32, key string) int32
+
 //go:wasmimport session setItem
 func setItem(area int32, key, text string) int32
 
@@ -48,7 +53,7 @@ const (
 // what the page saves, which never comes into the module's memory.
 type Area int32
 
-var _ engine.Storage = Area(0)
+var _ engine.Rereader = Area(0)
 
 // Open returns an area. The error wraps engine.ErrDisabled.
 func Open(number int32) (Area, error) { return Area(number), failure(open(number)) }
@@ -64,6 +69,9 @@ func (a Area) GetItem(key string) (text string, ok bool, err error) {
 	}
 	return taken(length), true, nil
 }
+
+// Same implements engine.Rereader.
+func (a Area) Same(key string) bool { return same(int32(a), key) != 0 }
 
 // SetItem implements engine.Storage.
 func (a Area) SetItem(key, text string) error { return failure(setItem(int32(a), key, text)) }
