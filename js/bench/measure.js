@@ -10,7 +10,7 @@ import { generator } from "../kills/rounds.js";
 import { browserOf } from "../tables.js";
 import { Page } from "../test/browser.js";
 import { chromiumOptions, chromiumTab } from "../test/browsers/chromium.js";
-import { buildEmptyProgram, buildWasm } from "../test/go.js";
+import { buildEmptyProgram, buildWasm, runtimeOfGo } from "../test/go.js";
 import { dist, startSite } from "../test/server.js";
 import {
   cases,
@@ -186,8 +186,8 @@ async function buildAll(folder) {
   for (const program of programs) {
     await buildWasm(join(here, "go", program), join(folder, `${program}.wasm`));
   }
-  // For programs that use all of the runtime, unlike our module's own.
-  await cp(join(dist, "..", "wasm_exec.js"), join(folder, "go_exec.js"));
+  // Not the module's own, which may be of another compiler.
+  await cp(await runtimeOfGo(), join(folder, "go_exec.js"));
   for (const file of ["index.js", "session.wasm", "wasm_exec.js"]) {
     await cp(join(dist, file), join(folder, file));
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { repository, withModule } from "./go.js";
+import { repository, runtimeOfGo, withModule } from "./go.js";
 import { inBrowser } from "./in-browser.js";
 
 const example = await readFile(
@@ -18,11 +18,7 @@ inBrowser(
         GOOS: "js",
         GOARCH: "wasm",
       });
-      const goroot = (await go(["env", "GOROOT"])).trim();
-      await cp(
-        join(goroot, "lib", "wasm", "wasm_exec.js"),
-        join(folder, "wasm_exec.js"),
-      );
+      await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
       await writeFile(
         join(folder, "start.js"),
         `const go = new Go();

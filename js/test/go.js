@@ -23,6 +23,12 @@ export async function buildWasm(folder, wasm) {
   });
 }
 
+/** Returns the file with which Go's own programs are run. */
+export async function runtimeOfGo() {
+  const { stdout } = await run("go", ["env", "GOROOT"]);
+  return join(stdout.trim(), "lib", "wasm", "wasm_exec.js");
+}
+
 /**
  * Compiles a program that does nothing, as the module is compiled.
  *
