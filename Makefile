@@ -28,7 +28,7 @@ fitting_tinygo := $(filter 0.41.%,$(word 3,$(shell PATH="$(tools)/tinygo/bin:$$P
 export COMPILER = $(if $(fitting_tinygo),tinygo,go)
 
 # How Go builds it. The test of its size builds an empty program so.
-export GO_WASM_FLAGS = -trimpath -ldflags=-s\ -w
+export GO_WASM_FLAGS = -trimpath -buildvcs=false -ldflags=-s\ -w
 
 # How TinyGo builds it: as a library, whose exports are called while nothing
 # else runs.

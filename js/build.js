@@ -14,6 +14,7 @@ await build({
   ...common,
   entryPoints: ["src/index.js"],
   external: ["./wasm_exec.js"],
+  minify: true, // each visitor pays for it
 });
 
 await build({

@@ -16,7 +16,6 @@ package main
 //lint:file-ignore U1000 staticcheck does not know that exports are used
 
 import (
-	"errors"
 	"strconv"
 	"unsafe"
 
@@ -257,14 +256,14 @@ func try(f func() (int32, error)) (result int32) {
 		}
 	}()
 	result, err := f()
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return result
-	case errors.Is(err, engine.ErrDisabled):
+	case engine.ErrDisabled:
 		return failedDisabled
-	case errors.Is(err, engine.ErrQuota):
+	case engine.ErrQuota:
 		return failedQuota
-	case errors.Is(err, shim.ErrThrown):
+	case shim.ErrThrown:
 		return failedStorage
 	}
 	failure = err.Error()

@@ -7,29 +7,13 @@ import { brotliCompressSync, constants } from "node:zlib";
 import { buildEmptyProgram, fromMakefile } from "./go.js";
 import { dist } from "./server.js";
 
-/** @typedef {import("node:test").TestContext} TestContext */
-
 /** How many bytes a page may load of what TinyGo builds. */
 const limit = 40_000;
 
-/** How much larger than an empty program may be what Go builds. */
-const ratioLimit = 1.25;
+/** How many times as many as an empty Go program has, of what Go builds. */
+const ratioLimit = 1.15;
 
-/** @type {Record<string, [name: string, body: (t: TestContext) => Promise<void>]>} */
-const byCompiler = {
-  tinygo: [
-    `the module, its runtime and the shim are at most ${limit} bytes`,
-    inAll,
-  ],
-  go: [
-    `the module is at most ${ratioLimit} times as large as an empty Go program`,
-    besideEmpty,
-  ],
-};
-test(...byCompiler[fromMakefile("COMPILER")]);
-
-/** @param {TestContext} t */
-async function inAll(t) {
+test("the module, its runtime file and the shim are small", async (t) => {
   const sizes = await Promise.all(
     ["session.wasm", "wasm_exec.js", "index.js"].map((name) =>
       size(join(dist, name)),
@@ -37,23 +21,18 @@ async function inAll(t) {
   );
   const sum = sizes.reduce((a, b) => a + b);
   t.diagnostic(`brotli: ${sizes.join(" + ")} = ${sum}`);
-  assert.ok(sum <= limit, `${sum} bytes`);
-}
-
-/** @param {TestContext} t */
-async function besideEmpty(t) {
+  if (fromMakefile("COMPILER") === "tinygo") {
+    assert.ok(sum <= limit, `${sum} bytes, more than ${limit}`);
+    return;
+  }
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   t.after(() => rm(folder, { recursive: true }));
   await buildEmptyProgram(join(folder, "empty.wasm"));
-
   const empty = await size(join(folder, "empty.wasm"));
-  const module = await size(join(dist, "session.wasm"));
-  const ratio = module / empty;
-  t.diagnostic(
-    `brotli: module ${module}, empty program ${empty}, ratio ${ratio.toFixed(3)}`,
-  );
-  assert.ok(ratio <= ratioLimit, `${module} is ${ratio} times ${empty}`);
-}
+  const ratio = sum / empty;
+  t.diagnostic(`an empty Go program: ${empty}, ratio ${ratio.toFixed(4)}`);
+  assert.ok(ratio <= ratioLimit, `${sum} bytes are ${ratio} times ${empty}`);
+});
 
 /**
  * Returns the size of a file as a server sends it that compresses well.

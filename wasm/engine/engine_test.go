@@ -30,6 +30,25 @@ func TestSaveIsOneWriteWhateverTheNumberOfKeys(t *testing.T) {
 	}
 }
 
+// Each allocation of a save costs a page some of its time.
+func TestSaveAllocatesLittle(t *testing.T) {
+	tab := openTab(t, new(Memory))
+	if err := tab.Told(true); err != nil {
+		t.Fatal(err)
+	}
+	batch := Batch{Set: `{"a":1}`}
+	const most = 8
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := tab.Save(tab.now, batch); err != nil {
+			t.Fatal(err)
+		}
+	}); n > most {
+		t.Errorf("%v allocations for a save, want %d at the most", n, most)
+	} else {
+		t.Logf("%v allocations", n)
+	}
+}
+
 func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 	storage := new(lab)
 	tab := openTab(t, storage)

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"math/rand/v2"
-	"sync"
+	"sync/atomic"
 )
 
 // A Stamp says when a batch was made, and by whom: milliseconds since 1970
@@ -20,12 +20,13 @@ const (
 	millisDigits  = 13
 	counterDigits = 4
 	writerDigits  = 12
+	counterBits   = 4 * counterDigits
 	stampLength   = millisDigits + 1 + counterDigits + 1 + writerDigits
 
 	// maxMillis is in the year 2255. A text with a later time is no stamp, so
 	// that none that is seen can push a clock out of its 13 digits.
 	maxMillis  = 9_000_000_000_000
-	maxCounter = 1<<(4*counterDigits) - 1
+	maxCounter = 1<<counterBits - 1
 )
 
 // parseStamp returns text as a stamp, if it is one as this package writes it.
@@ -104,34 +105,34 @@ func writerOf(random uint64) string {
 // The sessions of one process share a Clock, so that what one saves after
 // another wins even within a millisecond.
 type Clock struct {
-	mu      sync.Mutex
-	millis  int64
-	counter int
+	// last is the milliseconds and the counter, in the lowest bits, of the
+	// greatest stamp: one more of them is the next stamp.
+	last atomic.Int64
 }
 
 // tick returns a new stamp of the writer; now is the wall clock's time in
 // milliseconds since 1970. When that lags behind what the clock has seen, the
 // clock counts on from there.
 func (c *Clock) tick(now int64, writer string) Stamp {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.millis < now && now < maxMillis:
-		c.millis, c.counter = now, 0
-	case c.counter < maxCounter:
-		c.counter++
-	default:
-		c.millis, c.counter = c.millis+1, 0
+	for {
+		last := c.last.Load()
+		next := last + 1
+		if now < maxMillis {
+			next = max(next, now<<counterBits)
+		}
+		if c.last.CompareAndSwap(last, next) {
+			return makeStamp(next>>counterBits, int(next&maxCounter), writer)
+		}
 	}
-	return makeStamp(c.millis, c.counter, writer)
 }
 
 // see moves the clock past a stamp.
 func (c *Clock) see(s Stamp) {
-	millis, counter := s.millis(), s.counter()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.millis < millis || c.millis == millis && c.counter < counter {
-		c.millis, c.counter = millis, counter
+	seen := s.millis()<<counterBits | int64(s.counter())
+	for {
+		last := c.last.Load()
+		if seen <= last || c.last.CompareAndSwap(last, seen) {
+			return
+		}
 	}
 }
