@@ -1,7 +1,8 @@
 # For users:
 #   make run     builds everything and serves the page, on ADDR
 #   make test    checks and tests everything, in the browsers that BROWSERS
-#                names: chromium, firefox, webkit
+#                names: chromium, firefox, webkit; and with the modules of the
+#                COMPILERS: tinygo, go
 # For contributors:
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
@@ -15,6 +16,7 @@
 
 ADDR = 127.0.0.1:8080
 BROWSERS = chromium
+COMPILERS = $(COMPILER)
 FUZZTIME = 60s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
@@ -49,13 +51,14 @@ run: build $(tools)/web
 
 build: web/dist/index.html
 
-test: check test-go test-wasm test-js
+test: check test-go test-wasm
+	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 # The parts of make test.
 .PHONY: check test-go test-wasm test-js
 
 check: build $(tools)/staticcheck
-	@unformatted=$$(gofmt -l $(go_files)); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
+	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
 	cd js/bench/go && $(wasm) go vet ./...
@@ -165,7 +168,7 @@ fuzz:
 	done
 
 format: js/node_modules/.package-lock.json
-	gofmt -w $(go_files)
+	gofmt -w $(go_files) js/bench
 	cd js && npm run --silent format
 
 clean:

@@ -53,8 +53,11 @@ export class StorageAreas {
    */
   memory;
 
-  /** The text that is to be saved. */
-  given = "";
+  /**
+   * The text that is to be saved, during a save.
+   * @type {string | undefined}
+   */
+  given;
 
   /**
    * What was thrown last.
@@ -120,7 +123,7 @@ export class StorageAreas {
       try {
         let whole = this.#read(text, textLength);
         const at = whole.indexOf(given);
-        if (at >= 0) {
+        if (this.given !== undefined && at >= 0) {
           whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
         }
         this.#areas[place].setItem(this.#read(key, keyLength), whole);

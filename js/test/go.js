@@ -23,6 +23,20 @@ export async function buildWasm(folder, wasm) {
   });
 }
 
+/**
+ * Compiles the tests of one of our packages to WebAssembly.
+ *
+ * @param {string} folder of the package, in the repository
+ * @param {string[]} tags
+ * @param {string} wasm the file to be made
+ */
+export async function buildTests(folder, tags, wasm) {
+  await run("go", ["test", "-c", `-tags=${tags}`, "-o", wasm, `./${folder}`], {
+    cwd: repository,
+    env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
+  });
+}
+
 /** Returns the file with which Go's own programs are run. */
 export async function runtimeOfGo() {
   const { stdout } = await run("go", ["env", "GOROOT"]);
