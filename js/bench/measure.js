@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
-import { generator } from "../kills/rounds.js";
+import { generator } from "../test/random.js";
 import { browserOf } from "../tables.js";
 import { Page } from "../test/browser.js";
 import { chromiumOptions, chromiumTab } from "../test/browsers/chromium.js";

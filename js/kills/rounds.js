@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { launchKillable } from "../test/killable.js";
+import { generator } from "../test/random.js";
 import { startSite } from "../test/server.js";
 
 /** @typedef {import("../test/browser.js").Page} Page */
@@ -238,19 +239,4 @@ export function assertWhole(entries) {
     );
   }
   return keys;
-}
-
-/**
- * Returns what gives a number from 0 to 1 at each call, always the same ones
- * for a seed: mulberry32.
- *
- * @param {number} seed
- */
-export function generator(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -10,6 +10,7 @@
  * @property {() => Promise<unknown>} reload likewise
  * @property {() => Promise<unknown>} back resolves when the earlier document is
  *   there again
+ * @property {() => Promise<unknown>} [hide] has something else be in front of it
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
  * @property {() => Promise<unknown>} close
@@ -66,6 +67,12 @@ export const engine = {
    * Firefox writes late what they store, and refuses more while it is behind.
    */
   keepsUpWithTabs: browserName !== "firefox",
+
+  /**
+   * Whether a page can have the browser render others before they are visited.
+   * Firefox and WebKit know no speculation rules.
+   */
+  prerenders: browserName === "chromium",
 };
 
 /**
@@ -80,7 +87,25 @@ export async function launch(name = browserName) {
       `the browser is ${JSON.stringify(name)}: use ${Object.keys(drivers).join(", ")}`,
     );
   }
-  const driver = await drivers[name]();
+  return browserOf(await drivers[name]());
+}
+
+/**
+ * Launches a browser that hides tabs behind others, and prerenders, as users'
+ * browsers do. Playwright has every tab be in front, and ends prerendering.
+ */
+export async function launchHiding() {
+  if (browserName !== "chromium") return launch();
+  const { launchPuppeteerChromium } =
+    await import("./browsers/puppeteer-chromium.js");
+  return browserOf(await launchPuppeteerChromium());
+}
+
+/**
+ * @param {Driver} driver
+ * @returns {Browser}
+ */
+function browserOf(driver) {
   return {
     newContext: async () => {
       const context = await driver.newContext();
@@ -120,6 +145,15 @@ export class Page {
   async back() {
     await this.#collectErrors();
     await this.#tab?.back();
+  }
+
+  /** Hides the page, as a tab behind another is. */
+  async hide() {
+    if (!this.#tab?.hide) throw new Error("this tab is always in front");
+    await this.#tab.hide();
+    await this.evaluate(() =>
+      inPage.until(() => document.visibilityState === "hidden"),
+    );
   }
 
   /** Closes the page, if it is open; the errors in it can still be taken. */

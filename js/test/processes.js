@@ -42,7 +42,7 @@ export function memoryOf({ id }) {
 }
 
 /**
- * Waits until none of some processes is left.
+ * Waits until none of some things, such as processes, is left.
  *
  * @param {() => unknown[]} left
  */

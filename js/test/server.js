@@ -92,7 +92,9 @@ function withoutProtocol(wasm) {
  * Starts a server with
  *
  *     /                    a blank page under the strict policy, with page.js
- *     /without-wasm        the same, where the policy forbids WebAssembly
+ *     /prerendering        the same, where the policy allows speculation rules
+ *     /prerendered         a page with prerendered.js
+ *     /without-wasm        a blank page, where the policy forbids WebAssembly
  *     /frame               a blank page with opaque.js, for a sandboxed frame
  *     /dist/               the package
  *     /faulty/<name>.wasm  the module, with a fault
@@ -112,6 +114,12 @@ export async function startSite({ isolated = false } = {}) {
   /** @param {string} path */
   const content = async (path) => {
     if (path === "/") return html(strict, "page.js");
+    if (path === "/prerendering") {
+      // Besides, scripts may say which pages to prerender.
+      const rules = "script-src 'inline-speculation-rules'";
+      return html(strict.replace("script-src", rules), "page.js");
+    }
+    if (path === "/prerendered") return html(strict, "prerendered.js");
     if (path === "/without-wasm") {
       return html(strict.replace(" 'wasm-unsafe-eval'", ""), "page.js");
     }

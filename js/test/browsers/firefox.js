@@ -1,4 +1,6 @@
+import { readdirSync } from "node:fs";
 import puppeteer from "puppeteer-core";
+import { gone } from "../processes.js";
 import { executable } from "./executable.js";
 
 /** @returns {Promise<import("../browser.js").Driver>} */
@@ -25,11 +27,19 @@ export async function launchFirefoxOn(profile) {
     ...firefoxOptions(),
     userDataDir: profile,
   });
+  const disconnected = new Promise((resolve) =>
+    browser.once("disconnected", resolve),
+  );
+  // Puppeteer puts the profile's preferences back when the process has ended,
+  // and says in no other way that it is done. A browser that starts meanwhile
+  // would lose those that it was given.
+  const backups = () =>
+    readdirSync(profile).filter((name) => name.endsWith(".puppeteer"));
   return {
     newTab: async () => firefoxTab(await browser.newPage()),
     close: () => browser.close(),
     id: Number(browser.process()?.pid),
-    ended: new Promise((resolve) => browser.once("disconnected", resolve)),
+    ended: disconnected.then(() => gone(backups)),
     isRenderer: (command) => / tab\0$/.test(command),
   };
 }
@@ -61,6 +71,7 @@ function firefoxTab(page) {
     goto: (url) => browsingContext.navigate(url, "complete"),
     reload: () => browsingContext.reload({ wait: "complete" }),
     back: () => browsingContext.traverseHistory(-1),
+    hide: () => page.browserContext().newPage(),
     run: async (expression) => String(await page.evaluate(expression)),
     close: () => page.close({ runBeforeUnload: false }),
   };

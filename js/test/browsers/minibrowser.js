@@ -6,6 +6,7 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { gone, processes } from "../processes.js";
@@ -47,6 +48,7 @@ export async function launchMiniBrowserOn(profile) {
     return Target.connect(`ws://${host}${path}`);
   };
   const first = await next();
+  let windows = 1;
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
   const open = (/** @type {string} */ url) => {
@@ -54,6 +56,7 @@ export async function launchMiniBrowserOn(profile) {
     // at first, as it would share the process of this one then. In a window: a
     // tab behind another is hidden, and its timers wait.
     const opened = last.then(async () => {
+      windows++;
       await first.evaluate(
         `open(${JSON.stringify(url)}, "_blank", "noopener,width=400,height=300") ?? ""`,
       );
@@ -66,9 +69,18 @@ export async function launchMiniBrowserOn(profile) {
     newTab: async () => tab(first, open),
     close: async () => {
       // Quitting asks every page, and waits for ever for those without process.
-      if (own().some(({ command }) => isRenderer(command))) await quit(id);
-      else browser.kill();
-      await ended;
+      if (own().some(({ command }) => isRenderer(command))) {
+        // It closes its first window, and then has to be told by the next.
+        for (let over = false; !over;) {
+          over = await Promise.race([
+            ended.then(() => true),
+            quit(id, windows).then(() => delay(1000, false)),
+          ]);
+        }
+      } else {
+        browser.kill();
+        await ended;
+      }
       await gone(own);
     },
     id,
@@ -273,8 +285,9 @@ async function newPath(browser, host, known) {
  * Chooses Quit in the menu of a MiniBrowser.
  *
  * @param {number} id of the process
+ * @param {number} windows the number of those that it had
  */
-async function quit(id) {
+async function quit(id, windows) {
   const done = new AbortController();
   const call = async (/** @type {string[]} */ ...args) => {
     const command = ["call", "--session", ...args];
@@ -292,14 +305,20 @@ async function quit(id) {
         name,
       );
       if (owner.trim() !== `(uint32 ${id},)`) throw new Error("another's");
-      await call(
-        `--dest=${name}`,
-        "--object-path=/org/webkitgtk/MiniBrowser/window/1",
-        "--method=org.gtk.Actions.Activate",
-        "quit",
-        "[]",
-        "{}",
-      );
+      for (let window = 1; ; window++) {
+        try {
+          return await call(
+            `--dest=${name}`,
+            `--object-path=/org/webkitgtk/MiniBrowser/window/${window}`,
+            "--method=org.gtk.Actions.Activate",
+            "quit",
+            "[]",
+            "{}",
+          );
+        } catch (error) {
+          if (window === windows) throw error;
+        }
+      }
     }),
   );
   done.abort();

@@ -95,6 +95,7 @@ class Session {
       goto: (/** @type {string} */ url) => command("POST", "/url", { url }),
       reload: () => command("POST", "/refresh", {}),
       back: () => command("POST", "/back", {}),
+      hide: () => command("POST", "/window/minimize", {}),
       run: async (/** @type {string} */ expression) => {
         const id = ++runs;
         // Tabs wait for each other, so none may keep the others from their
