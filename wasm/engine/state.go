@@ -110,7 +110,7 @@ func (c *content) counts(merged state) bool {
 
 // keys returns the keys in the order in which they were last set or removed.
 func (s *state) keys() []string {
-	keys := make([]string, 0, len(s.entries))
+	var keys []string
 	for key, v := range s.entries {
 		keys = append(keys, string(v.stamp)+key)
 	}
@@ -134,21 +134,30 @@ func (s *state) live() []Entry {
 	return live
 }
 
-// diff returns what a reader who knows s must be told to know next.
+// diff returns what a reader who knows s must be told to know next. Only what
+// is told is sorted.
 func (s *state) diff(next state) Change {
-	before := s.live()
-	c := Change{Cleared: next.cleared > s.cleared || len(before) > 0 && len(next.entries) == 0}
-	for _, e := range next.live() {
-		if s.entries[e.Key] != next.entries[e.Key] {
-			c.Set = append(c.Set, e)
+	var set, gone state
+	for key, v := range next.entries {
+		if !v.removed() && s.entries[key] != v {
+			set.set(key, v)
 		}
 	}
-	for _, e := range before {
-		if v, ok := next.entries[e.Key]; !ok || v.removed() {
-			c.Removed = append(c.Removed, e.Key)
+	had := false
+	for key, v := range s.entries {
+		if v.removed() {
+			continue
+		}
+		had = true
+		if now, ok := next.entries[key]; !ok || now.removed() {
+			gone.set(key, v)
 		}
 	}
-	return c
+	return Change{
+		Cleared: next.cleared > s.cleared || had && len(next.entries) == 0,
+		Set:     set.live(),
+		Removed: gone.keys(),
+	}
 }
 
 // apply merges what was saved, and returns what that changed.
