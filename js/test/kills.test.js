@@ -8,19 +8,6 @@ import { browserName } from "./browser.js";
 import { launchKillable } from "./killable.js";
 import { startSite } from "./server.js";
 
-/**
- * The other browsers take too long to start for more.
- *
- * @type {import("../kills/rounds.js").Round[]}
- */
-const more =
-  browserName === "chromium"
-    ? [
-        { end: "kill", during: "tabs that come and go" },
-        { end: "kill", during: "tabs that come and go" },
-      ]
-    : [];
-
 test(
   "after a kill there are whole batches, the first of each writer, and all that was there before",
   { timeout: 60_000 },
@@ -34,7 +21,6 @@ test(
         { end: "kill", during: "tabs that come and go" },
         { end: "killRenderers", during: "tabs that come and go" },
         { end: "kill", during: "three tabs that stay" },
-        ...more,
       ],
       (round, result) => t.diagnostic(JSON.stringify({ ...round, ...result })),
     );
