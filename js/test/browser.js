@@ -67,12 +67,6 @@ export const engine = {
    * Firefox writes late what they store, and refuses more while it is behind.
    */
   keepsUpWithTabs: browserName !== "firefox",
-
-  /**
-   * Whether a page can have the browser render others before they are visited.
-   * Firefox and WebKit know no speculation rules.
-   */
-  prerenders: browserName === "chromium",
 };
 
 /**
@@ -91,8 +85,8 @@ export async function launch(name = browserName) {
 }
 
 /**
- * Launches a browser that hides tabs behind others, and prerenders, as users'
- * browsers do. Playwright has every tab be in front, and ends prerendering.
+ * Launches a browser that hides tabs behind others, as users' browsers do.
+ * Playwright has every tab be in front.
  */
 export async function launchHiding() {
   if (browserName !== "chromium") return launch();

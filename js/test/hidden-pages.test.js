@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { engine, launchHiding } from "./browser.js";
+import { launchHiding } from "./browser.js";
 import { startSite } from "./server.js";
 
 /** @type {import("./browser.js").Browser} */
@@ -87,52 +87,3 @@ inHidingBrowser(
     assert.deepEqual(seen, all);
   },
 );
-
-if (engine.prerenders) {
-  inHidingBrowser(
-    "what is saved in a page that is prerendered is there for others, and it sees theirs",
-    async ({ site, newPage }) => {
-      const page = await newPage();
-      await page.goto(site.url("/prerendering"));
-      await page.evaluate(async (url) => {
-        const rules = document.createElement("script");
-        rules.type = "speculationrules";
-        rules.textContent = JSON.stringify({
-          prerender: [{ urls: [url], eagerness: "immediate" }],
-        });
-        document.head.append(rules);
-        const session = await inPage.open();
-        await inPage.until(() => session.get("prerendering"));
-        session.save({ meanwhile: 1 });
-      }, site.url("/prerendered"));
-
-      await page.goto(site.url("/prerendered"));
-      const { activated, told, loaded } = await page.evaluate(async () => {
-        const { session, changes } = inPage.kept;
-        await inPage.until(() => changes.length === 2);
-        const [{ activationStart }] = /** @type {any[]} */ (
-          performance.getEntriesByType("navigation")
-        );
-        session.save({ after: 1 });
-        return {
-          activated: activationStart > 0,
-          told: changes[1],
-          loaded: session.load(),
-        };
-      });
-      assert.ok(activated, "the page was not the one that was prerendered");
-      assert.deepEqual(told, {
-        set: { meanwhile: 1 },
-        removed: [],
-        cleared: false,
-        remote: true,
-      });
-      assert.deepEqual(loaded, { prerendering: true, meanwhile: 1, after: 1 });
-      const other = await newPage();
-      assert.deepEqual(
-        await other.evaluate(async () => (await inPage.open()).load()),
-        loaded,
-      );
-    },
-  );
-}

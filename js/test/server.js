@@ -92,8 +92,6 @@ function withoutProtocol(wasm) {
  * Starts a server with
  *
  *     /                    a blank page under the strict policy, with page.js
- *     /prerendering        the same, where the policy allows speculation rules
- *     /prerendered         a page with prerendered.js
  *     /without-wasm        a blank page, where the policy forbids WebAssembly
  *     /frame               a blank page with opaque.js, for a sandboxed frame
  *     /dist/               the package
@@ -114,12 +112,6 @@ export async function startSite({ isolated = false } = {}) {
   /** @param {string} path */
   const content = async (path) => {
     if (path === "/") return html(strict, "page.js");
-    if (path === "/prerendering") {
-      // Besides, scripts may say which pages to prerender.
-      const rules = "script-src 'inline-speculation-rules'";
-      return html(strict.replace("script-src", rules), "page.js");
-    }
-    if (path === "/prerendered") return html(strict, "prerendered.js");
     if (path === "/without-wasm") {
       return html(strict.replace(" 'wasm-unsafe-eval'", ""), "page.js");
     }

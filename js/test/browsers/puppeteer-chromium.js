@@ -27,14 +27,7 @@ export async function launchPuppeteerChromium() {
  */
 function tab(page) {
   return {
-    // As a link does it: only so is a page shown that was prerendered.
-    goto: (url) =>
-      Promise.all([
-        page.waitForNavigation(),
-        page.evaluate((url) => {
-          location.href = url;
-        }, url),
-      ]),
+    goto: (url) => page.goto(url),
     reload: () => page.reload(),
     back: () => page.goBack(),
     hide: async () => (await page.browserContext().newPage()).bringToFront(),
