@@ -320,7 +320,11 @@ func (s *Session) Stats(now int64) (Stats, error) {
 		}
 	}
 	if !s.expired(now) {
-		stats.Entries = len(snap.state.live())
+		for _, v := range snap.state.entries {
+			if !v.removed() {
+				stats.Entries++
+			}
+		}
 	}
 	return stats, nil
 }
@@ -443,10 +447,10 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 
 // get reads an item and takes note of it, unless it is gone: errGone.
 func (s *Session) get(key string) (*item, error) {
-	if it := s.items[key]; it != nil && it.text != "" {
-		if storage, ok := s.storage.(Rereader); ok && storage.Same(key) {
-			return it, nil
-		}
+	had := s.items[key]
+	read := had != nil && had.text != ""
+	if storage, ok := s.storage.(Rereader); ok && read && storage.Same(key) {
+		return had, nil
 	}
 	text, ok, err := s.storage.GetItem(key)
 	if err != nil {
@@ -457,8 +461,8 @@ func (s *Session) get(key string) (*item, error) {
 		delete(s.items, key)
 		return nil, errGone
 	}
-	if it := s.items[key]; it != nil && it.text != "" && it.text == text {
-		return it, nil
+	if read && had.text == text {
+		return had, nil
 	}
 	it := &item{key: key, text: text, size: len(text)}
 	if stamped {
