@@ -82,16 +82,21 @@ func (s *Session) merge(now int64, items []*item) (freed bool) {
 		return freed
 	}
 	before := now - keepRemovals
-	forget := by.forgettable(before) && s.areAll(kept)
+	record, sent := s.sent(kept)
+	forget := by.forgettable(before) && sent && s.areAll(kept)
 	if forget {
 		by.forget(&merged, before)
 	}
 	if !forget || len(merged.entries) > 0 || merged.cleared != "" {
-		key, text := s.prefix+string(s.clock.tick(now, s.writer)), encode(merged)
+		at := string(s.clock.Tick(now, s.writer))
+		key, text := s.prefix+at, encode(merged)
 		if s.storage.SetItem(key, text) != nil {
 			return freed
 		}
 		s.items[key] = &item{key: key, size: len(text)}
+		if record != "" {
+			s.storage.SetItem(s.recordKey(), record+" "+at)
+		}
 	}
 	return s.remove(kept) || freed
 }

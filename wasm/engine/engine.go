@@ -109,7 +109,7 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 		prefix:  name + "/",
 		clock:   clock,
 		maxAge:  maxAge,
-		writer:  newWriter(),
+		writer:  NewWriter(),
 		items:   make(map[string]*item),
 	}
 	return s, s.look()
@@ -134,8 +134,8 @@ func (s *Session) See(key string) bool {
 	if !ok {
 		return false
 	}
-	if at, ok := parseStamp(name); ok {
-		s.clock.see(at)
+	if at, ok := ParseStamp(name); ok {
+		s.clock.See(at)
 	}
 	return true
 }
@@ -186,9 +186,21 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
 		batches = appendBatch(batches, end, Batch{Clear: true})
 	}
-	at := s.clock.tick(now, s.writer)
+	at := s.clock.Tick(now, s.writer)
 	key, text := s.prefix+string(at), endItem(appendBatch(batches, at, b))
 
+	change, err := s.write(now, key, text, len(text)+b.GivenSize, over)
+	if err != nil {
+		return Change{}, err
+	}
+	s.newest = max(s.newest, at)
+	s.cleared = s.cleared || b.Clear
+	return change, nil
+}
+
+// write writes an item of about that size, in the place of those that are over.
+// It returns what that changed in what the reader of changes knows.
+func (s *Session) write(now int64, key, text string, size int, over []*item) (Change, error) {
 	err := s.storage.SetItem(key, text)
 	if errors.Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
 		err = s.storage.SetItem(key, text)
@@ -196,12 +208,9 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-
 	s.remove(over)
-	s.newest = max(s.newest, at)
-	s.items[key] = &item{key: key, size: len(text) + b.GivenSize}
+	s.items[key] = &item{key: key, size: size}
 	s.saves++
-	s.cleared = s.cleared || b.Clear
 	return s.follow(key, text), nil
 }
 
@@ -336,7 +345,7 @@ func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(no
 //
 //go:noinline
 func (s *Session) expired(now int64) bool {
-	return s.maxAge > 0 && s.newest != "" && now-s.newest.millis() > s.maxAge
+	return s.maxAge > 0 && s.newest != "" && now-s.newest.Millis() > s.maxAge
 }
 
 // An item is a part of what is stored.
@@ -456,7 +465,7 @@ func (s *Session) get(key string) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, stamped := parseStamp(key[len(s.prefix):])
+	at, stamped := ParseStamp(key[len(s.prefix):])
 	if !ok && stamped {
 		delete(s.items, key)
 		return nil, errGone
@@ -473,9 +482,9 @@ func (s *Session) get(key string) (*item, error) {
 		it.err = errDamaged
 	}
 	if it.err == nil {
-		it.written = at.millis()
-		s.clock.see(at)
-		s.clock.see(it.says.newest)
+		it.written = at.Millis()
+		s.clock.See(at)
+		s.clock.See(it.says.newest)
 	}
 	s.items[key] = it
 	return it, nil

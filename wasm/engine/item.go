@@ -63,7 +63,7 @@ func decodeBatch(s *scanner, out *content) {
 		switch {
 		case at == "" && name == "stamp":
 			var ok bool
-			if at, ok = parseStamp(s.str()); !ok {
+			if at, ok = ParseStamp(s.str()); !ok {
 				s.fail()
 			} else {
 				out.newest = max(out.newest, at)

@@ -526,7 +526,7 @@ func (t *simTab) recent() state {
 	oldest := t.world.time - t.world.maxAge + 2*simSkew + simDelay
 	recent := state{newest: t.known.newest, cleared: t.known.cleared}
 	for key, v := range t.known.entries {
-		if v.stamp.millis() > oldest {
+		if v.stamp.Millis() > oldest {
 			recent.set(key, v)
 		}
 	}

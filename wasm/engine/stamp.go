@@ -29,8 +29,8 @@ const (
 	maxCounter = 1<<counterBits - 1
 )
 
-// parseStamp returns text as a stamp, if it is one as this package writes it.
-func parseStamp(text string) (Stamp, bool) {
+// ParseStamp returns text as a stamp, if it is one as this package writes it.
+func ParseStamp(text string) (Stamp, bool) {
 	if len(text) != stampLength ||
 		text[millisDigits] != '-' ||
 		text[millisDigits+1+counterDigits] != '-' {
@@ -47,7 +47,7 @@ func parseStamp(text string) (Stamp, bool) {
 		}
 	}
 	s := Stamp(text)
-	return s, s.millis() < maxMillis
+	return s, s.Millis() < maxMillis
 }
 
 // makeStamp returns the stamp of those parts, each within its limits.
@@ -81,17 +81,17 @@ func number(digits Stamp, base int64) (n int64) {
 	return n
 }
 
-// millis returns the time of the stamp in milliseconds since 1970.
-func (s Stamp) millis() int64 { return number(s[:millisDigits], 10) }
+// Millis returns the time of the stamp in milliseconds since 1970.
+func (s Stamp) Millis() int64 { return number(s[:millisDigits], 10) }
 
 // counter returns the count that tells stamps of one millisecond apart.
 func (s Stamp) counter() int {
 	return int(number(s[millisDigits+1:millisDigits+1+counterDigits], 16))
 }
 
-// newWriter returns a random writer id. 48 bits are plenty: two writers with
+// NewWriter returns a random writer id. 48 bits are plenty: two writers with
 // one id would still have to save in the same millisecond to clash.
-func newWriter() string { return writerOf(rand.Uint64()) }
+func NewWriter() string { return writerOf(rand.Uint64()) }
 
 func writerOf(random uint64) string {
 	var text [writerDigits]byte
@@ -110,10 +110,10 @@ type Clock struct {
 	last atomic.Int64
 }
 
-// tick returns a new stamp of the writer; now is the wall clock's time in
+// Tick returns a new stamp of the writer; now is the wall clock's time in
 // milliseconds since 1970. When that lags behind what the clock has seen, the
 // clock counts on from there.
-func (c *Clock) tick(now int64, writer string) Stamp {
+func (c *Clock) Tick(now int64, writer string) Stamp {
 	for {
 		last := c.last.Load()
 		next := last + 1
@@ -126,9 +126,9 @@ func (c *Clock) tick(now int64, writer string) Stamp {
 	}
 }
 
-// see moves the clock past a stamp.
-func (c *Clock) see(s Stamp) {
-	seen := s.millis()<<counterBits | int64(s.counter())
+// See moves the clock past a stamp.
+func (c *Clock) See(s Stamp) {
+	seen := s.Millis()<<counterBits | int64(s.counter())
 	for {
 		last := c.last.Load()
 		if seen <= last || c.last.CompareAndSwap(last, seen) {

@@ -24,11 +24,11 @@ func TestStampsSortAsTheyOrder(t *testing.T) {
 	}
 	for i, a := range ordered {
 		s := makeStamp(a.millis, a.counter, a.writer)
-		if parsed, ok := parseStamp(string(s)); !ok || parsed != s {
-			t.Errorf("parseStamp(%q) returned %q, %v", s, parsed, ok)
+		if parsed, ok := ParseStamp(string(s)); !ok || parsed != s {
+			t.Errorf("ParseStamp(%q) returned %q, %v", s, parsed, ok)
 		}
-		if s.millis() != a.millis || s.counter() != a.counter {
-			t.Errorf("%q is of %d, %d, want %d, %d", s, s.millis(), s.counter(), a.millis, a.counter)
+		if s.Millis() != a.millis || s.counter() != a.counter {
+			t.Errorf("%q is of %d, %d, want %d, %d", s, s.Millis(), s.counter(), a.millis, a.counter)
 		}
 		for j, b := range ordered {
 			if got, want := cmp.Compare(s, makeStamp(b.millis, b.counter, b.writer)), cmp.Compare(i, j); got != want {
@@ -50,8 +50,8 @@ func TestWhatIsNoStamp(t *testing.T) {
 		"+795373052123-0000-3f9a2c7e1b40",
 		"9000000000000-0000-3f9a2c7e1b40", // would leave clocks no room
 	} {
-		if s, ok := parseStamp(text); ok {
-			t.Errorf("parseStamp(%q) returned %q", text, s)
+		if s, ok := ParseStamp(text); ok {
+			t.Errorf("ParseStamp(%q) returned %q", text, s)
 		}
 	}
 }
@@ -61,11 +61,11 @@ func TestClockNeverRepeatsItself(t *testing.T) {
 	var last Stamp
 	// The wall clock stands still, jumps back, and is nonsense.
 	for _, now := range []int64{start, start, start + 1, start - 100_000, 0, -5, start, maxMillis, 1 << 62, start + 2} {
-		s := c.tick(now, "000000000000")
+		s := c.Tick(now, "000000000000")
 		if s <= last {
 			t.Errorf("at %d: %q after %q", now, s, last)
 		}
-		if _, ok := parseStamp(string(s)); !ok {
+		if _, ok := ParseStamp(string(s)); !ok {
 			t.Errorf("at %d: %q is no stamp", now, s)
 		}
 		last = s
@@ -74,14 +74,14 @@ func TestClockNeverRepeatsItself(t *testing.T) {
 
 func TestClockGoesOnWhenItsCounterIsUsedUp(t *testing.T) {
 	var c Clock
-	c.see(makeStamp(start, maxCounter-1, "ffffffffffff"))
+	c.See(makeStamp(start, maxCounter-1, "ffffffffffff"))
 	for _, want := range []Stamp{
 		makeStamp(start, maxCounter, "000000000000"),
 		makeStamp(start+1, 0, "000000000000"),
 		makeStamp(start+1, 1, "000000000000"),
 	} {
-		if got := c.tick(start, "000000000000"); got != want {
-			t.Errorf("tick returned %q, want %q", got, want)
+		if got := c.Tick(start, "000000000000"); got != want {
+			t.Errorf("Tick returned %q, want %q", got, want)
 		}
 	}
 }
@@ -89,9 +89,9 @@ func TestClockGoesOnWhenItsCounterIsUsedUp(t *testing.T) {
 func TestClockMovesPastWhatItSees(t *testing.T) {
 	var c Clock
 	seen := makeStamp(start+3_600_000, 7, "ffffffffffff")
-	c.see(seen)
-	c.see(makeStamp(start, 9, "ffffffffffff"))
-	if s := c.tick(start, "000000000000"); s <= seen {
+	c.See(seen)
+	c.See(makeStamp(start, 9, "ffffffffffff"))
+	if s := c.Tick(start, "000000000000"); s <= seen {
 		t.Errorf("%q after seeing %q", s, seen)
 	}
 }
