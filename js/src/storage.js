@@ -28,8 +28,11 @@ const given = "\0";
  * the module's stack.
  */
 export class StorageAreas {
-  /** @type {Area[]} */
-  #areas = [];
+  /**
+   * Those in which there are sessions, by place.
+   * @type {Area[]}
+   */
+  opened = [];
   #memory = new MemoryArea();
   #encoder = new TextEncoder();
   // A text may begin with U+FEFF, which is no byte order mark there.
@@ -69,7 +72,7 @@ export class StorageAreas {
   imports = {
     open: (/** @type {Place} */ place) => {
       try {
-        this.#areas[place] = this.#area(place);
+        this.opened[place] = this.#area(place);
         return 0;
       } catch (error) {
         this.thrown = error;
@@ -84,7 +87,7 @@ export class StorageAreas {
     ) => {
       try {
         const name = this.#read(key, keyLength);
-        const text = this.#areas[place].getItem(name);
+        const text = this.opened[place].getItem(name);
         if (text === null) {
           this.#texts[place].delete(name);
           return absent;
@@ -106,7 +109,7 @@ export class StorageAreas {
         const text = this.#texts[place].get(name);
         // Where it is the same, this is mostly a comparison of two pointers.
         return Number(
-          text !== undefined && text === this.#areas[place].getItem(name),
+          text !== undefined && text === this.opened[place].getItem(name),
         );
       } catch {
         return 0; // and to read it fails as well
@@ -126,7 +129,7 @@ export class StorageAreas {
         if (this.given !== undefined && at >= 0) {
           whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
         }
-        this.#areas[place].setItem(this.#read(key, keyLength), whole);
+        this.opened[place].setItem(this.#read(key, keyLength), whole);
         return 0;
       } catch (error) {
         return this.#failed(error);
@@ -141,7 +144,7 @@ export class StorageAreas {
       try {
         const name = this.#read(key, keyLength);
         this.#texts[place].delete(name);
-        this.#areas[place].removeItem(name);
+        this.opened[place].removeItem(name);
         return 0;
       } catch (error) {
         return this.#failed(error);
@@ -155,7 +158,7 @@ export class StorageAreas {
     ) => {
       try {
         const begin = this.#read(prefix, prefixLength);
-        this.#keys = keysOf(this.#areas[place], begin);
+        this.#keys = keysOf(this.opened[place], begin);
         const listed = new Set(this.#keys);
         for (const key of this.#texts[place].keys()) {
           if (key.startsWith(begin) && !listed.has(key)) {
@@ -259,7 +262,7 @@ function codeOf(error) {
  * @param {Area} area
  * @param {string} begin
  */
-function keysOf(area, begin) {
+export function keysOf(area, begin) {
   const keys = [];
   if (area instanceof MemoryArea) {
     for (const key of area.keys()) if (key.startsWith(begin)) keys.push(key);
