@@ -1,7 +1,7 @@
 // Chromium without a driver, spoken to in its own protocol, which is at
 // https://chromedevtools.github.io/devtools-protocol/. Drivers attach to every
-// tab: Playwright ends prerendering so, Puppeteer loses pages that were
-// prerendered, and in neither is a tab hidden or shown as users have it.
+// tab: Playwright keeps all in front and ends prerendering so, and Puppeteer
+// loses pages that were prerendered.
 import { spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
