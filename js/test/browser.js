@@ -97,7 +97,7 @@ export async function launch(name = browserName) {
       `the browser is ${JSON.stringify(name)}: use ${Object.keys(drivers).join(", ")}`,
     );
   }
-  return browserOf(await drivers[name]());
+  return drivenBy(await drivers[name]());
 }
 
 /**
@@ -107,14 +107,14 @@ export async function launch(name = browserName) {
 export async function launchHiding() {
   if (browserName !== "chromium") return launch();
   const { launchBareChromium } = await import("./browsers/bare-chromium.js");
-  return browserOf(await launchBareChromium());
+  return drivenBy(await launchBareChromium());
 }
 
 /**
  * @param {Driver} driver
  * @returns {Browser}
  */
-function browserOf(driver) {
+function drivenBy(driver) {
   return {
     newContext: async () => {
       const context = await driver.newContext();
