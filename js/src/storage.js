@@ -80,24 +80,42 @@ export class StorageAreas {
       }
     },
 
-    getItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-    ) => {
-      try {
-        const name = this.#read(key, keyLength);
-        const text = this.opened[place].getItem(name);
-        if (text === null) {
-          this.#texts[place].delete(name);
-          return absent;
-        }
-        this.#texts[place].set(name, text);
-        return this.#lend(text);
-      } catch (error) {
-        return this.#failed(error);
+    getItem: this.#named((place, key) => {
+      const text = this.opened[place].getItem(key);
+      if (text === null) {
+        this.#texts[place].delete(key);
+        return absent;
       }
-    },
+      this.#texts[place].set(key, text);
+      return this.#lend(text);
+    }),
+
+    setItem: this.#named((place, key, text, textLength) => {
+      let whole = this.#read(text, textLength);
+      const at = whole.indexOf(given);
+      if (this.given !== undefined && at >= 0) {
+        whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
+      }
+      this.opened[place].setItem(key, whole);
+      return 0;
+    }),
+
+    removeItem: this.#named((place, key) => {
+      this.#texts[place].delete(key);
+      this.opened[place].removeItem(key);
+      return 0;
+    }),
+
+    keys: this.#named((place, prefix) => {
+      this.#keys = keysOf(this.opened[place], prefix);
+      const listed = new Set(this.#keys);
+      for (const key of this.#texts[place].keys()) {
+        if (key.startsWith(prefix) && !listed.has(key)) {
+          this.#texts[place].delete(key);
+        }
+      }
+      return this.#keys.length;
+    }),
 
     same: (
       /** @type {Place} */ place,
@@ -116,65 +134,33 @@ export class StorageAreas {
       }
     },
 
-    setItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-      /** @type {number} */ text,
-      /** @type {number} */ textLength,
-    ) => {
-      try {
-        let whole = this.#read(text, textLength);
-        const at = whole.indexOf(given);
-        if (this.given !== undefined && at >= 0) {
-          whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
-        }
-        this.opened[place].setItem(this.#read(key, keyLength), whole);
-        return 0;
-      } catch (error) {
-        return this.#failed(error);
-      }
-    },
-
-    removeItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-    ) => {
-      try {
-        const name = this.#read(key, keyLength);
-        this.#texts[place].delete(name);
-        this.opened[place].removeItem(name);
-        return 0;
-      } catch (error) {
-        return this.#failed(error);
-      }
-    },
-
-    keys: (
-      /** @type {Place} */ place,
-      /** @type {number} */ prefix,
-      /** @type {number} */ prefixLength,
-    ) => {
-      try {
-        const begin = this.#read(prefix, prefixLength);
-        this.#keys = keysOf(this.opened[place], begin);
-        const listed = new Set(this.#keys);
-        for (const key of this.#texts[place].keys()) {
-          if (key.startsWith(begin) && !listed.has(key)) {
-            this.#texts[place].delete(key);
-          }
-        }
-        return this.#keys.length;
-      } catch (error) {
-        return this.#failed(error);
-      }
-    },
-
     listed: (/** @type {number} */ i) => this.#lend(this.#keys[i]),
 
     take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
   };
+
+  /**
+   * Returns f as the module calls it: with the address and length of a text,
+   * and to be told of what f throws by a code.
+   *
+   * @param {(place: Place, name: string, at: number, length: number) => number} f
+   */
+  #named(f) {
+    return (
+      /** @type {Place} */ place,
+      /** @type {number} */ name,
+      /** @type {number} */ nameLength,
+      /** @type {number} */ at,
+      /** @type {number} */ length,
+    ) => {
+      try {
+        return f(place, this.#read(name, nameLength), at, length);
+      } catch (error) {
+        this.thrown = error;
+        return codeOf(error);
+      }
+    };
+  }
 
   /**
    * @param {Place} place
@@ -223,12 +209,6 @@ export class StorageAreas {
     // It is another after the memory has grown.
     if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
     return this.#bytes;
-  }
-
-  /** @param {unknown} error */
-  #failed(error) {
-    this.thrown = error;
-    return codeOf(error);
   }
 }
 
