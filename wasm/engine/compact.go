@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/bits"
-	"slices"
 )
 
 // compact merges the small items with each other, and larger ones once the
@@ -216,7 +215,7 @@ func (s *Session) remove(items []*item) (removed bool) {
 	for i, it := range items {
 		keys[i] = it.key
 	}
-	slices.Sort(keys)
+	sort(keys)
 	for _, key := range keys {
 		if s.storage.RemoveItem(key) == nil {
 			delete(s.items, key)
