@@ -394,17 +394,14 @@ func (s snapshot) live() []Entry {
 //
 // What it returns is valid until the next call.
 func (s *Session) read() (snapshot, error) {
-	readings := make(map[string]*item)
 	for range maxListings {
 		keys, err := s.storage.Keys(s.prefix)
 		if err != nil {
 			return snapshot{}, err
 		}
+		readings := make(map[string]*item, len(keys))
 		complete := true
 		for _, key := range keys {
-			if readings[key] != nil {
-				continue
-			}
 			it, err := s.get(key)
 			switch {
 			case err == errGone:

@@ -946,3 +946,34 @@ func (s *surrogates) Keys(prefix string) ([]string, error) {
 	keys, err := s.Memory.Keys(prefix)
 	return append(keys, "cart/\ufffd"), err
 }
+
+// An item that was read, and is gone when the list is read again, does not
+// count: neither for Load nor for Get.
+func TestItemGoneBetweenListings(t *testing.T) {
+	var storage lab
+	reader := openTab(t, &storage)
+	reader.save(entries{"gone": "1"})
+	gone := storage.sessionKeys()[0]
+	reader.save(entries{"kept": "1"})
+	reader.has(entries{"gone": "1", "kept": "1"})
+
+	other := openTab(t, &storage)
+	other.save(entries{"other": "1"})
+	others := storage.sessionKeys()[2]
+	read := make(map[string]bool)
+	storage.beforeGet = func(key string) {
+		read[key] = true
+		if key == others && read[gone] {
+			delete(storage.items, gone)
+			delete(storage.items, others)
+		}
+	}
+	for storage.items[gone] != "" { // until it is read before the other, as maps go
+		clear(read)
+		reader.read()
+	}
+	reader.has(entries{"kept": "1"})
+	if value, ok, err := reader.Get(reader.now, "gone"); ok || err != nil {
+		t.Errorf("Get returned %s, %v", value, err)
+	}
+}

@@ -67,6 +67,24 @@ var mutants = []struct {
 	{"a load compacts nothing and a save neither", "engine.go",
 		"compactEvery = 16",
 		"compactEvery = 1 << 30"},
+	{"a removal is forgotten before the server has it", "compact.go",
+		"if replicated && !lists(",
+		"if replicated && false && !lists("},
+	{"the server is taken to have what was saved during an exchange", "exchange.go",
+		"	return change, s.storage.SetItem(s.recordKey(), record)",
+		"	snap, _ := s.read(); for _, it := range snap.items { record += \" \" + it.key[len(s.prefix):] }\n	return change, s.storage.SetItem(s.recordKey(), record)"},
+	{"only what is stamped later than all that was sent is sent", "exchange.go",
+		"		if !lists(record, stamp) {",
+		"		last := \"\"; for _, sent := range strings.Fields(record) { last = max(last, sent) }\n		if stamp > last {"},
+	{"what the server had is recorded before it is here", "exchange.go",
+		"	if text != \"\" {\n		says, err := decode(text)",
+		"	s.storage.SetItem(s.recordKey(), record)\n	if text != \"\" {\n		says, err := decode(text)"},
+	{"a clearing is not sent", "exchange.go",
+		"	return merged.cleared, records, unreadable, nil",
+		"	return \"\", records, unreadable, nil"},
+	{"what was sent to a server that has lost it is not sent again", "exchange.go",
+		"		record = \" \"\n",
+		"		_, sent, _ := strings.Cut(record, \" \"); record = \" \" + sent\n"},
 }
 
 // The simulation is worth something if it finds out every mistake. Those that
@@ -100,7 +118,7 @@ func TestSimulationCatchesMutants(t *testing.T) {
 			if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", overlayFile, "-run", "^TestSimulation$", ".", "-sim.ops", "20000000").CombinedOutput()
+			out, err := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", overlayFile, "-run", "^(TestSimulation|TestReplication)$", ".", "-sim.ops", "20000000").CombinedOutput()
 			found := caught.FindSubmatch(out)
 			switch {
 			case err == nil:

@@ -49,7 +49,10 @@ func defaultOps() int {
 	return 1_000_000
 }
 
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { runSchedules(t, simulate) }
+
+// runSchedules runs schedules, or the one that a flag names.
+func runSchedules(t *testing.T, simulate func(seed uint64, steps int) (ops int, err error)) {
 	if *simSeed != 0 {
 		if _, err := simulate(*simSeed, *simSteps); err != nil {
 			t.Fatal(err)
@@ -79,7 +82,21 @@ func simulate(seed uint64, steps int) (ops int, err error) {
 	if own := 30 + r.IntN(200); steps == 0 {
 		steps = own
 	}
-	w := &world{r: r, time: start, truth: make(map[string]string), versions: make(map[string]bool)}
+	w := newWorld(r)
+	step := 0
+	defer func() {
+		ops = w.ops
+		err = w.broken(step, recover())
+	}()
+	for step = 1; step <= steps; step++ {
+		w.step()
+	}
+	w.end()
+	return w.ops, nil
+}
+
+func newWorld(r *rand.Rand) *world {
+	w := &world{r: r, time: start, truth: make(map[string]string), written: new(state), versions: make(map[string]bool)}
 	w.causal = r.IntN(2) == 0
 	w.compacts = r.IntN(2) == 0
 	w.clears = r.IntN(2) == 0
@@ -91,22 +108,19 @@ func simulate(seed uint64, steps int) (ops int, err error) {
 	if r.IntN(5) == 0 {
 		w.maxAge = 40 * hour
 	}
-	step := 0
-	defer func() {
-		ops = w.ops
-		if p := recover(); p != nil {
-			b, ok := p.(broken)
-			if !ok { // the engine's own, which is no better
-				b.error = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-			}
-			err = fmt.Errorf("after %d steps: %w\n%s", step, b, strings.Join(w.log, "\n"))
-		}
-	}()
-	for step = 1; step <= steps; step++ {
-		w.step()
+	return w
+}
+
+// broken returns what a schedule panicked with, and how it came to that.
+func (w *world) broken(step int, p any) error {
+	if p == nil {
+		return nil
 	}
-	w.end()
-	return w.ops, nil
+	b, ok := p.(broken)
+	if !ok { // the engine's own, which is no better
+		b.error = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+	return fmt.Errorf("after %d steps: %w\n%s", step, b, strings.Join(w.log, "\n"))
 }
 
 // A world has the tabs, and the truth about the storage.
@@ -129,10 +143,15 @@ type world struct {
 	// made, as in browsers; otherwise only those of one tab are in order.
 	causal bool
 
+	// server is where the session is replicated, or nil.
+	server *simServer
+
 	// written merges all that Save ever wrote, and versions has each entry
 	// of it by key, stamp and value.
-	written  state
+	written  *state
 	versions map[string]bool
+	// here merges what was written on this storage.
+	here state
 
 	saves int
 	ops   int
@@ -156,6 +175,8 @@ type simTab struct {
 	// known merges what Save wrote of what the tab sees, independently of
 	// what compaction makes of it.
 	known state
+
+	received []simReceipt // what the server sent and is not taken yet
 
 	killIn int  // operations until it is killed; 0 for never, -1 when it is
 	full   bool // whether writes are refused, most of them
@@ -202,6 +223,7 @@ func (t *simTab) GetItem(key string) (string, bool, error) {
 func (t *simTab) Keys(prefix string) ([]string, error) {
 	t.op()
 	keys := slices.Sorted(maps.Keys(t.view))
+	keys = slices.DeleteFunc(keys, func(key string) bool { return !strings.HasPrefix(key, prefix) })
 	t.world.r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	return keys, nil
 }
@@ -211,6 +233,12 @@ func (t *simTab) SetItem(key, text string) error {
 	w := t.world
 	if t.full && w.r.IntN(4) > 0 {
 		return ErrQuota
+	}
+	if c := (simChange{key: key, text: text, at: w.time}); key == t.recordKey() {
+		w.truth[key] = text
+		t.apply(c)
+		t.tell(c)
+		return nil
 	}
 	if t.removed[key] || t.view[key] != "" {
 		w.fail("%s writes the item %s again", t.name, key)
@@ -224,6 +252,7 @@ func (t *simTab) SetItem(key, text string) error {
 	if key == t.prefix+string(said.newest) {
 		c.said = &said
 		w.written.merge(said)
+		w.here.merge(said)
 		for key, v := range said.entries {
 			w.versions[key+string(v.stamp)+v.value] = true
 		}
@@ -312,7 +341,7 @@ func (w *world) openTab() *simTab {
 		view:    maps.Clone(w.truth),
 		removed: make(map[string]bool),
 		coming:  make(map[*simTab][]simChange),
-		known:   merged(w.written),
+		known:   merged(w.here),
 	}
 	t.jump()
 	w.tabs = append(w.tabs, t)
@@ -451,6 +480,8 @@ func (t *simTab) act() {
 	case n == 88, n == 89:
 		w.note("%s closes", t.name)
 		t.open = false
+	case n < 96 && w.server != nil:
+		t.exchange()
 	default:
 		w.note("%s loads", t.name)
 		if _, err := t.Load(t.now()); err != nil {
