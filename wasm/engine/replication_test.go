@@ -151,6 +151,9 @@ type simReceipt struct {
 func (t *simTab) exchange() {
 	w := t.world
 	if len(t.received) > 0 && w.r.IntN(3) > 0 {
+		if w.r.IntN(8) == 0 {
+			t.killIn = 1 + w.r.IntN(25)
+		}
 		t.receive()
 		return
 	}
