@@ -19,5 +19,12 @@ import (
 func Open(path string) (*sql.DB, error) {
 	query := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}}
 	file := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query.Encode()}
-	return sql.Open("sqlite", file.String())
+	db, err := sql.Open("sqlite", file.String())
+	if err != nil {
+		return nil, err
+	}
+	// SQLite has one writer at a time. The others wait here in a line, rather
+	// than in its busy handler, which lets who waited longest wait on.
+	db.SetMaxOpenConns(1)
+	return db, nil
 }

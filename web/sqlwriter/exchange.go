@@ -128,33 +128,25 @@ func (d *DB) parse(unsent string) (sent batch, skipped int, err error) {
 
 // readSince returns what was merged after a version, and what that leads to.
 func (d *DB) readSince(ctx context.Context, of id, version int64) (next cursor, merged batch, err error) {
-	rows, err := d.db.QueryContext(ctx, readSince, of.owner, of.session, strconv.FormatInt(version, 10))
-	if err != nil {
-		return cursor{}, batch{}, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = d.query(ctx, readSince, []any{of.owner, of.session, strconv.FormatInt(version, 10)}, func(row *sql.Rows) error {
 		var latest string
 		var key, stamp, value sql.NullString
-		if err := rows.Scan(&next.epoch, &latest, &key, &stamp, &value); err != nil {
-			return cursor{}, batch{}, err
+		err := row.Scan(&next.epoch, &latest, &key, &stamp, &value)
+		if err == nil {
+			next.version, err = strconv.ParseInt(latest, 10, 64)
 		}
-		if next.version, err = strconv.ParseInt(latest, 10, 64); err != nil {
-			return cursor{}, batch{}, err
+		if err != nil || !key.Valid {
+			return err
 		}
-		switch {
-		case !key.Valid:
-		case key.String == "":
+		if key.String == "" {
 			merged.cleared = engine.Stamp(stamp.String)
-		default:
-			name, err := decodeKey(key.String)
-			if err != nil {
-				return cursor{}, batch{}, err
-			}
-			merged.records = append(merged.records, engine.Record{Key: name, Stamp: engine.Stamp(stamp.String), Value: value.String})
+			return nil
 		}
-	}
-	return next, merged, rows.Err()
+		name, err := decodeKey(key.String)
+		merged.records = append(merged.records, engine.Record{Key: name, Stamp: engine.Stamp(stamp.String), Value: value.String})
+		return err
+	})
+	return next, merged, err
 }
 
 // without returns b without what sent says, too.

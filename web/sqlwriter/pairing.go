@@ -35,7 +35,7 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
 	expires = d.now().Add(pairingTime).UTC().Truncate(time.Second)
-	if _, err := d.db.ExecContext(ctx, addPairing, digest(letters), hex.EncodeToString([]byte(sealed)), timestamp(expires)); err != nil {
+	if err := d.exec(ctx, addPairing, digest(letters), hex.EncodeToString([]byte(sealed)), timestamp(expires)); err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
 	return letters[:4] + "-" + letters[4:8] + "-" + letters[8:12] + "-" + letters[12:], expires, nil
@@ -50,7 +50,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 		return "", fmt.Errorf("join: %w", ErrPairing)
 	}
 	var text string
-	err = d.db.QueryRowContext(ctx, takePairing, digest(letters), timestamp(d.now())).Scan(&text)
+	err = d.queryRow(ctx, takePairing, []any{digest(letters), timestamp(d.now())}, &text)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrPairing
 	}

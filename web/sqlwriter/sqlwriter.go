@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -87,9 +88,10 @@ func (l Limits) withDefaults() Limits {
 // A DB is a database with sessions in it. It is safe for concurrent use, also
 // by several processes.
 type DB struct {
-	db     *sql.DB
-	limits Limits
-	now    func() time.Time
+	db       *sql.DB
+	limits   Limits
+	now      func() time.Time
+	prepared sync.Map // *sql.Stmt by text, as to prepare one takes longer than to run it
 }
 
 // New returns the DB on db, whose schema Create must have made at some time.
@@ -116,11 +118,63 @@ func (d *DB) Create(ctx context.Context) error {
 // Ping reports whether the tables can be read.
 func (d *DB) Ping(ctx context.Context) error {
 	var found string
-	err := d.db.QueryRowContext(ctx, `SELECT owner FROM sessions LIMIT 1`).Scan(&found)
+	err := d.queryRow(ctx, `SELECT owner FROM sessions LIMIT 1`, nil, &found)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
+}
+
+// The statements of this package, prepared. They end with the database.
+
+func (d *DB) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
+	if had, ok := d.prepared.Load(statement); ok {
+		return had.(*sql.Stmt), nil
+	}
+	stmt, err := d.db.PrepareContext(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	if had, ok := d.prepared.LoadOrStore(statement, stmt); ok {
+		return had.(*sql.Stmt), stmt.Close()
+	}
+	return stmt, nil
+}
+
+func (d *DB) exec(ctx context.Context, statement string, parameters ...any) error {
+	stmt, err := d.prepare(ctx, statement)
+	if err == nil {
+		_, err = stmt.ExecContext(ctx, parameters...)
+	}
+	return err
+}
+
+// queryRow scans the one row that a statement gives.
+func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, into ...any) error {
+	stmt, err := d.prepare(ctx, statement)
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(ctx, parameters...).Scan(into...)
+}
+
+// query calls scan with each row that a statement gives.
+func (d *DB) query(ctx context.Context, statement string, parameters []any, scan func(row *sql.Rows) error) (err error) {
+	stmt, err := d.prepare(ctx, statement)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, parameters...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // Prune deletes what now nobody can use any more: sessions that were not used
@@ -139,7 +193,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		if step.parameter != "" {
 			parameters = append(parameters, step.parameter)
 		}
-		if _, err := d.db.ExecContext(ctx, step.statement, parameters...); err != nil {
+		if err := d.exec(ctx, step.statement, parameters...); err != nil {
 			return fmt.Errorf("prune: %w", err)
 		}
 	}
@@ -220,7 +274,7 @@ func parseCursor(text string) (cursor, bool) {
 // find returns what a session is at, and whether it is there.
 func (d *DB) find(ctx context.Context, of id) (at cursor, used string, found bool, err error) {
 	var version string
-	err = d.db.QueryRowContext(ctx, findSession, of.owner, of.session).Scan(&at.epoch, &used, &version)
+	err = d.queryRow(ctx, findSession, []any{of.owner, of.session}, &at.epoch, &used, &version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return cursor{}, "", false, nil
 	}
@@ -238,11 +292,10 @@ func (d *DB) use(ctx context.Context, of id, at cursor, used string, found bool)
 		if used >= today {
 			return at, nil
 		}
-		_, err := d.db.ExecContext(ctx, useSession, of.owner, of.session, today)
-		return at, err
+		return at, d.exec(ctx, useSession, of.owner, of.session, today)
 	}
 	limit := strconv.Itoa(d.limits.Sessions)
-	if _, err := d.db.ExecContext(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
+	if err := d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
 		return cursor{}, err
 	}
 	at, _, found, err := d.find(ctx, of)
@@ -266,10 +319,10 @@ func (d *DB) merge(ctx context.Context, of id, epoch string, b batch) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.db.ExecContext(ctx, merge, of.owner, of.session, text, epoch,
+	err = d.exec(ctx, merge, of.owner, of.session, text, epoch,
 		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes))
 	if err == nil && b.cleared != "" {
-		_, err = d.db.ExecContext(ctx, dropCleared, of.owner, of.session)
+		err = d.exec(ctx, dropCleared, of.owner, of.session)
 	}
 	return d.describe(err)
 }

@@ -71,39 +71,27 @@ func (s *Session) Clear(ctx context.Context) error {
 
 // Load returns all entries, their values as JSON texts. It is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
-	entries, err := s.load(ctx)
+	entries := make(map[string]json.RawMessage)
+	err := s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session}, func(row *sql.Rows) error {
+		var text, value string
+		if err := row.Scan(&text, &value); err != nil {
+			return err
+		}
+		key, err := decodeKey(text)
+		entries[key] = json.RawMessage(value)
+		return err
+	})
 	if err != nil {
 		return nil, s.wrap("load", err)
 	}
 	return entries, nil
 }
 
-func (s *Session) load(ctx context.Context) (entries map[string]json.RawMessage, err error) {
-	rows, err := s.db.db.QueryContext(ctx, loadAll, s.id.owner, s.id.session)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	entries = make(map[string]json.RawMessage)
-	for rows.Next() {
-		var text, value string
-		if err := rows.Scan(&text, &value); err != nil {
-			return nil, err
-		}
-		key, err := decodeKey(text)
-		if err != nil {
-			return nil, err
-		}
-		entries[key] = json.RawMessage(value)
-	}
-	return entries, rows.Err()
-}
-
 // Get decodes the value of a key into what into points to, as json.Unmarshal
 // does, and reports whether the key is there. With nil it only reports that.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
 	var value string
-	err = s.db.db.QueryRowContext(ctx, loadOne, s.id.owner, s.id.session, jsonString(key)).Scan(&value)
+	err = s.db.queryRow(ctx, loadOne, []any{s.id.owner, s.id.session, jsonString(key)}, &value)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -129,7 +117,7 @@ func (s *Session) write(ctx context.Context, members string) error {
 		return s.db.describe(err)
 	}
 	var newest string
-	if err := s.db.db.QueryRowContext(ctx, newestStamp, s.id.owner, s.id.session).Scan(&newest); err != nil {
+	if err := s.db.queryRow(ctx, newestStamp, []any{s.id.owner, s.id.session}, &newest); err != nil {
 		return err
 	}
 	if stamp, ok := engine.ParseStamp(newest); ok {
