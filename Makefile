@@ -9,6 +9,7 @@
 #   make tinygo  builds the TinyGo that fits, for Debian 12
 #   make tabs    measures what several tabs lose, for the README
 #   make bench   times session-writer beside its peers, for the README
+#   make bench-server  times the server beside a plain one, for the README
 #   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
@@ -66,8 +67,10 @@ check: build $(tools)/staticcheck
 	$(wasm) $(tools)/staticcheck ./...
 	cd js && npm run --silent check
 
+# Without the race detector in SQLite: it is C, translated, and no code of
+# ours, and takes ten times as long with it.
 test-go:
-	go test -race ./...
+	go test -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
@@ -99,6 +102,12 @@ tabs kills: build
 .PHONY: bench
 bench: build chromium
 	cd js && $(with_tinygo) node bench/run.js
+
+# What a server does on this machine, and a plain one that inserts entries one
+# by one.
+.PHONY: bench-server
+bench-server:
+	go test -run '^$$' -bench Exchange -benchtime 10s ./web/server
 
 # What is built.
 
@@ -142,7 +151,7 @@ js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
 
-$(tools)/web: go.mod $(go_files)
+$(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql
 	go build -o $@ ./web
 
 # What is installed, here and nowhere else.
