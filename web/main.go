@@ -1,3 +1,5 @@
+//go:build !js
+
 // The command web serves the session inspector, a page that shows what a
 // session saved with session-writer holds.
 //
