@@ -11,14 +11,14 @@ import (
 var ErrCursor = errors.New("unknown cursor")
 
 // A Server makes one exchange of a session with a server that keeps a copy of
-// it. What goes either way is the text of an item, as the README documents it,
-// or nothing.
+// it. Items are in the form that the README documents.
 //
-// The server gets what it may not have, and MUST merge all of it or none. It
-// gives what was merged since the cursor, which is from an earlier exchange or
-// empty, and a cursor for the next. What it was given in this exchange may be
-// left out. The error wraps ErrCursor when it does not know the cursor, and
-// then it has merged nothing.
+// The server gets the items that it may not have, in a JSON array, or nothing.
+// It MUST merge all of them or none, but for those that it cannot read. It
+// gives, as one item or nothing, what was merged since the cursor, which is
+// from an earlier exchange or empty, and a cursor for the next. What it was
+// given in this exchange may be left out. The error wraps ErrCursor when it
+// does not know the cursor, and then it has merged nothing.
 type Server func(ctx context.Context, cursor, unsent string) (next, received string, err error)
 
 // Exchange gives a server what it may not have of the session, and takes what
@@ -47,14 +47,14 @@ func (s *Session) exchange(ctx context.Context, server Server, anew bool) error 
 	if err != nil {
 		return err
 	}
-	next, received, err := server(ctx, unsent.Cursor, unsent.Text)
+	next, received, err := server(ctx, unsent.Cursor, unsent.Texts)
 	if err != nil {
 		return err
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change, err := s.engine.Receive(now(), next, unsent.Items, received)
+	change, err := s.engine.Receive(now(), next+unsent.Items, received)
 	if !change.Empty() {
 		s.pending = append(s.pending, changeOf(change, true))
 		s.awake()

@@ -6,9 +6,7 @@ import lscache from "lscache";
 import { legacy_createStore as createReduxStore } from "redux";
 import { getStoredState, persistReducer, persistStore } from "redux-persist";
 import storage from "redux-persist/es/storage";
-import store2 from "store2";
-import { persist } from "zustand/middleware";
-import { createStore } from "zustand/vanilla";
+import { store2Cart, zustandCart } from "../carts.js";
 
 /** @typedef {Record<string, unknown>} Entries */
 
@@ -69,11 +67,7 @@ export const stores = {
   }),
 
   store2: () => {
-    // It is CommonJS, which its types do not say.
-    const store = /** @type {import("store2").StoreType} */ (
-      /** @type {unknown} */ (store2)
-    );
-    const cart = store.namespace("cart");
+    const cart = store2Cart();
     return {
       save: (entries) => cart.setAll(entries),
       load: () => cart.getAll(),
@@ -108,16 +102,14 @@ export const stores = {
   }),
 
   "zustand persist": () => {
-    /** @type {() => Entries} */
-    const empty = () => ({});
-    const store = createStore()(persist(empty, { name: "cart" }));
+    const cart = zustandCart();
     return {
-      save: (entries) => store.setState(entries),
+      save: (entries) => cart.setState(entries),
       load: async () => {
-        await store.persist.rehydrate();
-        return store.getState();
+        await cart.persist.rehydrate();
+        return cart.getState();
       },
-      get: (key) => store.getState()[key],
+      get: (key) => cart.getState()[key],
     };
   },
 

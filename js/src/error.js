@@ -8,9 +8,10 @@
  * - `key`: a key is not a non-empty string of well-formed Unicode.
  * - `value`: a value, or what was given for the entries, cannot be saved.
  * - `closed`: the session was closed and so cannot be subscribed to.
+ * - `sync`: the server that keeps a copy could not be reached, or refused.
  * - `internal`: a fault in session-writer itself.
  *
- * @typedef {"config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "internal"} SessionErrorCode
+ * @typedef {"config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "sync" | "internal"} SessionErrorCode
  */
 
 /**

@@ -6,8 +6,9 @@
  * @module session-writer
  */
 import { describe, SessionError, within } from "./error.js";
-import { isPlain, isWellFormed } from "./entries.js";
+import { isWellFormed } from "./entries.js";
 import { isWasmSource, loadModule } from "./module.js";
+import { faultIn } from "./options.js";
 import { Session as OpenSession } from "./session.js";
 import { places } from "./storage.js";
 
@@ -16,6 +17,9 @@ export { SessionError };
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./session.js").Change} Change */
 /** @typedef {import("./session.js").Stats} Stats */
+/** @typedef {import("./sync.js").Sync} Sync */
+/** @typedef {import("./sync.js").SyncOptions} SyncOptions */
+/** @typedef {import("./sync.js").SyncState} SyncState */
 /** @typedef {import("./entries.js").Entries} Entries */
 /** @typedef {import("./module.js").WasmSource} WasmSource */
 /** @typedef {import("./error.js").SessionErrorCode} SessionErrorCode */
@@ -46,7 +50,9 @@ export { SessionError };
 export async function open(name, options = {}) {
   try {
     checkName(name);
-    const { storage = "local", maxAge = 0, fallback, wasm } = checked(options);
+    const fault = faultIn(options, known);
+    if (fault) throw new SessionError("config", fault);
+    const { storage = "local", maxAge = 0, fallback, wasm } = { ...options };
     const module = await loadModule(wasm);
     const place = places[storage];
     const milliseconds = Math.ceil(maxAge * 1000);
@@ -78,7 +84,7 @@ function checkName(name) {
   if (!isWellFormed(name)) throw refuse("has a lone surrogate");
 }
 
-/** @type {Record<string, { expected: string, accepts: (value: unknown) => boolean }>} */
+/** @type {import("./options.js").Known} */
 const known = {
   storage: {
     expected: '"local", "session" or "memory"',
@@ -99,34 +105,3 @@ const known = {
     accepts: isWasmSource,
   },
 };
-
-/**
- * Returns the options that are acceptable, and nothing that they inherit.
- *
- * @param {unknown} options
- * @returns {Options}
- */
-function checked(options) {
-  if (typeof options !== "object" || options === null || !isPlain(options)) {
-    throw new SessionError(
-      "config",
-      `the options are ${describe(options)}: give a plain object`,
-    );
-  }
-  for (const [option, value] of Object.entries(options)) {
-    if (!Object.hasOwn(known, option)) {
-      throw new SessionError(
-        "config",
-        `there is no option ${JSON.stringify(option)}: those are ${Object.keys(known).join(", ")}`,
-      );
-    }
-    const { expected, accepts } = known[option];
-    if (value !== undefined && !accepts(value)) {
-      throw new SessionError(
-        "config",
-        `the option ${option} is ${describe(value)}: give ${expected}`,
-      );
-    }
-  }
-  return { ...options };
-}

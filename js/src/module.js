@@ -314,6 +314,15 @@ export class Module {
   }
 
   /**
+   * The storage area of a place where a session is.
+   *
+   * @param {import("./storage.js").Place} place
+   */
+  area(place) {
+    return this.#areas.opened[place];
+  }
+
+  /**
    * Calls an export that replies with a number.
    *
    * @param {(exports: Exports) => number | void} call

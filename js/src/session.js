@@ -1,6 +1,6 @@
 import { describe, SessionError, within } from "./error.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
-import { places } from "./storage.js";
+import { keysOf, places } from "./storage.js";
 
 /** @typedef {import("./storage.js").Place} Place */
 
@@ -72,6 +72,8 @@ export class Session {
   #subscriptions = new Set();
   #refreshing = false;
   #tidying = false;
+  /** @type {import("./sync.js").Sync | undefined} */
+  #sync;
 
   static {
     onStorage = ({ storageArea, key }) => {
@@ -267,6 +269,43 @@ export class Session {
   }
 
   /**
+   * Keeps a copy of the session on a server, from which the user's other
+   * devices have it. Saves stay as they are, also offline. Another call ends
+   * what the one before began, and so does `close`.
+   *
+   * @param {string | URL} url Below it is what web/server serves.
+   * @param {import("./sync.js").SyncOptions} [options]
+   * @returns {Promise<import("./sync.js").Sync>} rejects with a SessionError:
+   *   `closed`, `config`
+   */
+  async sync(url, options = {}) {
+    const { Sync } = await import("./sync.js");
+    const area = this.#area;
+    const sync = this.#use("sync", nothing, () => {
+      if (!this.active) {
+        throw new SessionError(
+          "closed",
+          "the session is closed: open it again",
+        );
+      }
+      return new Sync(
+        {
+          name: this.#name,
+          area,
+          keys: () => keysOf(area, `${this.#name}/`),
+          received: (key) => {
+            for (const session of this.#here()) session.#see(key);
+          },
+        },
+        url,
+        options,
+      );
+    });
+    this.#sync?.close();
+    return (this.#sync = sync);
+  }
+
+  /**
    * Returns what the session takes in its storage.
    *
    * @returns {Stats}
@@ -287,6 +326,7 @@ export class Session {
    */
   close() {
     if (!this.active) return;
+    this.#sync?.close();
     this.#subscriptions.clear();
     active.delete(this);
     if (active.size === 0 && globalThis.window) {
@@ -318,16 +358,18 @@ export class Session {
       return change;
     });
     if (change) this.#tell(change, false);
-    // The storage event tells other documents only.
-    for (const other of active) {
-      if (
-        other !== this &&
-        other.#place === this.#place &&
-        other.#name === this.#name
-      ) {
-        other.#refreshSoon();
-      }
+    for (const session of this.#here()) {
+      session.#sync?.written();
+      // The storage event tells other documents only.
+      if (session !== this) session.#refreshSoon();
     }
+  }
+
+  /** The sessions of this page that are the same as this, if they are active. */
+  #here() {
+    return [...active].filter(
+      (other) => other.#place === this.#place && other.#name === this.#name,
+    );
   }
 
   /**
@@ -413,14 +455,7 @@ export class Session {
   }
 
   get #area() {
-    switch (this.#place) {
-      case places.local:
-        return localStorage;
-      case places.session:
-        return sessionStorage;
-      default:
-        return undefined;
-    }
+    return this.#module.area(this.#place);
   }
 
   /**

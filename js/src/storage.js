@@ -28,8 +28,11 @@ const given = "\0";
  * the module's stack.
  */
 export class StorageAreas {
-  /** @type {Area[]} */
-  #areas = [];
+  /**
+   * Those in which there are sessions, by place.
+   * @type {Area[]}
+   */
+  opened = [];
   #memory = new MemoryArea();
   #encoder = new TextEncoder();
   // A text may begin with U+FEFF, which is no byte order mark there.
@@ -69,7 +72,7 @@ export class StorageAreas {
   imports = {
     open: (/** @type {Place} */ place) => {
       try {
-        this.#areas[place] = this.#area(place);
+        this.opened[place] = this.#area(place);
         return 0;
       } catch (error) {
         this.thrown = error;
@@ -77,24 +80,42 @@ export class StorageAreas {
       }
     },
 
-    getItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-    ) => {
-      try {
-        const name = this.#read(key, keyLength);
-        const text = this.#areas[place].getItem(name);
-        if (text === null) {
-          this.#texts[place].delete(name);
-          return absent;
-        }
-        this.#texts[place].set(name, text);
-        return this.#lend(text);
-      } catch (error) {
-        return this.#failed(error);
+    getItem: this.#named((place, key) => {
+      const text = this.opened[place].getItem(key);
+      if (text === null) {
+        this.#texts[place].delete(key);
+        return absent;
       }
-    },
+      this.#texts[place].set(key, text);
+      return this.#lend(text);
+    }),
+
+    setItem: this.#named((place, key, text, textLength) => {
+      let whole = this.#read(text, textLength);
+      const at = whole.indexOf(given);
+      if (this.given !== undefined && at >= 0) {
+        whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
+      }
+      this.opened[place].setItem(key, whole);
+      return 0;
+    }),
+
+    removeItem: this.#named((place, key) => {
+      this.#texts[place].delete(key);
+      this.opened[place].removeItem(key);
+      return 0;
+    }),
+
+    keys: this.#named((place, prefix) => {
+      this.#keys = keysOf(this.opened[place], prefix);
+      const listed = new Set(this.#keys);
+      for (const key of this.#texts[place].keys()) {
+        if (key.startsWith(prefix) && !listed.has(key)) {
+          this.#texts[place].delete(key);
+        }
+      }
+      return this.#keys.length;
+    }),
 
     same: (
       /** @type {Place} */ place,
@@ -106,65 +127,10 @@ export class StorageAreas {
         const text = this.#texts[place].get(name);
         // Where it is the same, this is mostly a comparison of two pointers.
         return Number(
-          text !== undefined && text === this.#areas[place].getItem(name),
+          text !== undefined && text === this.opened[place].getItem(name),
         );
       } catch {
         return 0; // and to read it fails as well
-      }
-    },
-
-    setItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-      /** @type {number} */ text,
-      /** @type {number} */ textLength,
-    ) => {
-      try {
-        let whole = this.#read(text, textLength);
-        const at = whole.indexOf(given);
-        if (this.given !== undefined && at >= 0) {
-          whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
-        }
-        this.#areas[place].setItem(this.#read(key, keyLength), whole);
-        return 0;
-      } catch (error) {
-        return this.#failed(error);
-      }
-    },
-
-    removeItem: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-    ) => {
-      try {
-        const name = this.#read(key, keyLength);
-        this.#texts[place].delete(name);
-        this.#areas[place].removeItem(name);
-        return 0;
-      } catch (error) {
-        return this.#failed(error);
-      }
-    },
-
-    keys: (
-      /** @type {Place} */ place,
-      /** @type {number} */ prefix,
-      /** @type {number} */ prefixLength,
-    ) => {
-      try {
-        const begin = this.#read(prefix, prefixLength);
-        this.#keys = keysOf(this.#areas[place], begin);
-        const listed = new Set(this.#keys);
-        for (const key of this.#texts[place].keys()) {
-          if (key.startsWith(begin) && !listed.has(key)) {
-            this.#texts[place].delete(key);
-          }
-        }
-        return this.#keys.length;
-      } catch (error) {
-        return this.#failed(error);
       }
     },
 
@@ -172,6 +138,29 @@ export class StorageAreas {
 
     take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
   };
+
+  /**
+   * Returns f as the module calls it: with the address and length of a text,
+   * and to be told of what f throws by a code.
+   *
+   * @param {(place: Place, name: string, at: number, length: number) => number} f
+   */
+  #named(f) {
+    return (
+      /** @type {Place} */ place,
+      /** @type {number} */ name,
+      /** @type {number} */ nameLength,
+      /** @type {number} */ at,
+      /** @type {number} */ length,
+    ) => {
+      try {
+        return f(place, this.#read(name, nameLength), at, length);
+      } catch (error) {
+        this.thrown = error;
+        return codeOf(error);
+      }
+    };
+  }
 
   /**
    * @param {Place} place
@@ -221,12 +210,6 @@ export class StorageAreas {
     if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
     return this.#bytes;
   }
-
-  /** @param {unknown} error */
-  #failed(error) {
-    this.thrown = error;
-    return codeOf(error);
-  }
 }
 
 /**
@@ -259,7 +242,7 @@ function codeOf(error) {
  * @param {Area} area
  * @param {string} begin
  */
-function keysOf(area, begin) {
+export function keysOf(area, begin) {
   const keys = [];
   if (area instanceof MemoryArea) {
     for (const key of area.keys()) if (key.startsWith(begin)) keys.push(key);

@@ -1,8 +1,6 @@
 // What people save a session with, each used as its documentation says. It
 // runs in the page.
-import store2 from "store2";
-import { persist } from "zustand/middleware";
-import { createStore } from "zustand/vanilla";
+import { store2Cart, zustandCart } from "../carts.js";
 
 /** @typedef {Record<string, unknown>} Entries */
 
@@ -49,11 +47,7 @@ export const contenders = {
 
   /** @returns {Store} */
   store2: () => {
-    // It is CommonJS, which its types do not say.
-    const store = /** @type {import("store2").StoreType} */ (
-      /** @type {unknown} */ (store2)
-    );
-    const cart = store.namespace("cart");
+    const cart = store2Cart();
     return {
       save: (entries) => cart.setAll(entries),
       load: () => cart.getAll(),
@@ -62,16 +56,14 @@ export const contenders = {
 
   /** @returns {Store} */
   "zustand persist": () => {
-    /** @type {() => Entries} */
-    const empty = () => ({});
-    const store = createStore()(persist(empty, { name: "cart" }));
+    const cart = zustandCart();
     // As its documentation says for several tabs.
     addEventListener("storage", ({ key }) => {
-      if (key === "cart") store.persist.rehydrate();
+      if (key === "cart") cart.persist.rehydrate();
     });
     return {
-      save: (entries) => store.setState(entries),
-      load: () => store.getState(),
+      save: (entries) => cart.setState(entries),
+      load: () => cart.getState(),
     };
   },
 };

@@ -20,7 +20,15 @@
  * A browser as a driver gives it, which has contexts with tabs.
  *
  * @typedef {object} Driver
- * @property {() => Promise<{ newTab: () => Promise<Tab>, close: () => Promise<unknown> }>} newContext
+ * @property {() => Promise<DriverContext>} newContext
+ * @property {() => Promise<unknown>} close
+ */
+
+/**
+ * @typedef {object} DriverContext
+ * @property {() => Promise<Tab>} newTab
+ * @property {(url: string) => Promise<unknown>} [visit] opens a tab that it
+ *   leaves alone from then on
  * @property {() => Promise<unknown>} close
  */
 
@@ -29,6 +37,8 @@
  *
  * @typedef {object} Context
  * @property {() => Promise<Page>} newPage
+ * @property {(url: string) => Promise<unknown>} visit opens a page that does
+ *   all by itself
  * @property {() => Promise<unknown>} close
  */
 
@@ -67,6 +77,12 @@ export const engine = {
    * Firefox writes late what they store, and refuses more while it is behind.
    */
   keepsUpWithTabs: browserName !== "firefox",
+
+  /**
+   * Whether a page can have the browser render others before they are visited.
+   * Firefox and WebKit know no speculation rules.
+   */
+  prerenders: browserName === "chromium",
 };
 
 /**
@@ -81,30 +97,33 @@ export async function launch(name = browserName) {
       `the browser is ${JSON.stringify(name)}: use ${Object.keys(drivers).join(", ")}`,
     );
   }
-  return browserOf(await drivers[name]());
+  return drivenBy(await drivers[name]());
 }
 
 /**
- * Launches a browser that hides tabs behind others, as users' browsers do.
- * Playwright has every tab be in front.
+ * Launches a browser that hides tabs behind others, and prerenders, as users'
+ * browsers do. Playwright has every tab be in front, and ends prerendering.
  */
 export async function launchHiding() {
   if (browserName !== "chromium") return launch();
-  const { launchPuppeteerChromium } =
-    await import("./browsers/puppeteer-chromium.js");
-  return browserOf(await launchPuppeteerChromium());
+  const { launchBareChromium } = await import("./browsers/bare-chromium.js");
+  return drivenBy(await launchBareChromium());
 }
 
 /**
  * @param {Driver} driver
  * @returns {Browser}
  */
-function browserOf(driver) {
+function drivenBy(driver) {
   return {
     newContext: async () => {
       const context = await driver.newContext();
       return {
         newPage: async () => new Page(await context.newTab()),
+        visit: async (url) => {
+          if (!context.visit) throw new Error("this driver drives every tab");
+          await context.visit(url);
+        },
         close: () => context.close(),
       };
     },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launchHiding } from "./browser.js";
+import { engine, launchHiding } from "./browser.js";
 import { startSite } from "./server.js";
 
 /** @type {import("./browser.js").Browser} */
@@ -12,9 +12,10 @@ after(() => browser?.close());
 
 /**
  * @typedef {object} Visit
- * @property {import("./server.js").Site} site
  * @property {() => Promise<import("./browser.js").Page>} newPage opens a tab in
  *   front of all others, on a blank page
+ * @property {(path: string) => Promise<unknown>} visit opens one that nothing
+ *   drives
  */
 
 /**
@@ -36,7 +37,9 @@ function inHidingBrowser(name, body) {
       return page;
     };
     try {
-      await body({ site, newPage });
+      const visit = (/** @type {string} */ path) =>
+        context.visit(site.url(path));
+      await body({ newPage, visit });
       for (const page of pages) {
         assert.deepEqual(await page.takeErrors(), [], "errors in the page");
       }
@@ -87,3 +90,32 @@ inHidingBrowser(
     assert.deepEqual(seen, all);
   },
 );
+
+if (engine.prerenders) {
+  inHidingBrowser(
+    "what is saved in a page that is prerendered is there for others, and it sees theirs",
+    async ({ newPage, visit }) => {
+      const other = await newPage();
+      await visit("/prerendering");
+      const { prerendering, visited } = await other.evaluate(async () => {
+        const session = await inPage.open();
+        await inPage.until(() => "prerendering" in session.load());
+        session.save({ meanwhile: 1 });
+        await inPage.until(() => session.get("visited"));
+        return session.load();
+      });
+      assert.equal(prerendering, true, "the page was not prerendered");
+      assert.deepEqual(visited, {
+        activated: true,
+        told: {
+          set: { meanwhile: 1 },
+          removed: [],
+          cleared: false,
+          remote: true,
+        },
+        loaded: { prerendering: true, meanwhile: 1 },
+        errors: [],
+      });
+    },
+  );
+}

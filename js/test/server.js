@@ -92,6 +92,8 @@ function withoutProtocol(wasm) {
  * Starts a server with
  *
  *     /                    a blank page under the strict policy, with page.js
+ *     /prerendering        one with prerendering.js, which may have speculation rules
+ *     /prerendered         one with prerendered.js
  *     /without-wasm        a blank page, where the policy forbids WebAssembly
  *     /frame               a blank page with opaque.js, for a sandboxed frame
  *     /dist/               the package
@@ -112,6 +114,11 @@ export async function startSite({ isolated = false } = {}) {
   /** @param {string} path */
   const content = async (path) => {
     if (path === "/") return html(strict, "page.js");
+    if (path === "/prerendering") {
+      const rules = "script-src 'inline-speculation-rules'";
+      return html(strict.replace("script-src", rules), "prerendering.js");
+    }
+    if (path === "/prerendered") return html(strict, "prerendered.js");
     if (path === "/without-wasm") {
       return html(strict.replace(" 'wasm-unsafe-eval'", ""), "page.js");
     }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/bits"
-	"slices"
 )
 
 // compact merges the small items with each other, and larger ones once the
@@ -82,34 +81,33 @@ func (s *Session) merge(now int64, items []*item) (freed bool) {
 		return freed
 	}
 	before := now - keepRemovals
-	record, sent := s.sent(kept)
-	forget := by.forgettable(before) && sent && s.areAll(kept)
+	forget := by.forgettable(before) && s.areAll(kept)
 	if forget {
 		by.forget(&merged, before)
 	}
 	if !forget || len(merged.entries) > 0 || merged.cleared != "" {
-		at := string(s.clock.Tick(now, s.writer))
-		key, text := s.prefix+at, encode(merged)
+		key, text := s.prefix+string(s.clock.Tick(now, s.writer)), encode(merged)
 		if s.storage.SetItem(key, text) != nil {
 			return freed
 		}
 		s.items[key] = &item{key: key, size: len(text)}
-		if record != "" {
-			s.storage.SetItem(s.recordKey(), record+" "+at)
-		}
 	}
 	return s.remove(kept) || freed
 }
 
 // areAll reports whether a session has no items but these, and those that
-// nobody can read.
+// nobody can read; and its server, if it has one, has all that they say.
 func (s *Session) areAll(items []*item) bool {
 	keys, err := s.storage.Keys(s.prefix)
-	if err != nil {
+	record, replicated, recordErr := s.storage.GetItem(s.recordKey())
+	if err != nil || recordErr != nil {
 		return false
 	}
 	these := make(map[string]*item)
 	for _, it := range items {
+		if replicated && !lists(record, it.key[len(s.prefix):]) {
+			return false
+		}
 		these[it.key] = it
 	}
 	for _, key := range keys {
@@ -217,7 +215,7 @@ func (s *Session) remove(items []*item) (removed bool) {
 	for i, it := range items {
 		keys[i] = it.key
 	}
-	slices.Sort(keys)
+	sort(keys)
 	for _, key := range keys {
 		if s.storage.RemoveItem(key) == nil {
 			delete(s.items, key)

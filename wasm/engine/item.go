@@ -166,7 +166,7 @@ func encode(s state) string {
 	for _, v := range s.entries {
 		stamps = append(stamps, v.stamp)
 	}
-	slices.Sort(stamps)
+	sort(stamps)
 
 	var text []byte
 	keys := s.keys()

@@ -1,7 +1,5 @@
 package engine
 
-import "slices"
-
 // A state is what some items say together: a last-writer-wins map. Merging
 // states is associative, commutative and idempotent, so it does not matter in
 // what order items are read, nor how often one is.
@@ -114,9 +112,7 @@ func (s *state) keys() []string {
 	for key, v := range s.entries {
 		keys = append(keys, string(v.stamp)+key)
 	}
-	// Sorting only strings, here and elsewhere, has the module carry one
-	// sorting function instead of one for each type.
-	slices.Sort(keys)
+	sort(keys)
 	for i, key := range keys {
 		keys[i] = key[stampLength:]
 	}
@@ -177,4 +173,17 @@ func (s *state) apply(saved content) Change {
 	after.add(saved)
 	s.add(saved)
 	return before.diff(after)
+}
+
+// sort sorts texts, by Shell's method: slices.Sort would cost each visitor of a
+// page ten times as much.
+func sort[Text ~string](texts []Text) {
+	for gap := len(texts); gap > 1; {
+		gap = max(1, gap*5/11)
+		for i := gap; i < len(texts); i++ {
+			for j := i; j >= gap && texts[j] < texts[j-gap]; j -= gap {
+				texts[j], texts[j-gap] = texts[j-gap], texts[j]
+			}
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -201,4 +203,17 @@ func TestWhatIsNoItem(t *testing.T) {
 			t.Errorf("decode(%s) returned %v, want %v", text, err, want)
 		}
 	}
+}
+
+func TestSort(t *testing.T) {
+	seeded(t, 1000, func(t *testing.T, r *rand.Rand) {
+		texts := make([]string, r.IntN(200))
+		for i := range texts {
+			texts[i] = strconv.Itoa(r.IntN(100))
+		}
+		want := slices.Sorted(slices.Values(texts))
+		if sort(texts); !slices.Equal(texts, want) {
+			t.Errorf("sorted to %q", texts)
+		}
+	})
 }

@@ -1,18 +1,13 @@
 import { chromium } from "playwright-core";
 import { processes } from "../processes.js";
+import { contextOf } from "./context.js";
 import { executable } from "./executable.js";
 
 /** @returns {Promise<import("../browser.js").Driver>} */
 export async function launchChromium() {
   const browser = await chromium.launch(chromiumOptions());
   return {
-    newContext: async () => {
-      const context = await browser.newContext();
-      return {
-        newTab: async () => chromiumTab(await context.newPage()),
-        close: () => context.close(),
-      };
-    },
+    newContext: async () => contextOf(await browser.newContext(), chromiumTab),
     close: () => browser.close(),
   };
 }
@@ -33,8 +28,7 @@ export async function launchChromiumOn(profile) {
   );
   if (!browser) throw new Error("Chromium leads no process group");
   return {
-    newTab: async () => chromiumTab(await context.newPage()),
-    close: () => context.close(),
+    ...contextOf(context, chromiumTab),
     id: browser.id,
     ended: new Promise((resolve) => context.once("close", resolve)),
     isRenderer: (command) => command.includes("--type=renderer"),

@@ -1,19 +1,15 @@
 import { readdirSync } from "node:fs";
 import puppeteer from "puppeteer-core";
 import { gone } from "../processes.js";
+import { contextOf } from "./context.js";
 import { executable } from "./executable.js";
 
 /** @returns {Promise<import("../browser.js").Driver>} */
 export async function launchFirefox() {
   const browser = await puppeteer.launch(firefoxOptions());
   return {
-    newContext: async () => {
-      const context = await browser.createBrowserContext();
-      return {
-        newTab: async () => firefoxTab(await context.newPage()),
-        close: () => context.close(),
-      };
-    },
+    newContext: async () =>
+      contextOf(await browser.createBrowserContext(), firefoxTab),
     close: () => browser.close(),
   };
 }
@@ -36,8 +32,7 @@ export async function launchFirefoxOn(profile) {
   const backups = () =>
     readdirSync(profile).filter((name) => name.endsWith(".puppeteer"));
   return {
-    newTab: async () => firefoxTab(await browser.newPage()),
-    close: () => browser.close(),
+    ...contextOf(browser, firefoxTab),
     id: Number(browser.process()?.pid),
     ended: disconnected.then(() => gone(backups)),
     isRenderer: (command) => / tab\0$/.test(command),

@@ -6,7 +6,6 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { gone, processes } from "../processes.js";
@@ -70,17 +69,11 @@ export async function launchMiniBrowserOn(profile) {
     close: async () => {
       // Quitting asks every page, and waits for ever for those without process.
       if (own().some(({ command }) => isRenderer(command))) {
-        // It closes its first window, and then has to be told by the next.
-        for (let over = false; !over;) {
-          over = await Promise.race([
-            ended.then(() => true),
-            quit(id, windows).then(() => delay(1000, false)),
-          ]);
-        }
+        await quit(id, windows);
       } else {
         browser.kill();
-        await ended;
       }
+      await ended;
       await gone(own);
     },
     id,
@@ -282,46 +275,74 @@ async function newPath(browser, host, known) {
 }
 
 /**
- * Chooses Quit in the menu of a MiniBrowser.
+ * Chooses Quit in the menu of a MiniBrowser, in each of its windows, as that
+ * closes no other.
  *
  * @param {number} id of the process
  * @param {number} windows the number of those that it had
  */
 async function quit(id, windows) {
-  const done = new AbortController();
-  const call = async (/** @type {string[]} */ ...args) => {
-    const command = ["call", "--session", ...args];
-    const { signal } = done;
-    return (await promisify(execFile)("gdbus", command, { signal })).stdout;
-  };
-  const bus = ["--dest=org.freedesktop.DBus", "--object-path=/", "--method"];
-  const names = await call(...bus, "org.freedesktop.DBus.ListNames");
-  // It has several, and does not answer by all of them.
-  await Promise.any(
-    Array.from(names.matchAll(/:\d+\.\d+/g), async ([name]) => {
-      const owner = await call(
-        ...bus,
-        "org.freedesktop.DBus.GetConnectionUnixProcessID",
-        name,
-      );
-      if (owner.trim() !== `(uint32 ${id},)`) throw new Error("another's");
-      for (let window = 1; ; window++) {
-        try {
-          return await call(
-            `--dest=${name}`,
-            `--object-path=/org/webkitgtk/MiniBrowser/window/${window}`,
-            "--method=org.gtk.Actions.Activate",
-            "quit",
-            "[]",
-            "{}",
-          );
-        } catch (error) {
-          if (window === windows) throw error;
-        }
-      }
-    }),
+  const name = await busName(id);
+  const path = (/** @type {number} */ window) =>
+    `${application}/window/${window}`;
+  for (let window = 1; window <= windows; window++) {
+    try {
+      const activate = "org.gtk.Actions.Activate";
+      await call(name, path(window), activate, ["quit", "[]", "{}"]);
+      for (;;) await call(name, path(window), "org.gtk.Actions.List");
+    } catch {
+      // It is closed, now or before.
+    }
+  }
+}
+
+/** The path of a MiniBrowser on the session bus. */
+const application = "/org/webkitgtk/MiniBrowser";
+
+/**
+ * Returns the name by which a MiniBrowser answers on the session bus.
+ *
+ * @param {number} id of the process
+ */
+async function busName(id) {
+  const found = new AbortController();
+  const askBus = (/** @type {string} */ method, /** @type {string[]} */ args) =>
+    call("org.freedesktop.DBus", "/", `org.freedesktop.DBus.${method}`, args);
+  const names = await askBus("ListNames", []);
+  try {
+    // It has several, and does not answer by all of them.
+    return await Promise.any(
+      Array.from(names.matchAll(/:\d+\.\d+/g), async ([name]) => {
+        const owner = await askBus("GetConnectionUnixProcessID", [name]);
+        if (owner.trim() !== `(uint32 ${id},)`) throw new Error("another's");
+        await call(name, application, "org.gtk.Actions.List", [], found.signal);
+        return name;
+      }),
+    );
+  } finally {
+    found.abort();
+  }
+}
+
+/**
+ * Calls a method of an object on the session bus, and returns what it replies.
+ *
+ * @param {string} name
+ * @param {string} path
+ * @param {string} method
+ * @param {string[]} [args]
+ * @param {AbortSignal} [signal]
+ */
+async function call(name, path, method, args = [], signal) {
+  const { stdout } = await promisify(execFile)(
+    "gdbus",
+    [
+      ...["call", "--session", `--dest=${name}`, `--object-path=${path}`],
+      ...[`--method=${method}`, ...args],
+    ],
+    { signal },
   );
-  done.abort();
+  return stdout;
 }
 
 /** Returns the folders where a system may have WebKitGTK's own programs. */

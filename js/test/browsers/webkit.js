@@ -203,9 +203,15 @@ function start(expression) {
 const resume = `{
   const [id, done] = arguments;
   const { setTimeout, clearTimeout, results } = globalThis[Symbol.for("run")];
-  const timer = setTimeout(() => done({}), 100);
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    done({});
+  }, 100);
   results[id].then((result) => {
+    if (late) return; // the next script has it
     clearTimeout(timer);
+    delete results[id];
     done({ result });
   });
 }`;
