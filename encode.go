@@ -12,9 +12,10 @@ import (
 	"github.com/session-interop/session-writer/wasm/engine"
 )
 
-// encodeEntries returns the entries as the text of a JSON object. Of equal
-// keys the last counts.
-func encodeEntries(entries iter.Seq2[string, any]) (set string, err error) {
+// EncodeEntries returns entries as the text of a JSON object, by the rules of
+// Writer: of equal keys the last counts, and what cannot be saved is refused
+// with an *EntryError. It is for those who implement Writer.
+func EncodeEntries(entries iter.Seq2[string, any]) (set string, err error) {
 	if entries == nil {
 		return "", fmt.Errorf("%w: the entries are nil", ErrValue)
 	}
@@ -49,8 +50,9 @@ func encodeEntries(entries iter.Seq2[string, any]) (set string, err error) {
 	return string(append(text, '}')), nil
 }
 
-// encodeKeys returns keys as the text of a JSON array.
-func encodeKeys(keys []string) (string, error) {
+// EncodeKeys returns keys as the text of a JSON array, or the *EntryError of one
+// that no entry can have. It is for those who implement Writer.
+func EncodeKeys(keys []string) (string, error) {
 	text := []byte{'['}
 	for i, key := range keys {
 		if err := checkKey(key); err != nil {

@@ -149,7 +149,7 @@ func (s *Session) Close() error {
 // rules hold inside them; a string that is itself the value must be valid
 // UTF-8. Panics of a value's MarshalJSON, and of entries, become errors.
 func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
-	set, err := encodeEntries(entries)
+	set, err := EncodeEntries(entries)
 	if err == nil {
 		err = s.write(ctx, engine.Batch{Set: set})
 	}
@@ -190,7 +190,7 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // Remove removes entries, all of them or none, as one batch. To remove what is
 // not there is no error.
 func (s *Session) Remove(ctx context.Context, keys ...string) error {
-	remove, err := encodeKeys(keys)
+	remove, err := EncodeKeys(keys)
 	if err == nil {
 		err = s.write(ctx, engine.Batch{Remove: remove})
 	}

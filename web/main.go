@@ -1,12 +1,13 @@
 //go:build !js
 
 // The command web serves the session inspector, a page that shows what a
-// session saved with session-writer holds.
+// session saved with session-writer holds, and keeps copies of the sessions, so
+// that other devices can have them.
 //
-//	web [-addr 127.0.0.1:8080] [-site web/dist]
+//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db]
 //
-// The sessions are in the browser. The server hands out files and learns
-// nothing of them.
+// The copies are in a SQLite file. What was exchanged survives the end of the
+// server, however it comes, and a power cut.
 package main
 
 import (
@@ -21,13 +22,19 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/session-interop/session-writer/web/server"
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlwriter"
 )
 
 // shutdownLimit is how long requests in progress may take after the signal.
 const shutdownLimit = 5 * time.Second
+
+// pruneInterval is how often what nobody can use any more is deleted.
+const pruneInterval = time.Hour
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -51,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
 	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
+	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -61,7 +69,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	site, err := newSite(os.DirFS(*folder))
+	db, err := sqlite.Open(*file)
+	if err != nil {
+		logger.Printf("database %s: %v", *file, err)
+		return 1
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlwriter.New(db, sqlwriter.Limits{})
+	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), ErrorLog: logger})
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
@@ -71,18 +86,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 
+	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		return 1
+	}
+
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		logger.Printf("%v: choose another address with -addr", err)
 		return 1
 	}
-	handler := site
 	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
-		handler = loopbackHostsOnly(site)
+		handler = server.LoopbackHostsOnly(handler)
 	} else {
 		logger.Printf("warning: %s can be reached from other machines, without TLS or a password", listener.Addr())
 	}
-	server := &http.Server{
+	listening := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -93,8 +112,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
 
+	go pruneRegularly(ctx, copies, logger)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- listening.Serve(listener) }()
 	select {
 	case err := <-served:
 		logger.Print(err)
@@ -104,34 +124,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
-	if err := server.Shutdown(limit); err != nil {
+	if err := listening.Shutdown(limit); err != nil {
 		logger.Printf("connections were still open after %v and are cut off", shutdownLimit)
-		_ = server.Close()
+		_ = listening.Close()
 	}
 	return 0
 }
 
-// loopbackHostsOnly refuses requests for a host other than this machine. A
-// hostile page can point its own name at 127.0.0.1 (DNS rebinding) and would
-// then be of one origin with what is served here; its name gives it away.
-func loopbackHostsOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopbackHost(r.Host) {
-			setDefaultHeaders(w.Header())
-			http.Error(w, "this server answers to localhost, 127.0.0.1 and [::1] only", http.StatusMisdirectedRequest)
+// pruneRegularly prunes now and then until ctx is done.
+func pruneRegularly(ctx context.Context, copies *sqlwriter.DB, logger *log.Logger) {
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	for {
+		if err := copies.Prune(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			logger.Print(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isLoopbackHost reports whether a Host field, with or without a port, names
-// localhost or a loopback address. The port may be another than the server's:
-// it is, behind a tunnel.
-func isLoopbackHost(host string) bool {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
-	return strings.EqualFold(name, "localhost") || net.ParseIP(name).IsLoopback()
 }

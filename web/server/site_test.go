@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bytes"
@@ -384,7 +384,7 @@ func TestNewSiteRefusesABrokenSite(t *testing.T) {
 // The page as it is in the repository, with the package left empty.
 func TestThePageMakesASite(t *testing.T) {
 	site := fstest.MapFS{}
-	page := os.DirFS("page")
+	page := os.DirFS("../page")
 	names, err := fs.Glob(page, "*")
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/session-interop/session-writer/web/sqlwriter"
+)
+
+// A visitor is who makes a request.
+type visitor struct {
+	// id is the owner's; empty for somebody unknown.
+	id string
+	// stale says that the browser is to be given the id, in a new cookie.
+	stale bool
+}
+
+func newVisitor() visitor {
+	var random [idBytes]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return visitor{hex.EncodeToString(random[:]), true}
+}
+
+const idBytes = 16
+
+// identify returns who makes a request.
+func (s *sessions) identify(r *http.Request) (visitor, error) {
+	if s.Identify == nil {
+		for _, cookie := range r.CookiesNamed(cookieName(r)) {
+			if who, ok := parseCookie(cookie.Value, today()); ok {
+				return who, nil
+			}
+		}
+		return visitor{}, nil
+	}
+	id, err := s.Identify(r)
+	if err == nil && id == "" {
+		err = errors.New("there is no id")
+	}
+	if err != nil {
+		s.ErrorLog.Printf("identify: %v", err)
+		return visitor{}, problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
+	}
+	return visitor{id: id}, nil
+}
+
+// The cookie is the id, a hyphen, and the day on which it was set, counted from
+// 1970. The day is there to tell when it must be set again to last, and nobody
+// need believe it. To set it each time would be worse than a waste: a response
+// under way while the browser joins another device would undo that.
+
+const (
+	renewAfter = 7 // days
+	dayLength  = 24 * time.Hour
+)
+
+func today() int64 { return time.Now().Unix() / int64(dayLength/time.Second) }
+
+// parseCookie reads the value of a cookie. One that is not as it was set is as
+// none.
+func parseCookie(value string, today int64) (who visitor, ok bool) {
+	id, digits, _ := strings.Cut(value, "-")
+	random, err := hex.DecodeString(id)
+	if err != nil || len(random) != idBytes || id != strings.ToLower(id) {
+		return visitor{}, false
+	}
+	day, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || day < 0 || strconv.FormatInt(day, 10) != digits {
+		return visitor{}, false
+	}
+	return visitor{id, day > today || day <= today-renewAfter}, true
+}
+
+// cookieName is that of a cookie that only this host can set, and only by
+// https. On this machine http is as safe, and all that there may be.
+func cookieName(r *http.Request) string {
+	if overTLS(r) {
+		return "__Host-session-writer"
+	}
+	return "session-writer"
+}
+
+// overTLS reports whether the browser speaks https: either to this server or,
+// unless they are on one machine, to one before it.
+func overTLS(r *http.Request) bool { return r.TLS != nil || !isLoopbackHost(r.Host) }
+
+// remember has the browser keep who it is.
+func (who visitor) remember(w http.ResponseWriter, r *http.Request) {
+	if !who.stale {
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name:     cookieName(r),
+		Value:    who.id + "-" + strconv.FormatInt(today(), 10),
+		Path:     "/",
+		MaxAge:   int(sqlwriter.KeptFor / time.Second),
+		Secure:   overTLS(r),
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	})
+}

@@ -1,0 +1,154 @@
+package sqlwriter
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/wasm/engine"
+)
+
+// clock is shared by all Sessions of the process, so that of two saves within
+// a millisecond the later wins.
+var clock engine.Clock
+
+// A Session is a writer's and reader's access to one session of an owner. It
+// is safe for concurrent use, and holds nothing that would have to be closed.
+type Session struct {
+	db     *DB
+	name   string
+	id     id
+	writer string
+}
+
+var _ session.Writer = (*Session)(nil)
+
+// Open opens a session, which need not be there yet. The error wraps
+// session.ErrConfig for an owner or a name that is not acceptable.
+func (d *DB) Open(ctx context.Context, owner, name string) (*Session, error) {
+	id, err := newID(owner, name)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("session %q: open: %w", name, err)
+	}
+	return &Session{d, name, id, engine.NewWriter()}, nil
+}
+
+// Save implements session.Writer. What it survives is up to the database: see
+// the package.
+func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
+	set, err := session.EncodeEntries(entries)
+	if err == nil && set != "{}" {
+		err = s.write(ctx, `"set":`+set)
+	} else if err == nil {
+		err = ctx.Err()
+	}
+	return s.wrap("save", err)
+}
+
+// Remove removes entries, all of them or none, as one batch. To remove what is
+// not there is no error.
+func (s *Session) Remove(ctx context.Context, keys ...string) error {
+	remove, err := session.EncodeKeys(keys)
+	if err == nil && len(keys) > 0 {
+		err = s.write(ctx, `"remove":`+remove)
+	} else if err == nil {
+		err = ctx.Err()
+	}
+	return s.wrap("remove", err)
+}
+
+// Clear removes all entries. What others save at the same moment stays.
+func (s *Session) Clear(ctx context.Context) error {
+	return s.wrap("clear", s.write(ctx, `"clear":true`))
+}
+
+// Load returns all entries, their values as JSON texts. It is never nil.
+func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
+	entries, err := s.load(ctx)
+	if err != nil {
+		return nil, s.wrap("load", err)
+	}
+	return entries, nil
+}
+
+func (s *Session) load(ctx context.Context) (entries map[string]json.RawMessage, err error) {
+	rows, err := s.db.db.QueryContext(ctx, loadAll, s.id.owner, s.id.session)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	entries = make(map[string]json.RawMessage)
+	for rows.Next() {
+		var text, value string
+		if err := rows.Scan(&text, &value); err != nil {
+			return nil, err
+		}
+		key, err := decodeKey(text)
+		if err != nil {
+			return nil, err
+		}
+		entries[key] = json.RawMessage(value)
+	}
+	return entries, rows.Err()
+}
+
+// Get decodes the value of a key into what into points to, as json.Unmarshal
+// does, and reports whether the key is there. With nil it only reports that.
+func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
+	var value string
+	err = s.db.db.QueryRowContext(ctx, loadOne, s.id.owner, s.id.session, jsonString(key)).Scan(&value)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, s.wrap("get", err)
+	case into == nil:
+		return true, nil
+	}
+	if err := unmarshal(value, into); err != nil {
+		return true, s.wrap("get", &session.EntryError{Key: key, Err: err})
+	}
+	return true, nil
+}
+
+// write merges one batch, of the members that are given, with a stamp greater
+// than all in the session.
+func (s *Session) write(ctx context.Context, members string) error {
+	at, used, found, err := s.db.find(ctx, s.id)
+	if err != nil {
+		return err
+	}
+	if at, err = s.db.use(ctx, s.id, at, used, found); err != nil {
+		return s.db.describe(err)
+	}
+	var newest string
+	if err := s.db.db.QueryRowContext(ctx, newestStamp, s.id.owner, s.id.session).Scan(&newest); err != nil {
+		return err
+	}
+	if stamp, ok := engine.ParseStamp(newest); ok {
+		clock.See(stamp)
+	}
+	stamp := clock.Tick(s.db.now().UnixMilli(), s.writer)
+	var b batch
+	b.cleared, b.records, _, err = engine.ParseItems(
+		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)
+	if err != nil {
+		return err
+	}
+	return s.db.merge(ctx, s.id, at.epoch, b)
+}
+
+// wrap says which session and call an error comes from.
+func (s *Session) wrap(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("session %q: %s: %w", s.name, call, err)
+}
