@@ -94,17 +94,3 @@ func TestSession(t *testing.T) {
 		}
 	})
 }
-
-// A replica is a session in memory that is exchanged after each save.
-type replica struct {
-	*session.Session
-	server session.Server
-}
-
-func openReplica(ctx context.Context, server session.Server) (*replica, error) {
-	s, err := session.Open(ctx, session.NewMemory(), "cart")
-	if err != nil {
-		return nil, err
-	}
-	return &replica{s, server}, nil
-}

@@ -1,0 +1,578 @@
+//go:build !js
+
+package sqlwriter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/writertest"
+)
+
+// A replica is a device: a session in memory that is exchanged after each save.
+type replica struct {
+	*session.Session
+	server session.Server
+}
+
+func openReplica(ctx context.Context, server session.Server, options ...session.Option) (*replica, error) {
+	s, err := session.Open(ctx, session.NewMemory(), "cart", options...)
+	if err != nil {
+		return nil, err
+	}
+	return &replica{s, server}, nil
+}
+
+func (r *replica) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
+	if err := r.Session.Save(ctx, entries); err != nil {
+		return err
+	}
+	return r.Exchange(ctx, r.server)
+}
+
+// Load returns what a device finds that comes only now.
+func loadElsewhere(ctx context.Context, server session.Server) (map[string]json.RawMessage, error) {
+	r, err := openReplica(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Exchange(ctx, server); err != nil {
+		return nil, err
+	}
+	return r.Load(ctx)
+}
+
+func TestReplicasAreWriters(t *testing.T) {
+	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
+		server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
+		return writertest.Harness{
+			Open: func(ctx context.Context) (session.Writer, error) { return openReplica(ctx, server) },
+			Load: func(ctx context.Context) (map[string]json.RawMessage, error) { return loadElsewhere(ctx, server) },
+			See: func(ctx context.Context, w session.Writer) error {
+				return w.(*replica).Exchange(ctx, server)
+			},
+			Close:  func(w session.Writer) error { return w.(*replica).Close() },
+			Active: func(w session.Writer) bool { return w.(*replica).Active() },
+		}
+	})
+}
+
+func stamp(millis int64, n int) string { return fmt.Sprintf("%013d-0000-%012x", millis, n) }
+
+// item returns an item of one batch, made at some time.
+func item(millis int64, members string) string {
+	return `{"format":1,"batches":[{"stamp":"` + stamp(millis, 0) + `",` + members + `}]}`
+}
+
+// past is a time for stamps that nothing depends on.
+const past = 1_700_000_000_000
+
+// merged returns the item that says what items say together, as the engine
+// merges them.
+func merged(t *testing.T, items []string) string {
+	t.Helper()
+	cleared, records, unreadable, err := engine.ParseItems("[" + strings.Join(items, ",") + "]")
+	if err != nil || unreadable > 0 {
+		t.Fatalf("%d unreadable, %v: %q", unreadable, err, items)
+	}
+	return engine.FormatItem(cleared, records)
+}
+
+func mustExchange(t *testing.T, d *DB, owner, name, cursor, unsent string) Exchanged {
+	t.Helper()
+	done, err := d.Exchange(t.Context(), owner, name, cursor, unsent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+var awkwardValues = []string{
+	`1`, `"a"`, `null`, `{}`, `[]`, `{"a":[1,2,{"b":null}]}`, `"it's \"quoted\""`, `"\u0000"`, `"\ud800"`, `"🦊"`,
+	`1e400`, `12345678901234567890`, `-0`, `0.1e-7`, `[ 1 , 2 ]`,
+}
+
+func randomItem(random *rand.Rand) string {
+	keys := []string{"a", "b", "c", "it's", "\x00", "__proto__", "🦊"}
+	var batches []string
+	for range 1 + random.IntN(3) {
+		var set, remove []string
+		for _, key := range keys {
+			switch random.IntN(6) {
+			case 0:
+				remove = append(remove, jsonString(key))
+			case 1, 2:
+				set = append(set, jsonString(key)+":"+awkwardValues[random.IntN(len(awkwardValues))])
+			}
+		}
+		// Few stamps, so that often two batches have one.
+		text := `{"stamp":"` + stamp(past+int64(random.IntN(30)), random.IntN(2)) + `"`
+		if random.IntN(10) == 0 {
+			text += `,"clear":true`
+		}
+		batches = append(batches, text+`,"set":{`+strings.Join(set, ",")+`},"remove":[`+strings.Join(remove, ",")+`]}`)
+	}
+	return `{"format":1,"batches":[` + strings.Join(batches, ",") + `]}`
+}
+
+func TestMergingIsTheEnginesInAnyOrderAndRepetition(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	path := file(t)
+	processes := []*DB{create(t, open(t, path), Limits{}), create(t, open(t, path), Limits{})}
+
+	// What a reader was told, and the cursor that it has.
+	type reader struct {
+		cursor string
+		items  []string
+	}
+	type subject struct {
+		owner, name string
+		items, sent []string
+		readers     [3]reader
+	}
+	var subjects []*subject
+	for _, owner := range []string{"one", "two"} {
+		for _, name := range []string{"cart", "it's", "\x00"} {
+			s := &subject{owner: owner, name: name}
+			for range 12 {
+				s.items = append(s.items, randomItem(random))
+			}
+			subjects = append(subjects, s)
+		}
+	}
+	exchange := func(s *subject, r *reader, items []string) {
+		t.Helper()
+		unsent := ""
+		if items != nil {
+			unsent = "[" + strings.Join(items, ",") + "]"
+		}
+		done := mustExchange(t, processes[random.IntN(2)], s.owner, s.name, r.cursor, unsent)
+		r.cursor = done.Next
+		r.items = append(r.items, items...)
+		if done.Received != "" {
+			r.items = append(r.items, done.Received)
+		}
+		s.sent = append(s.sent, items...)
+		if got, want := merged(t, r.items), merged(t, s.sent); got != want {
+			t.Fatalf("the reader at %s has\n%s, want\n%s", r.cursor, got, want)
+		}
+	}
+	for range 400 {
+		s := subjects[random.IntN(len(subjects))]
+		var items []string
+		for range random.IntN(3) {
+			items = append(items, s.items[random.IntN(len(s.items))])
+		}
+		exchange(s, &s.readers[random.IntN(len(s.readers))], items)
+	}
+	for _, s := range subjects {
+		exchange(s, &s.readers[0], s.items) // and now all of them
+		for i := range s.readers {
+			exchange(s, &s.readers[i], nil)
+		}
+		exchange(s, new(reader), nil)
+	}
+}
+
+func TestTextsComeBackAsTheyWere(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	values := append([]string{
+		strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+		strings.Repeat(`{"a":`, 2000) + "1e400" + strings.Repeat("}", 2000),
+		`"` + strings.Repeat(`\"`, 10_000) + `"`,
+	}, awkwardValues...)
+	keys := []string{"\x00", "a\x00b", `"`, "'", `\`, "__proto__", "👩‍👩‍👧", "\u2028", "a/b", " ", "%", "null", "key\n"}
+	for _, key := range keys {
+		for _, value := range values {
+			sent := item(past, `"set":{`+jsonString(key)+`:`+value+`}`)
+			owner := key + value
+			mustExchange(t, d, owner, "cart", "", "["+sent+"]")
+			got := mustExchange(t, d, owner, "cart", "", "").Received
+			if want := merged(t, []string{sent}); got != want || !strings.Contains(got, value) {
+				t.Errorf("got %.200s, want %.200s", got, want)
+			}
+			s, err := d.Open(t.Context(), owner, "cart")
+			if err != nil {
+				t.Fatal(err)
+			}
+			loaded, err := s.Load(t.Context())
+			if err != nil || string(loaded[key]) != value || len(loaded) != 1 {
+				t.Errorf("key %q: loaded %.200q, %v, want %.200s", key, loaded, err, value)
+			}
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	entries := func(from, to int, member string) string {
+		var all []string
+		for i := from; i < to; i++ {
+			all = append(all, fmt.Sprintf(member, i))
+		}
+		return strings.Join(all, ",")
+	}
+	for _, test := range []struct {
+		name     string
+		limits   Limits
+		before   string
+		fits     string
+		over     string
+		sentence string
+	}{
+		{"the body", Limits{Body: 300}, "",
+			"[" + item(past+2, `"set":{"a":1}`) + strings.Repeat(" ", 300-len("["+item(past+2, `"set":{"a":1}`)+"]")) + "]",
+			"[" + item(past+2, `"set":{"a":1}`) + strings.Repeat(" ", 301-len("["+item(past+2, `"set":{"a":1}`)+"]")) + "]",
+			"has 301 bytes, and may have 300"},
+		{"a batch", Limits{Batch: len(`[["\"a\"","` + stamp(0, 0) + `","1"]]`)}, "",
+			"[" + item(past+2, `"set":{"a":1}`) + "]",
+			"[" + item(past+2, `"set":{"a":12}`) + "]",
+			"takes 50 bytes, and may take 49"},
+		{"a key", Limits{Key: 10}, "",
+			"[" + item(past+2, `"set":{"`+long(10)+`":1}`) + "]",
+			"[" + item(past+2, `"set":{"a":2,"`+long(11)+`":1}`) + "]",
+			"a key has 11 bytes, and may have 10"},
+		{"entries in one batch", Limits{Entries: 10}, "",
+			"[" + item(past+2, `"set":{`+entries(0, 10, `"k%d":1`)+`}`) + "]",
+			"[" + item(past+2, `"set":{`+entries(0, 11, `"k%d":2`)+`}`) + "]",
+			"may have 10 entries"},
+		{"entries in several", Limits{Entries: 10}, "[" + item(past, `"set":{`+entries(0, 9, `"k%d":1`)+`}`) + "]",
+			"[" + item(past+2, `"set":{"k0":3,"k9":1}`) + "]",
+			"[" + item(past+2, `"set":{"k0":3,"k9":1,"k10":1}`) + "]",
+			"may have 10 entries"},
+		{"removals", Limits{Entries: 10}, "[" + item(past, `"remove":[`+entries(0, 9, `"k%d"`)+`]`) + "]",
+			"[" + item(past+2, `"set":{"k9":1}`) + "]",
+			"[" + item(past+2, `"remove":["k9","k10"]`) + "]",
+			"may have 10 entries"},
+		{"bytes", Limits{Bytes: 100}, "[" + item(past, `"set":{"a":"`+long(55)+`"}`) + "]", // 60
+			"[" + item(past+2, `"set":{"b":"`+long(35)+`"}`) + "]", // 40
+			"[" + item(past+2, `"set":{"b":"`+long(36)+`"}`) + "]",
+			"may have 100 bytes"},
+		{"bytes in place of others", Limits{Bytes: 100}, "[" + item(past, `"set":{"a":"`+long(55)+`"}`) + "]",
+			"[" + item(past+2, `"set":{"a":"`+long(95)+`"}`) + "]",
+			"[" + item(past+2, `"set":{"a":"`+long(96)+`"}`) + "]",
+			"may have 100 bytes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := create(t, open(t, file(t)), test.limits)
+			if test.before != "" {
+				mustExchange(t, d, owner, "cart", "", test.before)
+			}
+			before := mustExchange(t, d, owner, "cart", "", "")
+			_, err := d.Exchange(t.Context(), owner, "cart", "", test.over)
+			if !errors.Is(err, session.ErrQuota) || !strings.Contains(err.Error(), test.sentence) {
+				t.Errorf("got %v, want ErrQuota, %q", err, test.sentence)
+			}
+			if after := mustExchange(t, d, owner, "cart", "", ""); after.Received != before.Received {
+				t.Errorf("it has %s, want what it had before: %s", after.Received, before.Received)
+			}
+			mustExchange(t, d, owner, "cart", "", test.fits)
+		})
+	}
+
+	t.Run("sessions", func(t *testing.T) {
+		d := create(t, open(t, file(t)), Limits{Sessions: 3})
+		sent := "[" + item(past, `"set":{"a":1}`) + "]"
+		for i := range 3 {
+			mustExchange(t, d, owner, fmt.Sprint(i), "", sent)
+		}
+		if _, err := d.Exchange(t.Context(), owner, "3", "", sent); !errors.Is(err, session.ErrQuota) {
+			t.Errorf("the fourth session: %v, want ErrQuota", err)
+		}
+		if got := mustExchange(t, d, owner, "3", "", ""); got != (Exchanged{}) {
+			t.Errorf("the fourth session has %v, want none", got)
+		}
+		mustExchange(t, d, owner, "2", "", sent)
+		mustExchange(t, d, "another", "3", "", sent)
+	})
+
+	t.Run("cleared", func(t *testing.T) {
+		d := create(t, open(t, file(t)), Limits{Entries: 2})
+		mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1},"remove":["b"]`)+"]")
+		mustExchange(t, d, owner, "cart", "", "["+item(past+1, `"clear":true,"set":{"c":1,"d":1}`)+"]")
+	})
+}
+
+func TestStampsFromTheFuture(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	limit := now.Add(24 * time.Hour).UnixMilli()
+	for _, members := range []string{`"set":{"a":1}`, `"remove":["a"]`, `"clear":true`} {
+		_, err := d.Exchange(t.Context(), owner, "cart", "", "["+item(past, `"set":{"b":1}`)+","+item(limit+1, members)+"]")
+		if !errors.Is(err, ErrStamp) {
+			t.Errorf("%s in 24 hours and a millisecond: %v, want ErrStamp", members, err)
+		}
+		if got := mustExchange(t, d, owner, "cart", "", ""); got.Received != "" {
+			t.Errorf("%s was merged", got.Received)
+		}
+	}
+	for _, members := range []string{`"set":{"a":1}`, `"remove":["a"]`, `"clear":true`} {
+		mustExchange(t, d, owner, members, "", "["+item(limit, members)+"]")
+	}
+}
+
+func TestCursors(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	sent := "[" + item(past, `"set":{"a":1}`) + "]"
+	good := mustExchange(t, d, owner, "cart", "", sent).Next
+	other := mustExchange(t, d, owner, "other", "", sent).Next
+	epoch, version, _ := strings.Cut(good, "-")
+
+	for _, cursor := range []string{
+		other, "x", "-", "-1", epoch, epoch + "-", epoch + "-" + version + "0", epoch + "--1", epoch + "-+1", epoch + "-01",
+		epoch + "-99999999999999999999", strings.ToUpper(epoch) + "x-" + version, " " + good, good + " ", good + "\x00",
+	} {
+		unsent := "[" + item(past+9, `"set":{"b":1}`) + "]"
+		if _, err := d.Exchange(t.Context(), owner, "cart", cursor, unsent); !errors.Is(err, session.ErrCursor) {
+			t.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
+		}
+	}
+	if _, err := d.Exchange(t.Context(), owner, "none", good, ""); !errors.Is(err, session.ErrCursor) {
+		t.Errorf("a cursor for no session: %v, want ErrCursor", err)
+	}
+	if got := mustExchange(t, d, owner, "cart", good, ""); got.Received != "" || got.Next != good {
+		t.Errorf("got %v after refusals, want nothing new at %s", got, good)
+	}
+	if strings.ContainsAny(good, " ,;") {
+		t.Errorf("the cursor %q does not fit in a header or a record", good)
+	}
+	if next := mustExchange(t, d, owner, "cart", good, sent).Next; next != good {
+		t.Errorf("what was there already moved the cursor from %s to %s", good, next)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	for _, unsent := range []string{"x", "{}", "[", "[1,]", "[1] 2", " ", "null", `"[]"`, "[\"\xff\"]", item(past, `"set":{}`)} {
+		if _, err := d.Exchange(t.Context(), owner, "cart", "", unsent); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v, want ErrMalformed", unsent, err)
+		}
+	}
+	for _, name := range []string{"", "a/b", "\xff", strings.Repeat("x", 1025)} {
+		if _, err := d.Exchange(t.Context(), owner, name, "", ""); !errors.Is(err, session.ErrConfig) {
+			t.Errorf("session %q: %v, want ErrConfig", name, err)
+		}
+		if _, err := d.Open(t.Context(), owner, name); !errors.Is(err, session.ErrConfig) {
+			t.Errorf("open session %q: %v, want ErrConfig", name, err)
+		}
+	}
+	done := mustExchange(t, d, owner, "cart", "", `[1,{"format":2},`+item(past, `"set":{"a":1}`)+`,{"format":1}]`)
+	if done.Skipped != 3 {
+		t.Errorf("skipped %d, want 3", done.Skipped)
+	}
+	if got := mustExchange(t, d, owner, "cart", "", "").Received; got != item(past, `"set":{"a":1}`) {
+		t.Errorf("got %s, want the item among those that are skipped", got)
+	}
+}
+
+func TestNoBatchIsTorn(t *testing.T) {
+	path := file(t)
+	processes := []*DB{create(t, open(t, path), Limits{}), New(open(t, path), Limits{})}
+	keys := []string{"a", "b", "c", "d", "e"}
+	const writers, rounds = 4, 40
+
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for n := range rounds {
+				var set []string
+				for _, key := range keys {
+					set = append(set, fmt.Sprintf(`"%s":"%d/%d"`, key, w, n))
+				}
+				text := `[{"format":1,"batches":[{"stamp":"` + stamp(past+int64(n), w) + `","set":{` + strings.Join(set, ",") + `}}]}]`
+				if _, err := processes[w%2].Exchange(t.Context(), owner, "cart", "", text); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	var reading sync.WaitGroup
+	for r := range 3 {
+		reading.Go(func() {
+			var cursor string
+			for last := false; ; {
+				got, err := processes[r%2].Exchange(t.Context(), owner, "cart", cursor, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				cursor = got.Next
+				if got.Received != "" {
+					_, records, _, err := engine.ParseItems("[" + got.Received + "]")
+					if err != nil || len(records) != len(keys) {
+						t.Errorf("got %s, %v, want %d entries", got.Received, err, len(keys))
+					}
+					for _, record := range records {
+						if record.Stamp != records[0].Stamp || record.Value != records[0].Value {
+							t.Errorf("got %s, parts of two batches", got.Received)
+						}
+					}
+				}
+				if last {
+					return
+				}
+				select {
+				case <-done:
+					last = true
+				default:
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	reading.Wait()
+}
+
+func TestReplication(t *testing.T) {
+	ctx := t.Context()
+	server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
+	var devices []*replica
+	for range 2 {
+		device, err := openReplica(ctx, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices = append(devices, device)
+	}
+	one, two := devices[0], devices[1]
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	meet := func(want string) {
+		t.Helper()
+		for _, device := range []*replica{one, two, one} {
+			must(device.Exchange(ctx, server))
+		}
+		for i, device := range devices {
+			got, err := device.Load(ctx)
+			must(err)
+			if text, _ := json.Marshal(got); string(text) != want {
+				t.Errorf("device %d has %s, want %s", i, text, want)
+			}
+		}
+		elsewhere, err := loadElsewhere(ctx, server)
+		must(err)
+		if text, _ := json.Marshal(elsewhere); string(text) != want {
+			t.Errorf("a new device has %s, want %s", text, want)
+		}
+	}
+	save := func(r *replica, entries map[string]any) { t.Helper(); must(r.Session.Save(ctx, maps.All(entries))) }
+
+	save(one, map[string]any{"a": 1, "b": 1})
+	save(two, map[string]any{"c": 2})
+	meet(`{"a":1,"b":1,"c":2}`)
+	must(two.Remove(ctx, "a"))
+	save(one, map[string]any{"b": 3})
+	meet(`{"b":3,"c":2}`)
+	must(one.Clear(ctx))
+	meet(`{}`)
+	save(two, map[string]any{"d": 4})
+	meet(`{"d":4}`)
+	must(two.Clear(ctx))
+	save(two, map[string]any{"e": 5})
+	meet(`{"e":5}`)
+}
+
+func TestWhatExpiredStaysSo(t *testing.T) {
+	ctx := t.Context()
+	server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
+	old := "[" + item(time.Now().Add(-2*time.Hour).UnixMilli(), `"set":{"a":1}`) + "]"
+	if _, _, err := server(ctx, "", old); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		maxAge time.Duration
+		want   int
+	}{{time.Hour, 0}, {3 * time.Hour, 1}} {
+		device, err := openReplica(ctx, server, session.MaxAge(test.maxAge))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := device.Exchange(ctx, server); err != nil {
+				t.Fatal(err)
+			}
+			got, err := device.Load(ctx)
+			if err != nil || len(got) != test.want {
+				t.Errorf("with MaxAge %v: %v, %v, want %d entries", test.maxAge, got, err, test.want)
+			}
+		}
+	}
+}
+
+// A Writer on the server and a device find what the other saved.
+func TestSessionAndReplicaShareWhatIsSaved(t *testing.T) {
+	ctx := t.Context()
+	d := create(t, open(t, file(t)), Limits{})
+	w, err := d.Open(ctx, owner, "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := openReplica(ctx, d.Server(owner, "cart"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(want map[string]json.RawMessage) {
+		t.Helper()
+		if err := device.Exchange(ctx, device.server); err != nil {
+			t.Fatal(err)
+		}
+		here, err := w.Load(ctx)
+		if err != nil || !reflect.DeepEqual(here, want) {
+			t.Errorf("the Session has %s, %v, want %s", here, err, want)
+		}
+		there, err := device.Load(ctx)
+		if err != nil || !reflect.DeepEqual(there, want) {
+			t.Errorf("the device has %s, %v, want %s", there, err, want)
+		}
+	}
+	steps := []error{
+		w.Save(ctx, maps.All(map[string]any{"a": 1, "b": 2})),
+		device.Save(ctx, maps.All(map[string]any{"a": 3, "c": "x"})),
+		w.Remove(ctx, "b", "not there"),
+	}
+	if err := errors.Join(steps...); err != nil {
+		t.Fatal(err)
+	}
+	check(map[string]json.RawMessage{"a": json.RawMessage(`3`), "c": json.RawMessage(`"x"`)})
+
+	var got string
+	if found, err := w.Get(ctx, "c", &got); !found || err != nil || got != "x" {
+		t.Errorf("Get gives %q, %t, %v", got, found, err)
+	}
+	if found, err := w.Get(ctx, "b", nil); found || err != nil {
+		t.Errorf("Get of what was removed gives %t, %v", found, err)
+	}
+	var number int
+	var entry *session.EntryError
+	if _, err := w.Get(ctx, "c", &number); !errors.As(err, &entry) || entry.Key != "c" {
+		t.Errorf("Get of a string as a number: %v, want an EntryError", err)
+	}
+	if err := w.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	check(map[string]json.RawMessage{})
+	if err := w.Remove(ctx, ""); !errors.Is(err, session.ErrKey) {
+		t.Errorf("Remove of the empty key: %v, want ErrKey", err)
+	}
+}
