@@ -1,0 +1,172 @@
+//go:build !js
+
+package server
+
+import (
+	"errors"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlwriter"
+)
+
+// answerTo returns what a handler says to a request, without a network.
+func answerTo(handler http.Handler, r *http.Request) (int, http.Header, string) {
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	return recorder.Code, recorder.Result().Header, recorder.Body.String()
+}
+
+func post(path, body string) *http.Request {
+	r := httptest.NewRequest("POST", path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+func TestTheCookieIsForThisHostAndHTTPS(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t)})
+	sent := "[" + item(`"set":{"a":1}`) + "]"
+	for _, test := range []struct {
+		url    string
+		prefix string
+	}{
+		{"http://localhost:8080", "session-writer="},
+		{"http://127.0.0.1", "session-writer="},
+		{"http://[::1]:9", "session-writer="},
+		{"https://localhost", "__Host-session-writer="},
+		{"https://example.com", "__Host-session-writer="},
+		// Behind something that ends TLS.
+		{"http://example.com", "__Host-session-writer="},
+	} {
+		r := post(test.url+"/sessions/exchange?session=cart", sent)
+		code, header, body := answerTo(handler, r)
+		cookie := header.Get("Set-Cookie")
+		secure := strings.HasPrefix(test.prefix, "__Host-")
+		if code != 204 || !strings.HasPrefix(cookie, test.prefix) || strings.Contains(cookie, "Secure") != secure ||
+			!strings.Contains(cookie, "; Path=/;") || strings.Contains(cookie, "Domain") || strings.Contains(cookie, ",") {
+			t.Errorf("%s: %d %s, Set-Cookie: %s", test.url, code, body, cookie)
+		}
+
+		// A cookie of the plain name, which other hosts can set, is none there.
+		value, _, _ := strings.Cut(strings.TrimPrefix(cookie, test.prefix), ";")
+		for name, want := range map[string]int{test.prefix: 200, "x-": 204} {
+			r = post(test.url+"/sessions/exchange?session=cart", "")
+			r.Header.Set("Cookie", name+value)
+			if code, _, _ := answerTo(handler, r); code != want {
+				t.Errorf("%s with the cookie %s: %d, want %d", test.url, name, code, want)
+			}
+		}
+	}
+	value := newVisitor().id + "-0"
+	r := post("https://example.com/sessions/exchange?session=cart&cursor=x", "")
+	r.Header.Set("Cookie", "session-writer="+value)
+	if code, _, _ := answerTo(handler, r); code != 412 {
+		t.Errorf("the plain cookie over https: %d, want 412, as without one", code)
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	var logged strings.Builder
+	handler := mustNew(t, Config{DB: openDB(t), ErrorLog: log.New(&logged, "", 0), Identify: func(r *http.Request) (string, error) {
+		if user := r.Header.Get("User"); user != "nobody" {
+			return user, nil
+		}
+		return "", errors.New("not to be told")
+	}})
+	ask := func(user, path, body string) (int, http.Header, string) {
+		r := post(path, body)
+		r.Header.Set("User", user)
+		return answerTo(handler, r)
+	}
+	const exchange = "/sessions/exchange?session=cart"
+	sent := item(`"set":{"a":1}`)
+	if code, header, body := ask("ada", exchange, "["+sent+"]"); code != 204 || header.Get("Set-Cookie") != "" {
+		t.Errorf("Ada's first: %d %s, Set-Cookie: %q", code, body, header.Get("Set-Cookie"))
+	}
+	if code, _, body := ask("ada", exchange, ""); code != 200 || body != sent {
+		t.Errorf("Ada has %d %s, want %s", code, body, sent)
+	}
+	if code, _, body := ask("bob", exchange, ""); code != 204 {
+		t.Errorf("Bob has %d %s, want nothing", code, body)
+	}
+	for _, user := range []string{"nobody", ""} {
+		code, _, body := ask(user, exchange, "["+sent+"]")
+		if code != 401 || !strings.Contains(body, `"code":"identity"`) || strings.Contains(body, "not to be told") {
+			t.Errorf("user %q: %d %s, want 401 identity", user, code, body)
+		}
+	}
+	if !strings.Contains(logged.String(), "not to be told") {
+		t.Errorf("the log does not say why: %q", &logged)
+	}
+	for _, path := range []string{"/sessions/pair", "/sessions/join"} {
+		if code, _, _ := ask("ada", path, `{"code":"x"}`); code != 404 {
+			t.Errorf("%s: %d, want 404", path, code)
+		}
+	}
+}
+
+func TestAPanicIsAnswered(t *testing.T) {
+	var logged strings.Builder
+	handler := mustNew(t, Config{DB: openDB(t), ErrorLog: log.New(&logged, "", 0), Identify: func(*http.Request) (string, error) {
+		panic("not to be told")
+	}})
+	code, _, body := answerTo(handler, post("/sessions/exchange?session=cart", ""))
+	if code != 500 || !strings.Contains(body, `"code":"internal"`) || strings.Contains(body, "not to be told") {
+		t.Errorf("got %d %s, want 500 internal", code, body)
+	}
+	if !strings.Contains(logged.String(), "not to be told") {
+		t.Errorf("the log does not say what: %q", &logged)
+	}
+}
+
+func TestADatabaseThatFails(t *testing.T) {
+	db, err := sqlite.Open(t.TempDir() + "/sessions.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	handler := mustNew(t, Config{DB: sqlwriter.New(db, sqlwriter.Limits{}), ErrorLog: log.New(&logged, "", 0)})
+	check := func() {
+		t.Helper()
+		for _, r := range []*http.Request{
+			post("/sessions/exchange?session=cart", "["+item(`"set":{"a":1}`)+"]"),
+			post("/sessions/pair", ""),
+			post("/sessions/join", `{"code":"0000-0000-0000-0000"}`),
+			httptest.NewRequest("GET", "/sessions/health", nil),
+		} {
+			logged.Reset()
+			code, header, body := answerTo(handler, r)
+			if code != 503 || !strings.Contains(body, `"code":"unavailable"`) || strings.Contains(body, "sql") || header.Get("Set-Cookie") != "" {
+				t.Errorf("%s: %d %s, want 503 unavailable", r.URL, code, body)
+			}
+			if logged.Len() == 0 {
+				t.Errorf("%s: nothing is logged", r.URL)
+			}
+		}
+	}
+	check() // without the tables
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check()
+}
+
+func TestTheSiteIsServedBesideTheSessions(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t), Site: testSite()})
+	for path, want := range map[string]int{"/": 200, "/sessions/health": 200, "/sessions/": 404, "/nothing": 404} {
+		code, header, _ := answerTo(handler, httptest.NewRequest("GET", path, nil))
+		if code != want || header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+	if code, _, _ := answerTo(mustNew(t, Config{DB: openDB(t)}), httptest.NewRequest("GET", "/", nil)); code != 404 {
+		t.Errorf("without a site / gives %d, want 404", code)
+	}
+	if _, err := New(Config{}); err == nil {
+		t.Error("New takes no DB")
+	}
+}
