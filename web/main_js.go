@@ -32,5 +32,5 @@ func main() {
 	cron.ScheduleTaskNonBlock(func(ctx context.Context) error {
 		return db.Prune(ctx, time.Now())
 	})
-	workers.Serve(handler)
+	workers.Serve(drained(handler))
 }

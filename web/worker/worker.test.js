@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
 import { request } from "node:http";
@@ -248,6 +249,16 @@ test("what has expired is deleted when the Worker is run on schedule", async () 
   assert.equal((await deployed.scheduled()).outcome, "ok");
   const left = db.prepare("SELECT count(*) FROM pairings WHERE code = 'old'");
   assert.equal(await left.first("count(*)"), 0);
+});
+
+test("the suite of package server passes", async () => {
+  const suite = spawn("go", ["test", "-count=1", "-short", "./web/server"], {
+    cwd: fileURLToPath(new URL("../..", import.meta.url)),
+    env: { ...process.env, SERVER_URL: worker.url.origin },
+    stdio: "inherit",
+  });
+  const [code] = await once(suite, "exit");
+  assert.equal(code, 0);
 });
 
 // The last one: no other works after it.
