@@ -175,10 +175,10 @@ func TestRunWarnsWhenOthersCanReachIt(t *testing.T) {
 	}
 }
 
-// startCommand runs the command and returns it and its URL.
-func startCommand(t *testing.T) (command *exec.Cmd, url string) {
+// startCommand runs the command on a database and returns it and its URL.
+func startCommand(t *testing.T, db string) (command *exec.Cmd, url string) {
 	t.Helper()
-	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", databaseFile(t))
+	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", db)
 	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=1")
 	command.Stderr = t.Output()
 	stdout, err := command.StdoutPipe()
@@ -194,7 +194,7 @@ func startCommand(t *testing.T) (command *exec.Cmd, url string) {
 func TestASignalEndsTheCommandWell(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			command, url := startCommand(t)
+			command, url := startCommand(t, databaseFile(t))
 			get(t, url+"/")
 			if err := command.Process.Signal(sig); err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestASignalEndsTheCommandWell(t *testing.T) {
 }
 
 func TestASecondSignalKills(t *testing.T) {
-	command, url := startCommand(t)
+	command, url := startCommand(t, databaseFile(t))
 	// A request that never ends keeps the command from ending by itself.
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {

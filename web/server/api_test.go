@@ -31,10 +31,29 @@ import (
 	"github.com/session-interop/session-writer/writertest"
 )
 
-// The tests in this file are of whatever server SERVER_URL names, such as
-// http://127.0.0.1:8787, or of the handler natively when it names none. They
-// take owners of their own, so a server may be tested again and again. They
-// must be run from this machine: they expect the cookie that is for http.
+// TestServer tests whatever server SERVER_URL names, such as
+// http://127.0.0.1:8787, or the handler natively when it names none. The tests
+// have owners of their own, so a server may be tested again and again. They
+// must be run on its machine: they expect the cookie that is for http.
+func TestServer(t *testing.T) {
+	url := serverURL(t)
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, url string)
+	}{
+		{"health", testHealth},
+		{"exchange", testExchange},
+		{"clock-skew", testClockSkewOfAnHour},
+		{"cookie", testCookie},
+		{"pairing", testPairing},
+		{"refusals", testRefusals},
+		{"client-errors", testClientErrors},
+		{"writer", testWritersOverHTTP},
+		{"hostile-requests", testHostileRequests},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, url) })
+	}
+}
 
 // serverURL returns the URL of the server that is tested.
 func serverURL(t testing.TB) string {
@@ -146,8 +165,7 @@ func itemAt(at time.Time, members string) string {
 	return fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%013d-0000-0123456789ab",%s}]}`, at.UnixMilli(), members)
 }
 
-func TestWritersOverHTTP(t *testing.T) {
-	url := serverURL(t)
+func testWritersOverHTTP(t *testing.T, url string) {
 	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
 		b := newBrowser(t, url) // all tabs of one browser
 		// It has its cookie before several tabs ask at once, each of which
@@ -177,8 +195,7 @@ func TestWritersOverHTTP(t *testing.T) {
 	})
 }
 
-func TestExchange(t *testing.T) {
-	url := serverURL(t)
+func testExchange(t *testing.T, url string) {
 	one := newBrowser(t, url)
 
 	res := one.send(t, "", "")
@@ -222,8 +239,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-func TestClockSkewOfAnHour(t *testing.T) {
-	url := serverURL(t)
+func testClockSkewOfAnHour(t *testing.T, url string) {
 	b := newBrowser(t, url)
 	for _, skew := range []time.Duration{time.Hour, -time.Hour, 23 * time.Hour} {
 		if res := b.send(t, "", "["+itemAt(time.Now().Add(skew), `"set":{"a":1}`)+"]"); res.StatusCode >= 300 {
@@ -232,8 +248,7 @@ func TestClockSkewOfAnHour(t *testing.T) {
 	}
 }
 
-func TestCookie(t *testing.T) {
-	url := serverURL(t)
+func testCookie(t *testing.T, url string) {
 	b := newBrowser(t, url)
 	cookie := b.send(t, "", "["+item(`"set":{"a":1}`)+"]").Header.Get("Set-Cookie")
 	if want := regexp.MustCompile(`^session-writer=[0-9a-f]{32}-\d+; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax$`); !want.MatchString(cookie) {
@@ -281,8 +296,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-func TestPairing(t *testing.T) {
-	url := serverURL(t)
+func testPairing(t *testing.T, url string) {
 	one, two := newBrowser(t, url), newBrowser(t, url)
 	sent := item(`"set":{"a":1}`)
 	one.send(t, "", "["+sent+"]")
@@ -338,8 +352,7 @@ func TestPairing(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
-	url := serverURL(t)
+func testHealth(t *testing.T, url string) {
 	b := newBrowser(t, url)
 	if res := b.do(t, "GET", "/sessions/health", ""); res.StatusCode != 200 || res.body != `{"status":"ok"}` {
 		t.Errorf("health: %d %s", res.StatusCode, res.body)
@@ -349,8 +362,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	url := serverURL(t)
+func testRefusals(t *testing.T, url string) {
 	b := newBrowser(t, url)
 	const exchange = "/sessions/exchange?session=cart"
 	good := "[" + item(`"set":{"a":1}`) + "]"
@@ -439,11 +451,10 @@ func checkHeaders(t testing.TB, res reply) {
 	}
 }
 
-// hostileRequests are how many TestHostileRequests makes.
+// hostileRequests are how many testHostileRequests makes; with -short a tenth.
 const hostileRequests = 10_000
 
-func TestHostileRequests(t *testing.T) {
-	url := serverURL(t)
+func testHostileRequests(t *testing.T, url string) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -611,8 +622,7 @@ func (r *replica) Save(ctx context.Context, entries iter.Seq2[string, any]) erro
 	return r.Exchange(ctx, r.server)
 }
 
-func TestClientErrors(t *testing.T) {
-	url := serverURL(t)
+func testClientErrors(t *testing.T, url string) {
 	b := newBrowser(t, url)
 	if _, _, err := b.server("cart")(t.Context(), "x-1", ""); !errors.Is(err, session.ErrCursor) {
 		t.Errorf("an unknown cursor: %v, want ErrCursor", err)
