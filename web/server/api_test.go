@@ -255,8 +255,8 @@ func testCookie(t *testing.T, url string) {
 		t.Errorf("the cookie is %q, want it to match %s", cookie, want)
 	}
 	value, _, _ := strings.Cut(cookie, ";")
-	id, day, _ := strings.Cut(value, "-writer=")
-	id, day, _ = strings.Cut(day, "-")
+	_, day, _ := strings.Cut(value, "-writer=")
+	id, day, _ := strings.Cut(day, "-")
 	number, err := strconv.Atoi(day)
 	if err != nil {
 		t.Fatal(err)
