@@ -171,6 +171,7 @@ export class Sync {
    *   SessionError: `sync`
    */
   async pair() {
+    await this.now(); // so that it finds all that is here
     const response = await this.#accepted(this.#request("pair"));
     const { code, expires } = await this.#read(response);
     return { code: String(code), expires: new Date(expires) };
@@ -266,10 +267,7 @@ export class Sync {
     clearTimeout(this.#timer);
     this.#due = due;
     this.#timer = setTimeout(
-      () => {
-        this.#due = Infinity;
-        this.now().catch(() => {}); // the state tells of it
-      },
+      () => this.now().catch(() => {}), // the state tells of it
       Math.min(wait, 0x7fffffff),
     );
   }
@@ -289,6 +287,8 @@ export class Sync {
 
   async #exchange() {
     if (this.#closed) throw this.#failure("it is closed");
+    clearTimeout(this.#timer);
+    this.#due = Infinity; // what was due is done now
     this.#busy = true;
     this.#tellSoon();
     try {

@@ -11,6 +11,8 @@ import { startSite } from "./server.js";
  * @property {Page} page a blank page
  * @property {(url?: string) => Promise<Page>} newPage opens another tab, on a
  *   blank page or on the one given
+ * @property {() => Promise<Page>} newDevice opens a blank page that shares no
+ *   storage and no cookies with the others, as if on another device
  * @property {Site} site
  * @property {import("node:test").TestContext} t
  */
@@ -52,18 +54,31 @@ export function inBrowser(name, body) {
       await page.goto(url);
       return page;
     };
+    /** @type {import("./browser.js").Context[]} */
+    const devices = [];
+    const newDevice = async () => {
+      const device = await /** @type {import("./browser.js").Browser} */ (
+        browser
+      ).newContext();
+      devices.push(device);
+      const page = await device.newPage();
+      others.push(page);
+      await page.goto(site.url("/"));
+      return page;
+    };
     const page = spare ?? (await context.newPage());
     spare = undefined;
     try {
       await page.goto(site.url("/"));
       await page.takeErrors(); // what came after the end of the test before
-      await body({ page, newPage, site, t });
+      await body({ page, newPage, newDevice, site, t });
       for (const each of [page, ...others]) {
         assert.deepEqual(await each.takeErrors(), [], "errors in the page");
       }
       if (!page.closed) spare = page;
     } finally {
       for (const each of others) await each.close();
+      for (const each of devices) await each.close();
       if (page !== spare) await page.close();
       await site.close();
     }
