@@ -88,17 +88,19 @@ check: build worker $(tools)/staticcheck
 test-go:
 	go test -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
-# In workerd, on D1: first what the Worker is made of, then the Worker itself.
-test-edge: worker
+# In workerd, on D1: what the Worker is made of, the Worker itself, and pages
+# that exchange their sessions with it.
+test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlwriter
 	cd $(worker) && npm test --silent
+	cd js && SERVER=edge node --test test/sync.test.js
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
 # One browser after another, so that each has the machine to itself.
-test-js: build
+test-js: build $(tools)/web
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 

@@ -74,6 +74,8 @@ export class Sync {
    */
   #last = Promise.resolve();
   #offline = false;
+  /** Whether the last exchange had to begin anew. */
+  #anew = false;
   /** @type {SessionError | undefined} */
   #error;
   #failures = 0;
@@ -188,6 +190,7 @@ export class Sync {
     await this.#accepted(
       this.#request("join", JSON.stringify({ code: String(code) })),
     );
+    this.#anew = false;
     await this.now(); // which finds that the server knows no cursor of ours
   }
 
@@ -295,14 +298,9 @@ export class Sync {
       await inTurn(
         `session-writer ${this.#url} ${this.#lent.name}`,
         async () => {
-          if (await this.#exchangeOnce()) return;
-          // The server has other sessions for this browser, or none any more:
-          // then it gets everything.
-          this.#lent.area.setItem(this.#record, " ");
-          if (await this.#exchangeOnce()) return;
-          throw this.#failure(
-            "the server does not know this browser again: its cookies must be kept",
-          );
+          const known = await this.#exchangeOnce();
+          if (!known) await this.#beginAnew();
+          this.#anew = !known;
         },
       );
       this.#failures = 0;
@@ -319,6 +317,21 @@ export class Sync {
       this.#tellSoon();
       this.#schedule(this.#pause());
     }
+  }
+
+  /**
+   * Sends everything to a server that has other sessions for this browser, or
+   * none any more.
+   */
+  async #beginAnew() {
+    // Each time it would keep another copy, for nobody.
+    if (!this.#anew) {
+      this.#lent.area.setItem(this.#record, " ");
+      if (await this.#exchangeOnce()) return;
+    }
+    throw this.#failure(
+      "the server does not know this browser again: it must keep cookies",
+    );
   }
 
   /** Reports whether the server knew the cursor. */

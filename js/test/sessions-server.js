@@ -70,7 +70,9 @@ async function startNative() {
 }
 
 async function startEdge() {
-  const { startWorker } = await import("../../web/worker/local.js");
+  // Its types need more than is installed here.
+  const local = new URL("../../web/worker/local.js", import.meta.url);
+  const { startWorker } = await import(local.href);
   const { url, miniflare } = await startWorker();
   return { origin: url, close: () => miniflare.dispose() };
 }
