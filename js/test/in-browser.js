@@ -11,6 +11,8 @@ import { startSite } from "./server.js";
  * @property {Page} page a blank page
  * @property {(url?: string) => Promise<Page>} newPage opens another tab, on a
  *   blank page or on the one given
+ * @property {(url: string) => Promise<Page>} newDevice opens the first tab of
+ *   another device: a context of its own
  * @property {Site} site
  * @property {import("node:test").TestContext} t
  */
@@ -46,6 +48,18 @@ export function inBrowser(name, body) {
     const site = await startSite();
     /** @type {Page[]} */
     const others = [];
+    /** @type {import("./browser.js").Context[]} */
+    const devices = [];
+    /** @param {string} url */
+    const newDevice = async (url) => {
+      if (!browser) throw new Error("the browser is not running");
+      const device = await browser.newContext();
+      devices.push(device);
+      const page = await device.newPage();
+      others.push(page);
+      await page.goto(url);
+      return page;
+    };
     const newPage = async (url = site.url("/")) => {
       const page = await context.newPage();
       others.push(page);
@@ -57,13 +71,14 @@ export function inBrowser(name, body) {
     try {
       await page.goto(site.url("/"));
       await page.takeErrors(); // what came after the end of the test before
-      await body({ page, newPage, site, t });
+      await body({ page, newPage, newDevice, site, t });
       for (const each of [page, ...others]) {
         assert.deepEqual(await each.takeErrors(), [], "errors in the page");
       }
       if (!page.closed) spare = page;
     } finally {
       for (const each of others) await each.close();
+      for (const each of devices) await each.close();
       if (page !== spare) await page.close();
       await site.close();
     }

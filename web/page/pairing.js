@@ -120,7 +120,8 @@ export function setUpJoin(sync, server, linked) {
   const ask = (given) => {
     byId("join-text", HTMLElement).textContent =
       `Join the session of the device that ${given ? "made this link" : "shows the code"}? ` +
-      "What is saved here is added to it, and that device sees it.";
+      "What is saved here is added to it, and that device sees it. " +
+      "Join devices of your own only.";
     code.value = given;
     showError(code, "");
     note.textContent = "";

@@ -68,14 +68,15 @@ export async function setUpSync(session, server) {
       if (server.keepsCopies === false) {
         sync.close();
         status.showNoCopies();
-      } else {
-        status.show(sync.state);
+      } else if (server.keepsCopies || sync.state.status !== "idle") {
+        status.show(sync.state); // before that it is not known
       }
     };
     sync.subscribe(show);
     show();
     byId("sync-now", HTMLButtonElement).addEventListener("click", async () => {
       await sync.now().catch(() => {}); // the state tells of it
+      show();
       status.announce();
     });
     return sync;
