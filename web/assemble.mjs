@@ -1,5 +1,5 @@
-// Puts the site together in web/dist: the page, the package it imports, and
-// the compressed forms of both, which the server hands out as they are.
+// Puts the site together in web/dist: the page, the packages it imports, and
+// the compressed forms of all, which the server hands out as they are.
 
 import {
   cpSync,
@@ -16,10 +16,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
+import { build } from "../js/node_modules/esbuild/lib/main.js";
 
 const page = fileURLToPath(new URL("page", import.meta.url));
 const site = fileURLToPath(new URL("dist", import.meta.url));
 const built = fileURLToPath(new URL("../js/dist", import.meta.url));
+const installed = fileURLToPath(new URL("../js/node_modules", import.meta.url));
 
 for (const name of ["index.js", "session.wasm", "wasm_exec.js"]) {
   if (!existsSync(join(built, name))) {
@@ -36,6 +38,20 @@ const workshop = mkdtempSync(
 try {
   const fresh = join(workshop, "dist");
   cpSync(page, fresh, { recursive: true });
+  // The licence of the package in it goes wherever it goes.
+  const licence = readFileSync(join(installed, "qr", "LICENSE-MIT"), "utf8");
+  await build({
+    entryPoints: [join(page, "qr-code.js")],
+    outfile: join(fresh, "qr-code.js"),
+    allowOverwrite: true,
+    nodePaths: [installed],
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    banner: { js: `/*!\n${licence}*/` },
+    logLevel: "warning",
+  });
   const packageFolder = join(fresh, "session-writer");
   mkdirSync(packageFolder);
   for (const name of readdirSync(built)) {

@@ -1,40 +1,29 @@
-// The page that make run serves, in two tabs at once.
+// The page that make run serves, in two tabs and on two devices at once.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { after, before } from "node:test";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { before } from "node:test";
+import decodeQRCode from "qr/decode.js";
 import { repository } from "./go.js";
 import { inBrowser } from "./in-browser.js";
+import { startNative } from "./sessions-server.js";
 
-/** @type {import("node:child_process").ChildProcess} */
-let server;
-/** @type {string} */
-let url;
-
-before(async () => {
-  server = spawn("make", ["--silent", "run", "ADDR=127.0.0.1:0"], {
+before(() => {
+  execFileSync("make", ["--silent", "build", join(repository, ".tools/web")], {
     cwd: repository,
-    stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines = createInterface({
-    input: /** @type {import("node:stream").Readable} */ (server.stdout),
-  });
-  for await (const line of lines) {
-    const said = /^session-writer: (http:\S+)$/.exec(line);
-    if (said) {
-      url = said[1];
-      return;
-    }
-  }
-  throw new Error("make run ended without an address");
 });
 
-after(async () => {
-  const ended = once(server, "exit");
-  server.kill("SIGTERM");
-  await ended;
-});
+/**
+ * Starts the server, with nothing kept on it, for as long as the test runs.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+async function startServer(t) {
+  const { origin, kill, restart, close } = await startNative();
+  t.after(close);
+  return { url: `${origin}/`, kill, restart };
+}
 
 /** @typedef {import("./browser.js").Page} Page */
 
@@ -65,28 +54,28 @@ async function until(page, condition, ...args) {
 }
 
 /**
- * Opens the inspector in some tabs, of an origin that has nothing stored.
+ * Waits until the inspector shows the session.
+ *
+ * @param {Page} page
+ */
+const ready = (page) =>
+  until(
+    page,
+    () => document.getElementById("inspector")?.checkVisibility() === true,
+  );
+
+/**
+ * Opens the inspector in some tabs, on a server that nobody has used.
  *
  * @param {import("./in-browser.js").Visit} visit
  * @param {number} [count]
  * @param {string} [query]
  */
-async function inspect({ newPage }, count = 1, query = "") {
-  // All tests use one server.
-  const first = await newPage(`${url}/${query}`);
-  await first.evaluate(() => {
-    localStorage.clear();
-    sessionStorage.clear();
-  });
-  await first.reload();
-  const pages = [first];
-  while (pages.length < count) pages.push(await newPage(`${url}/${query}`));
-  for (const page of pages) {
-    await until(
-      page,
-      () => document.getElementById("inspector")?.checkVisibility() === true,
-    );
-  }
+async function inspect({ newPage, t }, count = 1, query = "") {
+  const { url } = await startServer(t);
+  const pages = [];
+  while (pages.length < count) pages.push(await newPage(`${url}${query}`));
+  for (const page of pages) await ready(page);
   return pages;
 }
 
@@ -140,7 +129,9 @@ const submit = (page, form, fields) =>
 const click = (page, name) =>
   page.evaluate((name) => {
     const button = [...document.querySelectorAll("button")].find(
-      (button) => (button.ariaLabel ?? button.textContent?.trim()) === name,
+      (button) =>
+        button.checkVisibility() &&
+        (button.ariaLabel ?? button.textContent?.trim()) === name,
     );
     if (!button) throw new Error(`there is no button ${name}`);
     button.click();
@@ -165,7 +156,10 @@ inBrowser("an entry saved in one tab turns up in another", async (visit) => {
   await shows(a, ["user", '"ada"']);
   await shows(b, ["user", '"ada"']);
   assert.match(await text(a, "#log > li"), /This tab\s*set user to "ada"/);
-  assert.match(await text(b, "#log > li"), /Another tab\s*set user to "ada"/);
+  assert.match(
+    await text(b, "#log > li"),
+    /Another tab or device\s*set user to "ada"/,
+  );
   await b.reload();
   await shows(b, ["user", '"ada"']);
 });
@@ -203,7 +197,10 @@ inBrowser("entries are edited, removed and cleared", async (visit) => {
   await click(a, "Clear all…");
   await click(a, "Clear all");
   await shows(b);
-  assert.match(await text(b, "#log > li"), /Another tab\s*cleared the session/);
+  assert.match(
+    await text(b, "#log > li"),
+    /Another tab or device\s*cleared the session/,
+  );
 });
 
 inBrowser("what is wrong is said beside its field", async (visit) => {
@@ -269,9 +266,314 @@ inBrowser("a session of another name and storage is shown", async (visit) => {
   const [page] = await inspect(visit, 1, "?session=cart&storage=session");
   await submit(page, "entry-form", { "entry-key": "a", "entry-value": "1" });
   await shows(page, ["a", "1"]);
-  const counts = await page.evaluate(() => [
-    localStorage.length,
-    sessionStorage.length,
-  ]);
+  const counts = await page.evaluate(() =>
+    [localStorage, sessionStorage].map(
+      (area) =>
+        Object.keys(area).filter((key) => key.startsWith("cart/")).length,
+    ),
+  );
   assert.deepEqual(counts, [0, 1]);
 });
+
+/**
+ * Waits until the page says so of the session and its copy.
+ *
+ * @param {Page} page
+ * @param {string} beginning
+ */
+const says = (page, beginning) =>
+  until(
+    page,
+    (beginning) =>
+      document.getElementById("sync-text")?.textContent?.startsWith(beginning),
+    beginning,
+  );
+
+const synced = "Saved here and on the server.";
+
+/**
+ * Has the page ask the server for what is new, and waits until it has.
+ *
+ * @param {Page} page
+ */
+async function sync(page) {
+  await page.evaluate(() => {
+    const announced = document.getElementById("sync-announcement");
+    if (announced) announced.textContent = "";
+  });
+  await click(page, "Sync now");
+  await until(
+    page,
+    (synced) =>
+      document.getElementById("sync-announcement")?.textContent === synced,
+    synced,
+  );
+}
+
+/**
+ * Has the page make a link for another device.
+ *
+ * @param {Page} page
+ */
+async function makeLink(page) {
+  await click(page, "Pair another device…");
+  await until(page, () => document.querySelector("#pair-picture svg"));
+  return page.evaluate(
+    () =>
+      /** @type {HTMLInputElement} */ (document.getElementById("pair-link"))
+        .value,
+  );
+}
+
+/** @param {Page} page */
+const asksToJoin = (page) =>
+  until(page, () => document.querySelector("#join-dialog[open]"));
+
+/**
+ * Keeps what the policy forbids from now on, for violations.
+ *
+ * @param {Page} page
+ */
+const watchPolicy = (page) =>
+  page.evaluate(() => {
+    /** @type {any} */ (globalThis).violations = [];
+    addEventListener("securitypolicyviolation", (event) =>
+      /** @type {any} */ (globalThis).violations.push(event.violatedDirective),
+    );
+  });
+
+/** @param {Page} page */
+const violations = (page) =>
+  page.evaluate(() => /** @type {any} */ (globalThis).violations);
+
+inBrowser(
+  "two devices share a session after one opens a link",
+  async (visit) => {
+    const { url } = await startServer(visit.t);
+    const a = await visit.newPage(url);
+    await ready(a);
+    await watchPolicy(a);
+    await submit(a, "batch-form", { batch: '{"a": 1}' });
+    await says(a, synced);
+    const link = await makeLink(a);
+    assert.match(link, /#pair=[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/);
+    assert.match(await text(a, "#pair-note"), /^Good for one device, until /);
+    await click(a, "Close");
+
+    const b = await visit.newDevice(url);
+    await ready(b);
+    await watchPolicy(b);
+    await submit(b, "batch-form", { batch: '{"b": 2}' });
+    await says(b, synced);
+    await b.evaluate((link) => {
+      location.href = link; // only its fragment differs
+    }, link);
+    await asksToJoin(b);
+    await click(b, "Join");
+    await shows(b, ["a", "1"], ["b", "2"]);
+    await until(b, () => !document.querySelector("#join-dialog[open]"));
+    assert.match(
+      await text(b, "#log > li"),
+      /Another tab or device\s*set a to 1/,
+    );
+
+    await sync(a);
+    await shows(a, ["a", "1"], ["b", "2"]);
+    await submit(b, "entry-form", { "entry-key": "c", "entry-value": "3" });
+    await says(b, synced);
+    await sync(a);
+    await shows(a, ["a", "1"], ["b", "2"], ["c", "3"]);
+    await click(a, "Remove: b");
+    await sync(a);
+    await sync(b);
+    await shows(b, ["a", "1"], ["c", "3"]);
+    assert.deepEqual(await violations(a), []);
+    assert.deepEqual(await violations(b), []);
+  },
+);
+
+inBrowser("nobody joins by a link alone", async (visit) => {
+  const { url } = await startServer(visit.t);
+  const a = await visit.newPage(url);
+  await ready(a);
+  await submit(a, "batch-form", { batch: '{"a": 1}' });
+  await says(a, synced);
+  const link = await makeLink(a);
+
+  const b = await visit.newDevice(link);
+  await asksToJoin(b);
+  assert.deepEqual(
+    await b.evaluate(() => [location.href, document.activeElement?.id]),
+    [url, "join-cancel"],
+  );
+  await submit(b, "batch-form", { batch: '{"b": 2}' });
+  await sync(b);
+  await shows(b, ["b", "2"]);
+  await click(b, "Cancel");
+  await sync(b);
+  await shows(b, ["b", "2"]);
+  await b.reload();
+  await ready(b);
+  assert.equal(
+    await b.evaluate(() => document.querySelector("dialog[open]")?.id),
+    undefined,
+  );
+  await sync(a);
+  await shows(a, ["a", "1"]);
+
+  // It could have: the code is still good.
+  const c = await visit.newDevice(link);
+  await asksToJoin(c);
+  await click(c, "Join");
+  await shows(c, ["a", "1"]);
+});
+
+inBrowser("a code that is used or wrong is refused in words", async (visit) => {
+  const { url } = await startServer(visit.t);
+  const a = await visit.newPage(url);
+  await ready(a);
+  await submit(a, "batch-form", { batch: '{"a": 1}' });
+  const link = await makeLink(a);
+  const code = await text(a, "#pair-code");
+
+  const b = await visit.newDevice(url);
+  await ready(b);
+  await click(b, "Enter a code…");
+  await submit(b, "join-form", { "join-code": "0000-0000-0000-0000" });
+  await until(b, () => document.getElementById("join-code-error")?.textContent);
+  assert.match(await text(b, "#join-code-error"), /^This code is not good/);
+  await submit(b, "join-form", { "join-code": code.toLowerCase() });
+  await shows(b, ["a", "1"]);
+
+  const c = await visit.newDevice(link);
+  await asksToJoin(c);
+  await click(c, "Join");
+  await until(c, () => document.getElementById("join-code-error")?.textContent);
+  assert.match(await text(c, "#join-code-error"), /^This code is not good/);
+  await shows(c);
+});
+
+inBrowser("a code that has expired is shown no longer", async (visit) => {
+  const [page] = await inspect(visit);
+  await page.evaluate(() => {
+    const { fetch } = globalThis;
+    globalThis.fetch = async (...request) => {
+      const response = await fetch(...request);
+      if (!response.url.endsWith("/pair")) return response;
+      const pairing = await response.json();
+      pairing.expires = response.headers.get("Date");
+      return new Proxy(Response.json(pairing), {
+        get: (target, name) =>
+          name === "url" ? response.url : bound(target, name),
+      });
+    };
+    /** @param {any} target @param {string | symbol} name */
+    const bound = (target, name) =>
+      typeof target[name] === "function"
+        ? target[name].bind(target)
+        : target[name];
+  });
+  await click(page, "Pair another device…");
+  await until(page, () =>
+    document
+      .getElementById("pair-note")
+      ?.textContent?.startsWith("The code is no longer good"),
+  );
+  assert.deepEqual(
+    await page.evaluate(() => [
+      document.getElementById("pair-code")?.textContent,
+      document.getElementById("pair-picture")?.childElementCount,
+    ]),
+    ["", 0],
+  );
+});
+
+inBrowser("the QR code is that of the link", async (visit) => {
+  const [page] = await inspect(visit);
+  const link = await makeLink(page);
+  const picture = await page.evaluate(async () => {
+    const svg = document.querySelector("#pair-picture svg");
+    if (!svg) throw new Error("there is no picture");
+    const image = new Image(400, 400);
+    const copy = /** @type {Element} */ (svg.cloneNode(true));
+    copy.setAttribute("width", "400");
+    copy.setAttribute("height", "400");
+    image.src = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 400;
+    const context = canvas.getContext("2d");
+    context?.drawImage(image, 0, 0, 400, 400);
+    return {
+      name: svg.getAttribute("aria-label"),
+      data: [...(context?.getImageData(0, 0, 400, 400).data ?? [])],
+    };
+  });
+  assert.equal(picture.name, "QR code of the link");
+  assert.equal(
+    decodeQRCode({
+      width: 400,
+      height: 400,
+      data: Uint8Array.from(picture.data),
+    }),
+    link,
+  );
+});
+
+inBrowser(
+  "what is saved without a server is sent when it is back",
+  async (visit) => {
+    const { url, kill, restart } = await startServer(visit.t);
+    const page = await visit.newPage(url);
+    await ready(page);
+    await says(page, synced);
+    await kill();
+    await submit(page, "batch-form", { batch: '{"a": 1, "b": 2}' });
+    await says(page, "Saved here; 2 entries wait for the network.");
+    assert.equal(
+      await text(page, "#sync-announcement"),
+      "Saved here; 2 entries wait for the network.",
+    );
+    await restart();
+    await sync(page);
+    await says(page, synced);
+  },
+);
+
+inBrowser("what the server refuses is said", async (visit) => {
+  const [page] = await inspect(visit);
+  await submit(page, "entry-form", {
+    "entry-key": "k".repeat(16_385),
+    "entry-value": "1",
+  });
+  await says(page, "Saved here; 1 entry waits. sync: ");
+  assert.match(await text(page, "#sync-text"), /16,?384/);
+  assert.equal(await text(page, "#entry-count"), "1");
+});
+
+inBrowser(
+  "a server of files serves the page, and keeps no copies",
+  async (visit) => {
+    visit.site.serve(
+      "/inspector/",
+      join(repository, "web", "dist"),
+      "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self'",
+    );
+    const page = await visit.newPage(
+      visit.site.url("/inspector/index.html#pair=0000-0000-0000-0000"),
+    );
+    await asksToJoin(page);
+    await click(page, "Join");
+    await until(
+      page,
+      () => document.getElementById("join-code-error")?.textContent,
+    );
+    assert.match(await text(page, "#join-code-error"), /keeps no copies/);
+    await click(page, "Cancel");
+    await says(page, "This server keeps no copies.");
+    await submit(page, "entry-form", { "entry-key": "a", "entry-value": "1" });
+    await shows(page, ["a", "1"]);
+    await page.reload();
+    await shows(page, ["a", "1"]);
+  },
+);

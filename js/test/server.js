@@ -23,8 +23,10 @@ const uncached = "no-cache";
 
 /** @type {Record<string, string>} */
 const types = {
+  ".css": "text/css; charset=utf-8",
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 };
 

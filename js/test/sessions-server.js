@@ -13,8 +13,9 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
  *
  * @typedef {object} SessionsServer
  * @property {string | URL} origin
- * @property {() => Promise<void>} [restart] kills it and starts it again, on
- *   the same database
+ * @property {() => Promise<void>} [kill]
+ * @property {() => Promise<void>} [restart] after kill, where it was and with
+ *   what it had
  * @property {() => Promise<unknown>} close
  */
 
@@ -34,33 +35,36 @@ export function startSessions() {
   return servers[serverName]();
 }
 
-async function startNative() {
+/** Starts the server that make run runs, with the page. */
+export async function startNative() {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-  const start = async () => {
+  const start = async (address = "127.0.0.1:0") => {
     const child = spawn(
       join(root, ".tools", "web"),
       [
-        ...["-addr", "127.0.0.1:0", "-site", join(root, "web", "dist")],
+        ...["-addr", address, "-site", join(root, "web", "dist")],
         ...["-db", join(folder, "sessions.db")],
       ],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
-    const [line] = await once(createInterface(child.stdout), "line");
-    return { child, origin: String(line).replace("session-writer: ", "") };
+    for await (const line of createInterface(child.stdout)) {
+      const origin = /^session-writer: (http:\S+)$/.exec(line)?.[1];
+      if (origin) return { child, origin };
+    }
+    throw new Error("the server ended without an address");
   };
   let { child, origin } = await start();
   const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill("SIGKILL");
     await exited;
   };
   return {
-    get origin() {
-      return origin;
-    },
+    origin,
+    kill,
     restart: async () => {
-      await kill();
-      ({ child, origin } = await start());
+      ({ child } = await start(new URL(origin).host));
     },
     close: async () => {
       await kill();

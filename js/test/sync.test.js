@@ -451,7 +451,7 @@ withServer(
 if (serverName === "native") {
   withServer(
     "what was on the server is there after it was killed",
-    async ({ page, newDevice, server, forward }) => {
+    async ({ page, newDevice, server }) => {
       await sync(page);
       for (let i = 0; i < 5; i++) {
         await save(page, { [i]: i, last: i });
@@ -459,8 +459,8 @@ if (serverName === "native") {
           inPage.kept.sync.now().catch(() => {}),
         );
         if (i % 2 === 1) {
+          await server.kill?.();
           await server.restart?.();
-          forward.origin = server.origin;
         }
         await syncing;
       }

@@ -70,7 +70,7 @@ export class Announcer {
 
 /** @param {Change} change */
 function origin(change) {
-  return change.remote ? "Another tab" : "This tab";
+  return change.remote ? "Another tab or device" : "This tab";
 }
 
 /** @param {Change} change */

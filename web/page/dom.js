@@ -77,3 +77,14 @@ export function shorten(text, limit) {
   // A surrogate pair is not to be cut in half.
   return text.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, "") + "…";
 }
+
+/**
+ * Says what is wrong with a field, beside it. No message: nothing is.
+ *
+ * @param {HTMLInputElement | HTMLTextAreaElement} field
+ * @param {string} message
+ */
+export function showError(field, message) {
+  byId(`${field.id}-error`, HTMLElement).textContent = message;
+  field.ariaInvalid = message ? "true" : null;
+}

@@ -1,7 +1,10 @@
 import { Announcer, ChangeLog } from "./changes.js";
-import { byId, formatKey, formatNumber } from "./dom.js";
+import { byId, formatKey, formatNumber, showError } from "./dom.js";
 import { EntryTable } from "./entries.js";
+import { codeOf, messageOf, withCode } from "./error.js";
 import { StoredItems } from "./items.js";
+import { setUpJoin, setUpPair, takeCode } from "./pairing.js";
+import { Server, setUpSync } from "./sync.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
 
@@ -9,6 +12,7 @@ start();
 
 /** Opens the session that the address names. */
 async function start() {
+  const code = takeCode();
   const parameters = new URLSearchParams(location.search);
   const name = parameters.get("session") || "demo";
   const storage = parameters.get("storage") || "local";
@@ -33,8 +37,25 @@ async function start() {
     const { open } = await import("./session-writer/index.js");
     const session = await open(name, { storage });
     inspect(session, storage === "local" ? localStorage : sessionStorage);
+    await connect(session, code);
   } catch (error) {
     fail(codeOf(error), messageOf(error));
+  }
+}
+
+/**
+ * Keeps the session and its copy on the server the same, and lets devices
+ * share it.
+ *
+ * @param {Session} session
+ * @param {string} code of the link that the page was opened by, if any
+ */
+async function connect(session, code) {
+  const server = new Server();
+  const sync = await setUpSync(session, server);
+  if (sync) {
+    setUpPair(sync, server);
+    setUpJoin(sync, server, code);
   }
 }
 
@@ -212,7 +233,7 @@ function setUpClear(session, attempt) {
   byId("clear", HTMLButtonElement).addEventListener("click", () => {
     const { entries } = session.stats();
     byId("clear-text", HTMLElement).textContent =
-      `${formatNumber(entries)} ${entries === 1 ? "entry" : "entries"} of ${formatKey(session.name)} will be removed, in all tabs.`;
+      `${formatNumber(entries)} ${entries === 1 ? "entry" : "entries"} of ${formatKey(session.name)} will be removed, in all tabs and on all devices that share it.`;
     // It keeps the answer from last time, also when it is then closed by Esc.
     dialog.returnValue = "";
     dialog.showModal();
@@ -224,43 +245,9 @@ function setUpClear(session, attempt) {
   });
 }
 
-/**
- * Says what is wrong with a field, beside it. No message: nothing is.
- *
- * @param {HTMLInputElement | HTMLTextAreaElement} field
- * @param {string} message
- */
-function showError(field, message) {
-  byId(`${field.id}-error`, HTMLElement).textContent = message;
-  field.ariaInvalid = message ? "true" : null;
-}
-
 /** @param {unknown} error that reading or saving a field has thrown */
 function fieldError(error) {
   return error instanceof SyntaxError
     ? `This is not JSON: ${error.message}`
     : withCode(codeOf(error), messageOf(error));
-}
-
-/**
- * Returns the code of a SessionError, and of any other error "". The class
- * itself is not at hand, as its module may be what failed to load.
- *
- * @param {unknown} error
- */
-function codeOf(error) {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/**
- * @param {string} code
- * @param {string} message
- */
-function withCode(code, message) {
-  return code ? `${code}: ${message}` : message;
 }

@@ -1,0 +1,187 @@
+import { byId, showError } from "./dom.js";
+import { codeOf, messageOf, withCode } from "./error.js";
+
+/** @typedef {import("./session-writer/index.js").Sync} Sync */
+/** @typedef {import("./sync.js").Server} Server */
+
+/** What begins the fragment of a link that pairs. */
+const FRAGMENT = "#pair=";
+
+/** The status with which the server refuses a code (RFC 9110: 410 Gone). */
+const GONE = 410;
+
+/**
+ * Returns the code that the address bears, if any, and takes it from there:
+ * not in the history, nor in what is copied from the address bar.
+ */
+export function takeCode() {
+  if (!location.hash.startsWith(FRAGMENT)) {
+    return "";
+  }
+  const code = location.hash.slice(FRAGMENT.length);
+  history.replaceState(history.state, "", location.pathname + location.search);
+  return code;
+}
+
+/**
+ * Lets another device join this one's sessions.
+ *
+ * @param {Sync} sync
+ * @param {Server} server
+ */
+export function setUpPair(sync, server) {
+  const dialog = byId("pair-dialog", HTMLDialogElement);
+  const offer = byId("pair-offer", HTMLElement);
+  const link = byId("pair-link", HTMLInputElement);
+  const code = byId("pair-code", HTMLElement);
+  const picture = byId("pair-picture", HTMLElement);
+  const note = byId("pair-note", HTMLElement);
+  const failure = byId("pair-error", HTMLElement);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let expiry;
+  /** Counts the codes that were asked for: only the latest is shown. */
+  let latest = 0;
+
+  const clear = () => {
+    clearTimeout(expiry);
+    latest++;
+    offer.hidden = true;
+    link.value = "";
+    code.textContent = "";
+    picture.replaceChildren();
+    note.textContent = "";
+    failure.textContent = "";
+  };
+
+  const ask = async () => {
+    clear();
+    const asked = latest;
+    note.textContent = "Asking the server for a code…";
+    try {
+      const { drawQRCode } = await import("./qr-code.js");
+      // The other device is to find what is saved here. And a server that does
+      // not know this browser yet is not to be asked twice at once who it is.
+      await sync.now().catch(() => {});
+      const pairing = await sync.pair();
+      if (asked !== latest) {
+        return;
+      }
+      const url = location.href.replace(/#.*/, "") + FRAGMENT + pairing.code;
+      const end = pairing.expires.getTime() + server.ahead;
+      link.value = url;
+      code.textContent = pairing.code;
+      picture.replaceChildren(drawQRCode(url, "QR code of the link"));
+      offer.hidden = false;
+      note.textContent = `Good for one device, until ${new Date(end).toLocaleTimeString("en", { timeStyle: "short", hourCycle: "h23" })}.`;
+      expiry = setTimeout(() => {
+        clear();
+        note.textContent = "The code is no longer good. Make a new one.";
+      }, end - Date.now());
+    } catch (error) {
+      if (asked === latest) {
+        note.textContent = "";
+        failure.textContent = withCode(codeOf(error), messageOf(error));
+      }
+    }
+  };
+
+  byId("pair", HTMLButtonElement).addEventListener("click", () => {
+    dialog.showModal();
+    void ask();
+  });
+  byId("pair-again", HTMLButtonElement).addEventListener("click", ask);
+  byId("pair-copy", HTMLButtonElement).addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(link.value);
+      note.textContent = "The link is copied.";
+    } catch {
+      link.select();
+      note.textContent = "Copy the link that is selected now.";
+    }
+  });
+  dialog.addEventListener("close", clear);
+}
+
+/**
+ * Lets this device join another's sessions, with its code.
+ *
+ * @param {Sync} sync
+ * @param {Server} server
+ * @param {string} linked the code of the link that the page was opened by, if any
+ */
+export function setUpJoin(sync, server, linked) {
+  const dialog = byId("join-dialog", HTMLDialogElement);
+  const form = byId("join-form", HTMLFormElement);
+  const code = byId("join-code", HTMLInputElement);
+  const button = byId("join-button", HTMLButtonElement);
+  const note = byId("join-note", HTMLElement);
+
+  /** @param {string} given the code of a link */
+  const ask = (given) => {
+    byId("join-text", HTMLElement).textContent =
+      `Join the session of the device that ${given ? "made this link" : "shows the code"}? ` +
+      "What is saved here is added to it, and that device sees it. " +
+      "Join devices of your own only.";
+    code.value = given;
+    showError(code, "");
+    note.textContent = "";
+    if (!dialog.open) {
+      dialog.showModal();
+    }
+    // A link may be anybody's: whoever just presses Enter does not join.
+    (given ? byId("join-cancel", HTMLButtonElement) : code).focus();
+  };
+
+  byId("join", HTMLButtonElement).addEventListener("click", () => ask(""));
+  byId("join-cancel", HTMLButtonElement).addEventListener("click", () =>
+    dialog.close(),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    showError(code, "");
+    button.disabled = true;
+    try {
+      // An answer still to come could give the browser another identity.
+      await sync.now().catch(() => {});
+      server.status = 0;
+      await sync.join(code.value);
+    } catch (error) {
+      if (server.status < 200 || server.status > 299) {
+        showError(code, refusal(server, error));
+        code.focus();
+        return;
+      }
+      // It has joined, and the exchange after that failed: the status says so.
+    } finally {
+      button.disabled = false;
+    }
+    dialog.close();
+    note.textContent = "This device has joined the other.";
+  });
+  // The link, opened where the page is open already.
+  addEventListener("hashchange", () => {
+    const given = takeCode();
+    if (given) {
+      byId("pair-dialog", HTMLDialogElement).close();
+      ask(given);
+    }
+  });
+  if (linked) {
+    ask(linked);
+  }
+}
+
+/**
+ * Says why this device could not join.
+ *
+ * @param {Server} server
+ * @param {unknown} error
+ */
+function refusal(server, error) {
+  if (server.keepsCopies === false) {
+    return "This server keeps no copies: there is nothing to join.";
+  }
+  return server.status === GONE
+    ? "This code is not good: it is mistyped, used or too old. Make a new one on the other device."
+    : withCode(codeOf(error), messageOf(error));
+}
