@@ -187,6 +187,8 @@ export class Sync {
    * @returns {Promise<void>} rejects with a SessionError: `sync`
    */
   async join(code) {
+    // An answer still to come could make the browser another's again.
+    await this.now().catch(() => {});
     await this.#accepted(
       this.#request("join", JSON.stringify({ code: String(code) })),
     );

@@ -102,6 +102,8 @@ import {
   type Options,
   type Session,
   type SessionErrorCode,
+  type Sync,
+  type SyncState,
   type Stats,
   type WasmSource,
 } from "session-writer";
@@ -154,6 +156,15 @@ const end: () => void = session.subscribe((change: Change) => {
 end();
 const stats: Stats = session.stats();
 const total: number = stats.entries + stats.items + stats.bytes + stats.corrupt;
+const sync: Sync = await session.sync("/sessions/", { delay: 1, fetch });
+const { status, unsent, error: failed }: SyncState = sync.state;
+const known: "idle" | "syncing" | "offline" | "error" = status;
+sync.subscribe((state: SyncState) => console.log(state, known, unsent, failed));
+const { code, expires }: { code: string; expires: Date } = await sync.pair();
+await sync.join(code);
+const done: void = await sync.now();
+sync.close();
+console.log(done, expires);
 session.close();
 
 try {
@@ -162,7 +173,7 @@ try {
   if (error instanceof SessionError) {
     const code: SessionErrorCode = error.code;
     const key: string | undefined = error.key;
-    const known: "config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "internal" = code;
+    const known: "config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "sync" | "internal" = code;
     const text: string = error.name + error.message;
     console.log(key, known, text, error.cause, error.stack);
     // @ts-expect-error the code is fixed
@@ -211,6 +222,12 @@ session.subscribe("listener");
 session.name = "other";
 // @ts-expect-error so is whether it is active
 session.active = false;
+// @ts-expect-error a server is given
+await session.sync();
+// @ts-expect-error there is no such option
+await session.sync("/", { often: true });
+// @ts-expect-error what it is told by its session is no page's
+sync.written();
 // @ts-expect-error sessions come from open
 new session.constructor();
 console.log(text);

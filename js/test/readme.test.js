@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { repository, withModule } from "./go.js";
 import { inBrowser } from "./in-browser.js";
 import { dist } from "./server.js";
+import { startNative } from "./sessions-server.js";
 
 const readme = await readFile(join(repository, "README.md"), "utf8");
 
@@ -67,7 +68,12 @@ inBrowser("the page works when pasted", async ({ newPage, site }) => {
 of("js").forEach((text, i) => {
   inBrowser(
     `JavaScript snippet ${i + 1} does what it says`,
-    async ({ page, site }) => {
+    async ({ page, site, t }) => {
+      if (text.includes(".sync(")) {
+        const server = await startNative();
+        t.after(server.close);
+        site.forward("/sessions/", server.origin);
+      }
       let claims = 0;
       const checked = text
         .replaceAll('"session-writer"', '"/dist/index.js"')
