@@ -74,6 +74,7 @@ export class Session {
   #tidying = false;
   /** @type {import("./sync.js").Sync | undefined} */
   #sync;
+  #written = () => {};
 
   static {
     onStorage = ({ storageArea, key }) => {
@@ -288,11 +289,14 @@ export class Session {
           "the session is closed: open it again",
         );
       }
-      return new Sync(
+      return Sync.begin(
         {
           name: this.#name,
           area,
           keys: () => keysOf(area, `${this.#name}/`),
+          onWrite: (listener) => {
+            this.#written = listener;
+          },
           received: (key) => {
             for (const session of this.#here()) session.#see(key);
           },
@@ -359,7 +363,7 @@ export class Session {
     });
     if (change) this.#tell(change, false);
     for (const session of this.#here()) {
-      session.#sync?.written();
+      session.#written();
       // The storage event tells other documents only.
       if (session !== this) session.#refreshSoon();
     }

@@ -31,6 +31,8 @@ import { faultIn } from "./options.js";
  * @property {string} name
  * @property {() => Iterable<string>} keys those of the session's items
  * @property {Pick<Storage, "getItem" | "setItem">} area
+ * @property {(listener: () => void) => void} onWrite calls the listener after
+ *   each save, removal and clearing, until it is given another
  * @property {(key: string) => void} received is told of an item that was added
  */
 
@@ -91,7 +93,7 @@ export class Sync {
    * @param {Lent} lent
    * @param {string | URL} url
    * @param {SyncOptions} options
-   * @internal
+   * @private
    */
   constructor(lent, url, options) {
     const fault = faultIn(options, known);
@@ -106,7 +108,20 @@ export class Sync {
     for (const [target, type, listener] of this.#listeners()) {
       target.addEventListener(type, listener);
     }
+    lent.onWrite(() => {
+      this.#schedule(this.#delay);
+      this.#tellSoon();
+    });
     this.#schedule(0);
+  }
+
+  /**
+   * @param {Lent} lent
+   * @param {string | URL} url
+   * @param {SyncOptions} options
+   */
+  static begin(lent, url, options) {
+    return new Sync(lent, url, options);
   }
 
   /**
@@ -205,16 +220,6 @@ export class Sync {
     for (const [target, type, listener] of this.#listeners()) {
       target.removeEventListener(type, listener);
     }
-  }
-
-  /**
-   * Takes note that something was saved.
-   *
-   * @internal
-   */
-  written() {
-    this.#schedule(this.#delay);
-    this.#tellSoon();
   }
 
   /** @returns {[target: EventTarget, type: string, listener: (event: any) => void][]} */

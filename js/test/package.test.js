@@ -226,8 +226,6 @@ session.active = false;
 await session.sync();
 // @ts-expect-error there is no such option
 await session.sync("/", { often: true });
-// @ts-expect-error what it is told by its session is no page's
-sync.written();
 // @ts-expect-error sessions come from open
 new session.constructor();
 console.log(text);
