@@ -4,12 +4,10 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log"
 	"math/rand/v2"
 	"net/http"
@@ -166,32 +164,14 @@ func itemAt(at time.Time, members string) string {
 }
 
 func testWritersOverHTTP(t *testing.T, url string) {
-	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
+	writertest.TestServer(t, func(t *testing.T) session.Server {
 		b := newBrowser(t, url) // all tabs of one browser
 		// It has its cookie before several tabs ask at once, each of which
 		// would get one.
 		if res := b.do(t, "POST", "/sessions/pair", ""); res.StatusCode != 200 {
 			t.Fatalf("pair: %d %s", res.StatusCode, res.body)
 		}
-		server := b.server("cart")
-		return writertest.Harness{
-			Open: func(ctx context.Context) (session.Writer, error) { return openReplica(ctx, server) },
-			Load: func(ctx context.Context) (map[string]json.RawMessage, error) {
-				r, err := openReplica(ctx, server)
-				if err != nil {
-					return nil, err
-				}
-				if err := r.Exchange(ctx, server); err != nil {
-					return nil, err
-				}
-				return r.Load(ctx)
-			},
-			See: func(ctx context.Context, w session.Writer) error {
-				return w.(*replica).Exchange(ctx, server)
-			},
-			Close:  func(w session.Writer) error { return w.(*replica).Close() },
-			Active: func(w session.Writer) bool { return w.(*replica).Active() },
-		}
+		return b.server("cart")
 	})
 }
 
@@ -599,27 +579,6 @@ func testHostileRequests(t *testing.T, url string) {
 	if res := attacker.send(t, "", ""); res.body != own {
 		t.Errorf("the attacker has %.200s, want %s: none of it was to be accepted", res.body, own)
 	}
-}
-
-// A replica is a tab whose session is exchanged after each save.
-type replica struct {
-	*session.Session
-	server session.Server
-}
-
-func openReplica(ctx context.Context, server session.Server) (*replica, error) {
-	s, err := session.Open(ctx, session.NewMemory(), "cart")
-	if err != nil {
-		return nil, err
-	}
-	return &replica{s, server}, nil
-}
-
-func (r *replica) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
-	if err := r.Session.Save(ctx, entries); err != nil {
-		return err
-	}
-	return r.Exchange(ctx, r.server)
 }
 
 func testClientErrors(t *testing.T, url string) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -19,51 +18,25 @@ import (
 	"github.com/session-interop/session-writer/writertest"
 )
 
-// A replica is a device: a session in memory that is exchanged after each save.
-type replica struct {
-	*session.Session
-	server session.Server
+func openDevice(ctx context.Context, options ...session.Option) (*session.Session, error) {
+	return session.Open(ctx, session.NewMemory(), "cart", options...)
 }
 
-func openReplica(ctx context.Context, server session.Server, options ...session.Option) (*replica, error) {
-	s, err := session.Open(ctx, session.NewMemory(), "cart", options...)
-	if err != nil {
-		return nil, err
-	}
-	return &replica{s, server}, nil
-}
-
-func (r *replica) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
-	if err := r.Session.Save(ctx, entries); err != nil {
-		return err
-	}
-	return r.Exchange(ctx, r.server)
-}
-
-// Load returns what a device finds that comes only now.
+// loadElsewhere returns what a device finds that comes only now.
 func loadElsewhere(ctx context.Context, server session.Server) (map[string]json.RawMessage, error) {
-	r, err := openReplica(ctx, server)
+	device, err := openDevice(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Exchange(ctx, server); err != nil {
+	if err := device.Exchange(ctx, server); err != nil {
 		return nil, err
 	}
-	return r.Load(ctx)
+	return device.Load(ctx)
 }
 
-func TestReplicasAreWriters(t *testing.T) {
-	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
-		server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
-		return writertest.Harness{
-			Open: func(ctx context.Context) (session.Writer, error) { return openReplica(ctx, server) },
-			Load: func(ctx context.Context) (map[string]json.RawMessage, error) { return loadElsewhere(ctx, server) },
-			See: func(ctx context.Context, w session.Writer) error {
-				return w.(*replica).Exchange(ctx, server)
-			},
-			Close:  func(w session.Writer) error { return w.(*replica).Close() },
-			Active: func(w session.Writer) bool { return w.(*replica).Active() },
-		}
+func TestServer(t *testing.T) {
+	writertest.TestServer(t, func(t *testing.T) session.Server {
+		return create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
 	})
 }
 
@@ -447,9 +420,9 @@ func TestNoBatchIsTorn(t *testing.T) {
 func TestReplication(t *testing.T) {
 	ctx := t.Context()
 	server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
-	var devices []*replica
+	var devices []*session.Session
 	for range 2 {
-		device, err := openReplica(ctx, server)
+		device, err := openDevice(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +437,7 @@ func TestReplication(t *testing.T) {
 	}
 	meet := func(want string) {
 		t.Helper()
-		for _, device := range []*replica{one, two, one} {
+		for _, device := range []*session.Session{one, two, one} {
 			must(device.Exchange(ctx, server))
 		}
 		for i, device := range devices {
@@ -480,7 +453,7 @@ func TestReplication(t *testing.T) {
 			t.Errorf("a new device has %s, want %s", text, want)
 		}
 	}
-	save := func(r *replica, entries map[string]any) { t.Helper(); must(r.Session.Save(ctx, maps.All(entries))) }
+	save := func(r *session.Session, entries map[string]any) { t.Helper(); must(r.Save(ctx, maps.All(entries))) }
 
 	save(one, map[string]any{"a": 1, "b": 1})
 	save(two, map[string]any{"c": 2})
@@ -508,7 +481,7 @@ func TestWhatExpiredStaysSo(t *testing.T) {
 		maxAge time.Duration
 		want   int
 	}{{time.Hour, 0}, {3 * time.Hour, 1}} {
-		device, err := openReplica(ctx, server, session.MaxAge(test.maxAge))
+		device, err := openDevice(ctx, session.MaxAge(test.maxAge))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -525,20 +498,21 @@ func TestWhatExpiredStaysSo(t *testing.T) {
 }
 
 // A Writer on the server and a device find what the other saved.
-func TestSessionAndReplicaShareWhatIsSaved(t *testing.T) {
+func TestSessionAndDeviceShareWhatIsSaved(t *testing.T) {
 	ctx := t.Context()
 	d := create(t, open(t, file(t)), Limits{})
 	w, err := d.Open(ctx, owner, "cart")
 	if err != nil {
 		t.Fatal(err)
 	}
-	device, err := openReplica(ctx, d.Server(owner, "cart"))
+	server := d.Server(owner, "cart")
+	device, err := openDevice(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	check := func(want map[string]json.RawMessage) {
 		t.Helper()
-		if err := device.Exchange(ctx, device.server); err != nil {
+		if err := device.Exchange(ctx, server); err != nil {
 			t.Fatal(err)
 		}
 		here, err := w.Load(ctx)
@@ -552,8 +526,9 @@ func TestSessionAndReplicaShareWhatIsSaved(t *testing.T) {
 	}
 	steps := []error{
 		w.Save(ctx, maps.All(map[string]any{"a": 1, "b": 2})),
-		device.Exchange(ctx, device.server),
+		device.Exchange(ctx, server),
 		device.Save(ctx, maps.All(map[string]any{"a": 3, "c": "x"})),
+		device.Exchange(ctx, server),
 		w.Remove(ctx, "b", "not there"),
 	}
 	if err := errors.Join(steps...); err != nil {
