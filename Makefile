@@ -1,5 +1,7 @@
 # For users:
 #   make run     builds everything and serves the page, on ADDR
+#   make edge    the same as a Cloudflare Worker, on this machine's workerd
+#   make deploy  puts that Worker on Cloudflare
 #   make test    checks and tests everything, in the browsers that BROWSERS
 #                names: chromium, firefox, webkit; and with the modules of the
 #                COMPILERS: tinygo, go
@@ -43,7 +45,7 @@ go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 SHELL = bash
 .SHELLFLAGS = -eu -o pipefail -c
 
-.PHONY: run test build tinygo format fuzz clean
+.PHONY: run edge deploy test build tinygo format fuzz clean
 .DELETE_ON_ERROR:
 
 # Not go run, which would leave the server behind when it is told to end.
@@ -52,13 +54,27 @@ run: build $(tools)/web
 
 build: web/dist/index.html
 
-test: check test-go test-wasm
+# The Worker on this machine's workerd: wrangler.jsonc says on which address.
+# Its database is kept in web/worker/.wrangler.
+edge: worker
+	$(wrangler) d1 execute DB --config $(worker)/wrangler.jsonc --local $(apply_schema)
+	exec $(wrangler) dev --config $(worker)/wrangler.jsonc
+
+# Wrangler finds the database by its name: in the folder of wrangler.jsonc it
+# would insist on an id.
+deploy: worker
+	@$(wrangler) whoami --json >/dev/null || { echo 'Wrangler has no access to a Cloudflare account. Run $(wrangler) login, or set CLOUDFLARE_API_TOKEN to a token that may edit Workers and D1.'; exit 1; }
+	$(wrangler) d1 info $(d1) >/dev/null 2>&1 || $(wrangler) d1 create $(d1) >/dev/null
+	$(wrangler) d1 execute $(d1) --remote --yes $(apply_schema)
+	$(wrangler) deploy --config $(worker)/wrangler.jsonc
+
+test: check test-go test-edge test-wasm
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 # The parts of make test.
-.PHONY: check test-go test-wasm test-js
+.PHONY: check test-go test-edge test-wasm test-js
 
-check: build $(tools)/staticcheck
+check: build worker $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
@@ -72,12 +88,19 @@ check: build $(tools)/staticcheck
 test-go:
 	go test -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
+# In workerd, on D1: what the Worker is made of, the Worker itself, and pages
+# that exchange their sessions with it.
+test-edge: build worker chromium
+	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlwriter
+	cd $(worker) && npm test --silent
+	cd js && SERVER=edge node --test test/sync.test.js
+
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
 # One browser after another, so that each has the machine to itself.
-test-js: build
+test-js: build $(tools)/web
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 
@@ -151,6 +174,39 @@ js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
 
+# The Worker.
+worker = web/worker
+d1 = session-writer
+wrangler = $(worker)/node_modules/.bin/wrangler
+
+# It may be applied any number of times. As a file, Wrangler would import it,
+# and close the database meanwhile.
+apply_schema = --command="$$(<web/sqlwriter/schema.sql)" >/dev/null
+
+# It asks for newer versions when it shows its banner.
+edge deploy: export WRANGLER_HIDE_BANNER = true
+edge deploy: export WRANGLER_SEND_METRICS = false
+edge: export CLOUDFLARE_CF_FETCH_ENABLED = false
+
+.PHONY: worker
+worker: $(worker)/node_modules/.package-lock.json $(worker)/dist/worker/app.wasm $(worker)/dist/site/_headers
+
+$(worker)/node_modules/.package-lock.json: $(worker)/package-lock.json
+	cd $(worker) && npm ci --silent
+	touch $@
+
+# It empties the folder first.
+$(worker)/dist/worker/worker.mjs: go.mod
+	go tool workers-assets-gen -mode=go -runtime=cloudflare -o $(@D)
+
+$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlwriter/schema.sql
+	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./web
+	chmod 644 $@
+
+$(worker)/dist/site/_headers: web/dist/index.html $(go_files)
+	rm -rf $(@D)
+	go run ./$(worker) web/dist $(@D)
+
 $(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql
 	go build -o $@ ./web
 
@@ -181,4 +237,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/wasm_exec.js js/README.md js/LICENSE js/node_modules web/dist
+	rm -rf .tools js/dist js/wasm_exec.js js/README.md js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules

@@ -74,6 +74,8 @@ export class Sync {
    */
   #last = Promise.resolve();
   #offline = false;
+  /** Whether the last exchange had to begin anew. */
+  #anew = false;
   /** @type {SessionError | undefined} */
   #error;
   #failures = 0;
@@ -171,6 +173,7 @@ export class Sync {
    *   SessionError: `sync`
    */
   async pair() {
+    await this.now(); // so that it finds all that is here
     const response = await this.#accepted(this.#request("pair"));
     const { code, expires } = await this.#read(response);
     return { code: String(code), expires: new Date(expires) };
@@ -187,6 +190,7 @@ export class Sync {
     await this.#accepted(
       this.#request("join", JSON.stringify({ code: String(code) })),
     );
+    this.#anew = false;
     await this.now(); // which finds that the server knows no cursor of ours
   }
 
@@ -266,10 +270,7 @@ export class Sync {
     clearTimeout(this.#timer);
     this.#due = due;
     this.#timer = setTimeout(
-      () => {
-        this.#due = Infinity;
-        this.now().catch(() => {}); // the state tells of it
-      },
+      () => this.now().catch(() => {}), // the state tells of it
       Math.min(wait, 0x7fffffff),
     );
   }
@@ -289,20 +290,17 @@ export class Sync {
 
   async #exchange() {
     if (this.#closed) throw this.#failure("it is closed");
+    clearTimeout(this.#timer);
+    this.#due = Infinity; // what was due is done now
     this.#busy = true;
     this.#tellSoon();
     try {
       await inTurn(
         `session-writer ${this.#url} ${this.#lent.name}`,
         async () => {
-          if (await this.#exchangeOnce()) return;
-          // The server has other sessions for this browser, or none any more:
-          // then it gets everything.
-          this.#lent.area.setItem(this.#record, " ");
-          if (await this.#exchangeOnce()) return;
-          throw this.#failure(
-            "the server does not know this browser again: its cookies must be kept",
-          );
+          const known = await this.#exchangeOnce();
+          if (!known) await this.#beginAnew();
+          this.#anew = !known;
         },
       );
       this.#failures = 0;
@@ -319,6 +317,21 @@ export class Sync {
       this.#tellSoon();
       this.#schedule(this.#pause());
     }
+  }
+
+  /**
+   * Sends everything to a server that has other sessions for this browser, or
+   * none any more.
+   */
+  async #beginAnew() {
+    // Each time it would keep another copy, for nobody.
+    if (!this.#anew) {
+      this.#lent.area.setItem(this.#record, " ");
+      if (await this.#exchangeOnce()) return;
+    }
+    throw this.#failure(
+      "the server does not know this browser again: it must keep cookies",
+    );
   }
 
   /** Reports whether the server knew the cursor. */

@@ -11,8 +11,8 @@ import { startSite } from "./server.js";
  * @property {Page} page a blank page
  * @property {(url?: string) => Promise<Page>} newPage opens another tab, on a
  *   blank page or on the one given
- * @property {(url: string) => Promise<Page>} newDevice opens the first tab of
- *   another device: a context of its own
+ * @property {() => Promise<Page>} newDevice opens a blank page that shares no
+ *   storage and no cookies with the others, as if on another device
  * @property {Site} site
  * @property {import("node:test").TestContext} t
  */
@@ -48,22 +48,22 @@ export function inBrowser(name, body) {
     const site = await startSite();
     /** @type {Page[]} */
     const others = [];
-    /** @type {import("./browser.js").Context[]} */
-    const devices = [];
-    /** @param {string} url */
-    const newDevice = async (url) => {
-      if (!browser) throw new Error("the browser is not running");
-      const device = await browser.newContext();
-      devices.push(device);
-      const page = await device.newPage();
-      others.push(page);
-      await page.goto(url);
-      return page;
-    };
     const newPage = async (url = site.url("/")) => {
       const page = await context.newPage();
       others.push(page);
       await page.goto(url);
+      return page;
+    };
+    /** @type {import("./browser.js").Context[]} */
+    const devices = [];
+    const newDevice = async () => {
+      const device = await /** @type {import("./browser.js").Browser} */ (
+        browser
+      ).newContext();
+      devices.push(device);
+      const page = await device.newPage();
+      others.push(page);
+      await page.goto(site.url("/"));
       return page;
     };
     const page = spare ?? (await context.newPage());

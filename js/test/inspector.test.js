@@ -1,67 +1,35 @@
 // The page that make run serves, in two tabs and on two devices at once.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { before } from "node:test";
 import decodeQRCode from "qr/decode.js";
 import { repository } from "./go.js";
 import { inBrowser } from "./in-browser.js";
-
-before(() => {
-  execFileSync("make", ["--silent", "build", join(repository, ".tools/web")], {
-    cwd: repository,
-  });
-});
-
-/**
- * Starts the server, with nothing kept on it, for as long as the test runs.
- *
- * @param {import("node:test").TestContext} t
- */
-async function startServer(t) {
-  const folder = mkdtempSync(join(tmpdir(), "inspector-"));
-  /** @type {import("node:child_process").ChildProcess | undefined} */
-  let server;
-  const stop = async () => {
-    if (!server) return;
-    const ended = once(server, "exit");
-    server.kill("SIGTERM");
-    await ended;
-    server = undefined;
-  };
-  const start = async (address = "127.0.0.1:0") => {
-    server = spawn(
-      ".tools/web",
-      ["-addr", address, "-db", join(folder, "sessions.db")],
-      { cwd: repository, stdio: ["ignore", "pipe", "inherit"] },
-    );
-    const lines = createInterface({
-      input: /** @type {import("node:stream").Readable} */ (server.stdout),
-    });
-    for await (const line of lines) {
-      const said = /^session-writer: (http:\S+)$/.exec(line);
-      if (said) return said[1];
-    }
-    throw new Error("the server ended without an address");
-  };
-  t.after(async () => {
-    await stop();
-    rmSync(folder, { recursive: true });
-  });
-  const url = await start();
-  return {
-    url: `${url}/`,
-    stop,
-    /** Starts it again, where it was and with what it had. */
-    restart: () => start(new URL(url).host),
-  };
-}
+import { startSessions } from "./sessions-server.js";
 
 /** @typedef {import("./browser.js").Page} Page */
+
+/**
+ * Starts a server that nobody has used, and returns the address of its page.
+ *
+ * @param {import("./in-browser.js").Visit} visit
+ */
+async function startServer({ t }) {
+  const server = await startSessions();
+  t.after(() => server.close());
+  return `${server.origin}/`;
+}
+
+/**
+ * Opens a page in the first tab of another device.
+ *
+ * @param {import("./in-browser.js").Visit} visit
+ * @param {string} url
+ */
+async function onDevice({ newDevice }, url) {
+  const page = await newDevice();
+  await page.goto(url);
+  return page;
+}
 
 /**
  * Waits until a condition holds in the page.
@@ -107,10 +75,10 @@ const ready = (page) =>
  * @param {number} [count]
  * @param {string} [query]
  */
-async function inspect({ newPage, t }, count = 1, query = "") {
-  const { url } = await startServer(t);
+async function inspect(visit, count = 1, query = "") {
+  const url = await startServer(visit);
   const pages = [];
-  while (pages.length < count) pages.push(await newPage(`${url}${query}`));
+  while (pages.length < count) pages.push(await visit.newPage(url + query));
   for (const page of pages) await ready(page);
   return pages;
 }
@@ -385,7 +353,7 @@ const violations = (page) =>
 inBrowser(
   "two devices share a session after one opens a link",
   async (visit) => {
-    const { url } = await startServer(visit.t);
+    const url = await startServer(visit);
     const a = await visit.newPage(url);
     await ready(a);
     await watchPolicy(a);
@@ -396,7 +364,7 @@ inBrowser(
     assert.match(await text(a, "#pair-note"), /^Good for one device, until /);
     await click(a, "Close");
 
-    const b = await visit.newDevice(url);
+    const b = await onDevice(visit, url);
     await ready(b);
     await watchPolicy(b);
     await submit(b, "batch-form", { batch: '{"b": 2}' });
@@ -429,14 +397,14 @@ inBrowser(
 );
 
 inBrowser("nobody joins by a link alone", async (visit) => {
-  const { url } = await startServer(visit.t);
+  const url = await startServer(visit);
   const a = await visit.newPage(url);
   await ready(a);
   await submit(a, "batch-form", { batch: '{"a": 1}' });
   await says(a, synced);
   const link = await makeLink(a);
 
-  const b = await visit.newDevice(link);
+  const b = await onDevice(visit, link);
   await asksToJoin(b);
   assert.deepEqual(
     await b.evaluate(() => [location.href, document.activeElement?.id]),
@@ -458,21 +426,21 @@ inBrowser("nobody joins by a link alone", async (visit) => {
   await shows(a, ["a", "1"]);
 
   // It could have: the code is still good.
-  const c = await visit.newDevice(link);
+  const c = await onDevice(visit, link);
   await asksToJoin(c);
   await click(c, "Join");
   await shows(c, ["a", "1"]);
 });
 
 inBrowser("a code that is used or wrong is refused in words", async (visit) => {
-  const { url } = await startServer(visit.t);
+  const url = await startServer(visit);
   const a = await visit.newPage(url);
   await ready(a);
   await submit(a, "batch-form", { batch: '{"a": 1}' });
   const link = await makeLink(a);
   const code = await text(a, "#pair-code");
 
-  const b = await visit.newDevice(url);
+  const b = await onDevice(visit, url);
   await ready(b);
   await click(b, "Enter a code…");
   await submit(b, "join-form", { "join-code": "0000-0000-0000-0000" });
@@ -481,7 +449,7 @@ inBrowser("a code that is used or wrong is refused in words", async (visit) => {
   await submit(b, "join-form", { "join-code": code.toLowerCase() });
   await shows(b, ["a", "1"]);
 
-  const c = await visit.newDevice(link);
+  const c = await onDevice(visit, link);
   await asksToJoin(c);
   await click(c, "Join");
   await until(c, () => document.getElementById("join-code-error")?.textContent);
@@ -557,20 +525,21 @@ inBrowser("the QR code is that of the link", async (visit) => {
 });
 
 inBrowser(
-  "what is saved without a server is sent when it is back",
+  "what is saved without a network is sent when it is back",
   async (visit) => {
-    const { url, stop, restart } = await startServer(visit.t);
-    const page = await visit.newPage(url);
+    const origin = await startServer(visit);
+    const network = visit.site.forward("/", origin);
+    const page = await visit.newPage();
     await ready(page);
     await says(page, synced);
-    await stop();
+    network.passes = "nothing";
     await submit(page, "batch-form", { batch: '{"a": 1, "b": 2}' });
     await says(page, "Saved here; 2 entries wait for the network.");
     assert.equal(
       await text(page, "#sync-announcement"),
       "Saved here; 2 entries wait for the network.",
     );
-    await restart();
+    network.passes = "both";
     await sync(page);
     await says(page, synced);
   },

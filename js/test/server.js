@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -87,7 +87,19 @@ function withoutProtocol(wasm) {
  * @property {(prefix: string, folder: string, policy?: string | null, caching?: string) => void} serve
  *   serves a folder under a path, which ends in a slash, under the strict
  *   policy or the one given, null being none, and to be cached as given
+ * @property {(prefix: string, origin: string | URL) => Forward} forward has
+ *   another server answer what is below a path
  * @property {() => Promise<unknown>} close
+ */
+
+/**
+ * What comes between a page and another server.
+ *
+ * @typedef {object} Forward
+ * @property {string | URL} origin
+ * @property {"both" | "requests" | "nothing"} passes what reaches the other
+ *   side: with "requests" the answers are lost
+ * @property {{ path: string, body: string }[]} passed the requests that did
  */
 
 /**
@@ -112,6 +124,9 @@ export async function startSite({ isolated = false } = {}) {
     ["/dist/", dist, strict, uncached],
     ["/", here, strict, uncached],
   ];
+
+  /** @type {[prefix: string, forward: Forward][]} */
+  const forwards = [];
 
   /** @param {string} path */
   const content = async (path) => {
@@ -145,6 +160,12 @@ export async function startSite({ isolated = false } = {}) {
   const server = createServer(async (request, response) => {
     let { pathname } = new URL(request.url ?? "/", "http://host");
     counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
+    const [, forward] =
+      forwards.find(([prefix]) => pathname.startsWith(prefix)) ?? [];
+    if (forward) {
+      await pass(forward, request, response);
+      return;
+    }
     if (pathname.startsWith("/cors/")) {
       response.setHeader("Access-Control-Allow-Origin", "*");
       pathname = pathname.slice("/cors".length);
@@ -186,11 +207,49 @@ export async function startSite({ isolated = false } = {}) {
     requests: (path) => counts.get(path) ?? 0,
     serve: (prefix, folder, policy = strict, caching = uncached) =>
       folders.unshift([prefix, folder, policy, caching]),
+    forward: (prefix, origin) => {
+      /** @type {Forward} */
+      const forward = { origin, passes: "both", passed: [] };
+      forwards.push([prefix, forward]);
+      return forward;
+    },
     close: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/**
+ * Has another server answer a request, as far as that is to pass.
+ *
+ * @param {Forward} forward
+ * @param {import("node:http").IncomingMessage} request
+ * @param {import("node:http").ServerResponse} response
+ */
+async function pass(forward, request, response) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  if (forward.passes === "nothing") {
+    request.socket.destroy();
+    return;
+  }
+  const path = request.url ?? "/";
+  forward.passed.push({ path, body: body.toString() });
+  const { method, headers } = request;
+  const other = httpRequest(new URL(path, forward.origin), { method, headers });
+  other.on("error", () => request.socket.destroy());
+  other.on("response", (answer) => {
+    if (forward.passes === "requests") {
+      answer.resume();
+      request.socket.destroy();
+      return;
+    }
+    response.writeHead(answer.statusCode ?? 500, answer.headers);
+    answer.pipe(response);
+  });
+  other.end(body);
 }
 
 /**

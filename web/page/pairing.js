@@ -59,9 +59,6 @@ export function setUpPair(sync, server) {
     note.textContent = "Asking the server for a code…";
     try {
       const { drawQRCode } = await import("./qr-code.js");
-      // The other device is to find what is saved here. And a server that does
-      // not know this browser yet is not to be asked twice at once who it is.
-      await sync.now().catch(() => {});
       const pairing = await sync.pair();
       if (asked !== latest) {
         return;

@@ -12,7 +12,7 @@ import (
 func LoopbackHostsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopbackHost(r.Host) {
-			setDefaultHeaders(w.Header())
+			SetDefaultHeaders(w.Header())
 			http.Error(w, "this server answers to localhost, 127.0.0.1 and [::1] only", http.StatusMisdirectedRequest)
 			return
 		}

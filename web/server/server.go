@@ -83,7 +83,7 @@ func New(config Config) (http.Handler, error) {
 		mux.Handle("/", site)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setDefaultHeaders(w.Header())
+		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
 		mux.ServeHTTP(w, r)
 	}), nil

@@ -74,14 +74,14 @@ func newSite(fsys fs.FS) (http.Handler, error) {
 	})
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setDefaultHeaders(w.Header())
+		SetDefaultHeaders(w.Header())
 		mux.ServeHTTP(w, r)
 	}), nil
 }
 
-// setDefaultHeaders sets what every response bears. Responses that may be
+// SetDefaultHeaders sets what every response bears. Responses that may be
 // stored say so themselves: an error, such as the 404 of a stale hash, may not.
-func setDefaultHeaders(header http.Header) {
+func SetDefaultHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Security-Policy", "default-src 'none'; "+
 		"script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "+

@@ -1,5 +1,3 @@
-//go:build !js
-
 package sqlwriter
 
 import (
@@ -329,7 +327,11 @@ func TestStampsFromTheFuture(t *testing.T) {
 func TestCursors(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	sent := "[" + item(past, `"set":{"a":1}`) + "]"
-	good := mustExchange(t, d, owner, "cart", "", sent).Next
+	first := mustExchange(t, d, owner, "cart", "", sent)
+	if first.Received != "" {
+		t.Errorf("got back what was sent: %s", first.Received)
+	}
+	good := first.Next
 	other := mustExchange(t, d, owner, "other", "", sent).Next
 	epoch, version, _ := strings.Cut(good, "-")
 
@@ -342,8 +344,10 @@ func TestCursors(t *testing.T) {
 			t.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
 		}
 	}
-	if _, err := d.Exchange(t.Context(), owner, "none", good, ""); !errors.Is(err, session.ErrCursor) {
-		t.Errorf("a cursor for no session: %v, want ErrCursor", err)
+	for _, cursor := range []string{good, "-0"} {
+		if _, err := d.Exchange(t.Context(), owner, "none", cursor, ""); !errors.Is(err, session.ErrCursor) {
+			t.Errorf("the cursor %q for no session: %v, want ErrCursor", cursor, err)
+		}
 	}
 	if got := mustExchange(t, d, owner, "cart", good, ""); got.Received != "" || got.Next != good {
 		t.Errorf("got %v after refusals, want nothing new at %s", got, good)
@@ -548,6 +552,7 @@ func TestSessionAndReplicaShareWhatIsSaved(t *testing.T) {
 	}
 	steps := []error{
 		w.Save(ctx, maps.All(map[string]any{"a": 1, "b": 2})),
+		device.Exchange(ctx, device.server),
 		device.Save(ctx, maps.All(map[string]any{"a": 3, "c": "x"})),
 		w.Remove(ctx, "b", "not there"),
 	}
@@ -574,5 +579,51 @@ func TestSessionAndReplicaShareWhatIsSaved(t *testing.T) {
 	check(map[string]json.RawMessage{})
 	if err := w.Remove(ctx, ""); !errors.Is(err, session.ErrKey) {
 		t.Errorf("Remove of the empty key: %v, want ErrKey", err)
+	}
+}
+
+// What was cleared is deleted by a statement of its own, which may not come.
+func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Entries: 2})
+	first := mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1,"b":1}`)+"]").Next
+	exec(t, d.db, `CREATE TRIGGER refuse_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+	clearing := item(past+5, `"clear":true,"set":{"c":1}`)
+	if _, err := d.Exchange(t.Context(), owner, "cart", first, "["+clearing+"]"); err == nil {
+		t.Fatal("nothing was deleted")
+	}
+
+	mustExchange(t, d, owner, "cart", "", "["+item(past+4, `"set":{"late":1}`)+"]")
+	mustExchange(t, d, owner, "cart", "", "["+item(past+6, `"set":{"d":1}`)+"]") // there is room for it
+	want := merged(t, []string{clearing, item(past+6, `"set":{"d":1}`)})
+	for _, cursor := range []string{"", first} {
+		if got := mustExchange(t, d, owner, "cart", cursor, "").Received; got != want {
+			t.Errorf("from the cursor %q: got %s, want %s", cursor, got, want)
+		}
+	}
+	s, err := d.Open(t.Context(), owner, "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(t.Context()); err != nil || len(got) != 2 {
+		t.Errorf("loaded %s, %v, want c and d", got, err)
+	}
+	if found, err := s.Get(t.Context(), "a", nil); found || err != nil {
+		t.Errorf("Get of what was cleared gives %t, %v", found, err)
+	}
+}
+
+func TestASessionWinsOverWhatItFound(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	ahead := item(time.Now().Add(time.Hour).UnixMilli(), `"set":{"a":"from a device whose clock is ahead"}`)
+	mustExchange(t, d, owner, "cart", "", "["+ahead+"]")
+	s, err := d.Open(t.Context(), owner, "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 2})); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(t.Context()); err != nil || string(got["a"]) != "2" {
+		t.Errorf("loaded %s, %v, want what was saved last", got, err)
 	}
 }

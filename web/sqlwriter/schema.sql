@@ -1,6 +1,7 @@
 -- What is in these tables says what the constants of this package say of it.
--- Statements are separated by blank lines, as D1 takes them one at a time.
-
+-- Blank lines separate the statements, which D1 takes one at a time, and takes
+-- a comment alone for an error.
+--
 -- owner is the SHA-256 of an owner's id, in hexadecimal. name is JSON text.
 -- version counts up to what was deleted from entries; used is a date.
 CREATE TABLE IF NOT EXISTS sessions (

@@ -1,34 +1,19 @@
-//go:build !js
-
 package sqlwriter
 
 import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"path/filepath"
 	"testing"
 
 	"github.com/session-interop/session-writer"
-	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/writertest"
 )
 
+// Which database this is on says a file with its name: sqlite_test.go, or
+// d1_js_test.go.
+
 const owner = "0123456789abcdef0123456789abcdef"
-
-// file returns a database file that is not there yet.
-func file(t testing.TB) string { return filepath.Join(t.TempDir(), "sessions.db") }
-
-// open opens a database file as a process does.
-func open(t testing.TB, path string) *sql.DB {
-	t.Helper()
-	db, err := sqlite.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
 
 func create(t testing.TB, db *sql.DB, limits Limits) *DB {
 	t.Helper()
@@ -56,23 +41,7 @@ func refuse(t testing.TB, db *sql.DB) (restore func()) {
 	}
 }
 
-// commits returns how to count what others commit to a database.
-func commits(t testing.TB, db *sql.DB) func() int {
-	t.Helper()
-	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return func() (version int) {
-		if err := conn.QueryRowContext(context.Background(), `PRAGMA data_version`).Scan(&version); err != nil {
-			t.Error(err)
-		}
-		return version
-	}
-}
-
-// Each Writer has the file open for itself, as each process would.
+// Each Writer has the database open for itself, as each process would.
 func TestSession(t *testing.T) {
 	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
 		path := file(t)

@@ -71,12 +71,12 @@ DELETE FROM entries WHERE owner = ?1 AND session = ?2 AND key <> '' AND stamp < 
 
 // readSince returns what was merged after version ?3, in one snapshot with the
 // epoch and the version that it leads to: a row without a key when there is
-// nothing.
+// nothing. What was cleared and is not deleted yet comes with its clearing,
+// which is the later version.
 const readSince = `
 SELECT s.epoch, CAST(` + latest + ` AS TEXT), e.key, e.stamp, e.value
 FROM sessions s
 LEFT JOIN entries e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INTEGER)
-  AND (e.key = '' OR e.stamp >= ` + clearedStamp + `)
 WHERE s.owner = ?1 AND s.name = ?2`
 
 const newestStamp = `

@@ -12,10 +12,6 @@ import (
 	"github.com/session-interop/session-writer/wasm/engine"
 )
 
-// clock is shared by all Sessions of the process, so that of two saves within
-// a millisecond the later wins.
-var clock engine.Clock
-
 // A Session is a writer's and reader's access to one session of an owner. It
 // is safe for concurrent use, and holds nothing that would have to be closed.
 type Session struct {
@@ -23,6 +19,9 @@ type Session struct {
 	name   string
 	id     id
 	writer string
+	// clock is this Session's own: what it sees of one session, which may be
+	// ahead of the time, must not get into another's stamps.
+	clock engine.Clock
 }
 
 var _ session.Writer = (*Session)(nil)
@@ -37,7 +36,7 @@ func (d *DB) Open(ctx context.Context, owner, name string) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session %q: open: %w", name, err)
 	}
-	return &Session{d, name, id, engine.NewWriter()}, nil
+	return &Session{db: d, name: name, id: id, writer: engine.NewWriter()}, nil
 }
 
 // Save implements session.Writer. What it survives is up to the database: see
@@ -121,9 +120,9 @@ func (s *Session) write(ctx context.Context, members string) error {
 		return err
 	}
 	if stamp, ok := engine.ParseStamp(newest); ok {
-		clock.See(stamp)
+		s.clock.See(stamp)
 	}
-	stamp := clock.Tick(s.db.now().UnixMilli(), s.writer)
+	stamp := s.clock.Tick(s.db.now().UnixMilli(), s.writer)
 	var b batch
 	b.cleared, b.records, _, err = engine.ParseItems(
 		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)

@@ -2,7 +2,7 @@
 // session-writer's users.
 module github.com/session-interop/session-writer/js/bench/go
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/maxence-charriere/go-app/v10 v10.1.11

@@ -1,0 +1,32 @@
+package client_test
+
+import (
+	"context"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/client"
+)
+
+func Example() {
+	ctx := context.Background()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	servers := client.New(&http.Client{Jar: jar}, "https://example.com/sessions/")
+
+	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := s.Save(ctx, maps.All(map[string]any{"items": 3})); err != nil {
+		log.Fatal(err)
+	}
+	if err := s.Exchange(ctx, servers(s.Name())); err != nil {
+		log.Print(err) // to be tried again: nothing is lost
+	}
+}

@@ -1,0 +1,275 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, readdirSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startWorker } from "./local.js";
+
+const site = fileURLToPath(new URL("dist/site", import.meta.url));
+
+/** @type {Awaited<ReturnType<typeof startWorker>>} */
+let worker;
+
+before(async () => {
+  worker = await startWorker();
+});
+
+after(() => worker.miniflare.dispose());
+
+/** @param {string} path */
+const get = (path) => fetch(new URL(path, worker.url));
+
+const securityHeaders = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; " +
+    "style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+const contentTypes = /** @type {Record<string, string>} */ ({
+  css: "text/css; charset=utf-8",
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  svg: "image/svg+xml",
+  wasm: "application/wasm",
+});
+
+/** @param {Response} response */
+function assertSecurityHeaders(response) {
+  for (const [name, value] of Object.entries(securityHeaders)) {
+    assert.equal(response.headers.get(name), value, `${response.url}: ${name}`);
+  }
+}
+
+test("the site's files are served, with the security headers", async () => {
+  const files = readdirSync(site, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== "_headers")
+    .map((entry) => join(entry.parentPath, entry.name).slice(site.length + 1));
+  assert.ok(files.includes("session-writer/session.wasm"), String(files));
+  for (const file of files) {
+    const response = await get(file === "index.html" ? "/" : file);
+    assert.equal(response.status, 200, file);
+    assertSecurityHeaders(response);
+    const extension = file.slice(file.lastIndexOf(".") + 1);
+    assert.equal(
+      response.headers.get("content-type"),
+      contentTypes[extension],
+      file,
+    );
+    assert.deepEqual(
+      Buffer.from(await response.arrayBuffer()),
+      readFileSync(join(site, file)),
+      file,
+    );
+  }
+});
+
+test("neither compressed forms nor the rules for headers are served", async () => {
+  for (const path of ["/page.js.br", "/page.js.gz", "/_headers"]) {
+    const response = await get(path);
+    assert.equal(response.status, 404, path);
+    assertSecurityHeaders(response);
+  }
+});
+
+test("the session API is the Go handler's", async () => {
+  const response = await get("/sessions/health");
+  assert.equal(response.status, 200);
+  assertSecurityHeaders(response);
+  assert.equal(response.headers.get("cache-control"), "no-store");
+  assert.deepEqual(await response.json(), { status: "ok" });
+});
+
+let stamps = 0;
+
+/**
+ * One item with one batch, made now, as it is sent.
+ *
+ * @param {Record<string, unknown>} set
+ */
+function items(set) {
+  const counter = (stamps++).toString(16).padStart(4, "0");
+  const stamp = `${Date.now()}-${counter}-3f9a2c7e1b40`;
+  return JSON.stringify([{ format: 1, batches: [{ stamp, set }] }]);
+}
+
+/**
+ * @param {string} path below /sessions/
+ * @param {{ method?: string, body?: string, headers?: Record<string, string> }} options
+ */
+function post(path, { method = "POST", body, headers } = {}) {
+  return fetch(new URL(`/sessions/${path}`, worker.url), {
+    method,
+    body,
+    headers: {
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
+    },
+  });
+}
+
+/** @param {{ headers: { getSetCookie(): string[] } }} response */
+function cookieOf(response) {
+  const cookies = response.headers.getSetCookie();
+  assert.equal(cookies.length, 1, cookies.join("\n"));
+  return cookies[0];
+}
+
+test("what one device sends, another receives after pairing", async () => {
+  const sent = await post("exchange?session=cart", { body: items({ a: 1 }) });
+  assert.equal(sent.status, 204);
+  assert.equal(await sent.text(), "");
+  assert.match(
+    cookieOf(sent),
+    /^session-writer=[^;,]+; Path=\/; Max-Age=34560000; HttpOnly; SameSite=Lax$/,
+  );
+  const first = { cookie: cookieOf(sent).split(";")[0] };
+
+  const stranger = await post("exchange?session=cart");
+  assert.equal(stranger.status, 204);
+  assert.equal(stranger.headers.get("session-cursor"), "");
+  assert.deepEqual(stranger.headers.getSetCookie(), []);
+
+  const paired = await post("pair", { headers: first });
+  assert.equal(paired.status, 200);
+  const { code } = await paired.json();
+  const body = JSON.stringify({ code: code.toLowerCase() });
+  const joined = await post("join", { body });
+  assert.equal(joined.status, 204);
+  const second = { cookie: cookieOf(joined).split(";")[0] };
+  assert.equal((await post("join", { body })).status, 410);
+
+  const received = await post("exchange?session=cart", { headers: second });
+  assert.equal(received.status, 200);
+  assert.deepEqual((await received.json()).batches[0].set, { a: 1 });
+  const cursor = received.headers.get("session-cursor");
+  const again = await post(`exchange?session=cart&cursor=${cursor}`, {
+    headers: second,
+  });
+  assert.equal(again.status, 204);
+  assert.equal(again.headers.get("session-cursor"), cursor);
+});
+
+test("the cookie is for the host alone, except on this machine", async () => {
+  const { statusCode, headers } = await exchange({ host: "session.example" });
+  assert.equal(statusCode, 204);
+  assert.equal(headers["set-cookie"]?.length, 1);
+  assert.match(
+    headers["set-cookie"][0],
+    /^__Host-session-writer=[^;,]+; Path=\/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax$/,
+  );
+});
+
+test("requests that other sites make are refused, its own are not", async () => {
+  const own = worker.url.origin;
+  for (const [headers, status] of /** @type {const} */ ([
+    [{ origin: "https://evil.example" }, 403],
+    [{ origin: "null" }, 403],
+    [{ origin: own, "sec-fetch-site": "cross-site" }, 403],
+    [{ origin: own, "sec-fetch-site": "same-site" }, 403],
+    [{ origin: own, "sec-fetch-site": "same-origin" }, 204],
+    [{ "sec-fetch-site": "none" }, 204],
+  ])) {
+    const { statusCode } = await exchange(headers);
+    assert.equal(statusCode, status, JSON.stringify(headers));
+  }
+});
+
+/**
+ * Sends an item with headers that fetch keeps to itself.
+ *
+ * @param {Record<string, string>} headers
+ * @returns {Promise<import("node:http").IncomingMessage>}
+ */
+async function exchange(headers) {
+  const sent = request(new URL("/sessions/exchange?session=cart", worker.url), {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+  });
+  sent.end(items({ a: 1 }));
+  const [response] = await once(sent, "response");
+  return response.resume();
+}
+
+test("what cannot be taken is refused with the reason", async () => {
+  for (const [path, options, status, code] of /** @type {const} */ ([
+    ["exchange?session=cart", { body: "{" }, 400, "malformed"],
+    ["exchange", { body: "[]" }, 400, "malformed"],
+    ["exchange?session=cart&cursor=x", {}, 412, "cursor"],
+    ["exchange?session=cart", { method: "PUT" }, 405, "method"],
+    [
+      "exchange?session=cart",
+      { body: "[]", headers: { "content-type": "text/plain" } },
+      415,
+      "content-type",
+    ],
+    [
+      "exchange?session=cart",
+      { body: `[${" ".repeat(3 << 20)}]` },
+      413,
+      "quota",
+    ],
+    ["nothing", {}, 404, "not-found"],
+  ])) {
+    const response = await post(path, options);
+    assert.equal(response.status, status, path);
+    assertSecurityHeaders(response);
+    const { code: given, error } = await response.json();
+    assert.equal(given, code);
+    assert.equal(typeof error, "string");
+  }
+});
+
+test("a body of a megabyte is taken, and comes back whole", async () => {
+  const set = Object.fromEntries(
+    Array.from({ length: 1000 }, (_, i) => [`key ${i}`, "é".repeat(500)]),
+  );
+  const sent = await post("exchange?session=large", { body: items(set) });
+  assert.equal(sent.status, 204);
+  const received = await post("exchange?session=large", {
+    headers: { cookie: cookieOf(sent).split(";")[0] },
+  });
+  assert.deepEqual((await received.json()).batches[0].set, set);
+});
+
+test("what has expired is deleted when the Worker is run on schedule", async () => {
+  const db = await worker.miniflare.getD1Database("DB");
+  await db
+    .prepare("INSERT INTO pairings VALUES ('old', '', '2020-01-01T00:00:00Z')")
+    .run();
+  // Miniflare's types lack the method.
+  const deployed = /** @type {any} */ (await worker.miniflare.getWorker());
+  assert.equal((await deployed.scheduled()).outcome, "ok");
+  const left = db.prepare("SELECT count(*) FROM pairings WHERE code = 'old'");
+  assert.equal(await left.first("count(*)"), 0);
+});
+
+test("the suite of package server passes", async () => {
+  const suite = spawn(
+    "go",
+    ["test", "-count=1", "-short", "-run=^TestServer$", "./web/server"],
+    {
+      cwd: fileURLToPath(new URL("../..", import.meta.url)),
+      env: { ...process.env, SERVER_URL: worker.url.origin },
+      stdio: "inherit",
+    },
+  );
+  const [code] = await once(suite, "exit");
+  assert.equal(code, 0);
+});
+
+// The last one: no other works after it.
+test("a database without tables is not available", async () => {
+  const db = await worker.miniflare.getD1Database("DB");
+  await db.prepare("DROP TABLE sessions").run();
+  const response = await get("/sessions/health");
+  assert.equal(response.status, 503);
+  assert.equal((await response.json()).code, "unavailable");
+});
