@@ -58,14 +58,16 @@ async function until(page, condition, ...args) {
 }
 
 /**
- * Waits until the inspector shows the session.
+ * Waits until the inspector shows the session and can sync it.
  *
  * @param {Page} page
  */
 const ready = (page) =>
   until(
     page,
-    () => document.getElementById("inspector")?.checkVisibility() === true,
+    () =>
+      document.getElementById("inspector")?.checkVisibility() === true &&
+      document.querySelector("#join:enabled"),
   );
 
 /**
