@@ -23,7 +23,7 @@ const site = fileURLToPath(new URL("dist", import.meta.url));
 const built = fileURLToPath(new URL("../js/dist", import.meta.url));
 const installed = fileURLToPath(new URL("../js/node_modules", import.meta.url));
 
-for (const name of ["index.js", "session.wasm", "wasm_exec.js"]) {
+for (const name of ["index.js", "session.wasm", "sync.js", "wasm_exec.js"]) {
   if (!existsSync(join(built, name))) {
     console.error(`js/dist/${name} is missing: run make build`);
     process.exit(1);

@@ -1,31 +1,23 @@
 // The page that make run serves, in two tabs and on two devices at once.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { before } from "node:test";
 import decodeQRCode from "qr/decode.js";
 import { repository } from "./go.js";
 import { inBrowser } from "./in-browser.js";
-import { startNative } from "./sessions-server.js";
-
-before(() => {
-  execFileSync("make", ["--silent", "build", join(repository, ".tools/web")], {
-    cwd: repository,
-  });
-});
-
-/**
- * Starts the server, with nothing kept on it, for as long as the test runs.
- *
- * @param {import("node:test").TestContext} t
- */
-async function startServer(t) {
-  const { origin, kill, restart, close } = await startNative();
-  t.after(close);
-  return { url: `${origin}/`, kill, restart };
-}
+import { startSessions } from "./sessions-server.js";
 
 /** @typedef {import("./browser.js").Page} Page */
+
+/**
+ * Starts a server that nobody has used, and returns the address of its page.
+ *
+ * @param {import("./in-browser.js").Visit} visit
+ */
+async function startServer({ t }) {
+  const server = await startSessions();
+  t.after(() => server.close());
+  return `${server.origin}/`;
+}
 
 /**
  * Waits until a condition holds in the page.
@@ -54,14 +46,16 @@ async function until(page, condition, ...args) {
 }
 
 /**
- * Waits until the inspector shows the session.
+ * Waits until the inspector shows the session and can sync it.
  *
  * @param {Page} page
  */
 const ready = (page) =>
   until(
     page,
-    () => document.getElementById("inspector")?.checkVisibility() === true,
+    () =>
+      document.getElementById("inspector")?.checkVisibility() === true &&
+      document.querySelector("#join:enabled"),
   );
 
 /**
@@ -71,10 +65,10 @@ const ready = (page) =>
  * @param {number} [count]
  * @param {string} [query]
  */
-async function inspect({ newPage, t }, count = 1, query = "") {
-  const { url } = await startServer(t);
+async function inspect(visit, count = 1, query = "") {
+  const url = await startServer(visit);
   const pages = [];
-  while (pages.length < count) pages.push(await newPage(`${url}${query}`));
+  while (pages.length < count) pages.push(await visit.newPage(url + query));
   for (const page of pages) await ready(page);
   return pages;
 }
@@ -349,7 +343,7 @@ const violations = (page) =>
 inBrowser(
   "two devices share a session after one opens a link",
   async (visit) => {
-    const { url } = await startServer(visit.t);
+    const url = await startServer(visit);
     const a = await visit.newPage(url);
     await ready(a);
     await watchPolicy(a);
@@ -393,7 +387,7 @@ inBrowser(
 );
 
 inBrowser("nobody joins by a link alone", async (visit) => {
-  const { url } = await startServer(visit.t);
+  const url = await startServer(visit);
   const a = await visit.newPage(url);
   await ready(a);
   await submit(a, "batch-form", { batch: '{"a": 1}' });
@@ -429,7 +423,7 @@ inBrowser("nobody joins by a link alone", async (visit) => {
 });
 
 inBrowser("a code that is used or wrong is refused in words", async (visit) => {
-  const { url } = await startServer(visit.t);
+  const url = await startServer(visit);
   const a = await visit.newPage(url);
   await ready(a);
   await submit(a, "batch-form", { batch: '{"a": 1}' });
@@ -521,20 +515,21 @@ inBrowser("the QR code is that of the link", async (visit) => {
 });
 
 inBrowser(
-  "what is saved without a server is sent when it is back",
+  "what is saved without a network is sent when it is back",
   async (visit) => {
-    const { url, kill, restart } = await startServer(visit.t);
-    const page = await visit.newPage(url);
+    const origin = await startServer(visit);
+    const network = visit.site.forward("/", origin);
+    const page = await visit.newPage();
     await ready(page);
     await says(page, synced);
-    await kill();
+    network.passes = "nothing";
     await submit(page, "batch-form", { batch: '{"a": 1, "b": 2}' });
     await says(page, "Saved here; 2 entries wait for the network.");
     assert.equal(
       await text(page, "#sync-announcement"),
       "Saved here; 2 entries wait for the network.",
     );
-    await restart();
+    network.passes = "both";
     await sync(page);
     await says(page, synced);
   },

@@ -82,10 +82,12 @@ export function setUpPair(sync, server) {
     }
   };
 
-  byId("pair", HTMLButtonElement).addEventListener("click", () => {
+  const open = byId("pair", HTMLButtonElement);
+  open.addEventListener("click", () => {
     dialog.showModal();
     void ask();
   });
+  open.disabled = false;
   byId("pair-again", HTMLButtonElement).addEventListener("click", ask);
   byId("pair-copy", HTMLButtonElement).addEventListener("click", async () => {
     try {
@@ -129,7 +131,9 @@ export function setUpJoin(sync, server, linked) {
     (given ? byId("join-cancel", HTMLButtonElement) : code).focus();
   };
 
-  byId("join", HTMLButtonElement).addEventListener("click", () => ask(""));
+  const open = byId("join", HTMLButtonElement);
+  open.addEventListener("click", () => ask(""));
+  open.disabled = false;
   byId("join-cancel", HTMLButtonElement).addEventListener("click", () =>
     dialog.close(),
   );

@@ -74,11 +74,13 @@ export async function setUpSync(session, server) {
     };
     sync.subscribe(show);
     show();
-    byId("sync-now", HTMLButtonElement).addEventListener("click", async () => {
+    const now = byId("sync-now", HTMLButtonElement);
+    now.addEventListener("click", async () => {
       await sync.now().catch(() => {}); // the state tells of it
       show();
       status.announce();
     });
+    now.disabled = false;
     return sync;
   } catch (error) {
     status.showFailure(withCode(codeOf(error), messageOf(error)));
