@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
  * A server that keeps copies of sessions, and has none yet.
  *
  * @typedef {object} SessionsServer
- * @property {string | URL} origin
+ * @property {string} origin
  * @property {() => Promise<void>} [kill]
  * @property {() => Promise<void>} [restart] after kill, where it was and with
  *   what it had
@@ -78,5 +78,5 @@ async function startEdge() {
   const local = new URL("../../web/worker/local.js", import.meta.url);
   const { startWorker } = await import(local.href);
   const { url, miniflare } = await startWorker();
-  return { origin: url, close: () => miniflare.dispose() };
+  return { origin: url.origin, close: () => miniflare.dispose() };
 }
