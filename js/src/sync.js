@@ -8,8 +8,9 @@ import { faultIn } from "./options.js";
  *
  * @typedef {object} SyncState
  * @property {"idle" | "syncing" | "offline" | "error"} status
- * @property {number} unsent How many entries and removals are not on the server
- *   yet; a clearing counts as one.
+ * @property {number} unsent How many entries and removals may not be on the
+ *   server yet; a clearing counts as one. Those that were sent, and stored anew
+ *   together with others since, count as well, as they will be sent again.
  * @property {SessionError} [error] What went wrong, in the status `error`. It is
  *   tried again by itself.
  */
