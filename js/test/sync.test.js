@@ -79,6 +79,22 @@ async function pair(first, second) {
   await second.evaluate((code) => inPage.kept.sync.join(code), code);
 }
 
+/**
+ * Returns a second device that has joined the first, and what was saved there.
+ *
+ * @param {Page} page
+ * @param {() => Promise<Page>} newDevice
+ * @param {Record<string, unknown>} entries
+ */
+async function otherDevice(page, newDevice, entries) {
+  const other = await newDevice();
+  await sync(page);
+  await sync(other);
+  await save(page, entries);
+  await pair(page, other);
+  return other;
+}
+
 withServer(
   "what one device saves, removes and clears arrives on the other",
   async ({ page, newDevice }) => {
@@ -120,11 +136,7 @@ withServer(
 withServer(
   "a subscriber is told of what another device did",
   async ({ page, newDevice }) => {
-    const other = await newDevice();
-    await sync(page);
-    await sync(other);
-    await save(page, { a: 1, b: 1 });
-    await pair(page, other);
+    const other = await otherDevice(page, newDevice, { a: 1, b: 1 });
     await other.evaluate(() => {
       inPage.kept.changes = inPage.recordChanges(inPage.kept.session);
     });
@@ -145,11 +157,7 @@ withServer(
 withServer(
   "devices that were offline end up equal, and nothing is lost",
   async ({ page, newDevice, forward }) => {
-    const other = await newDevice();
-    await sync(page);
-    await sync(other);
-    await save(page, { shared: 0 });
-    await pair(page, other);
+    const other = await otherDevice(page, newDevice, { shared: 0 });
 
     forward.passes = "nothing";
     await save(page, { shared: "page", page: 1 });
@@ -310,11 +318,7 @@ withServer(
 withServer(
   "what is saved as a page goes is on the server",
   async ({ page, newDevice, site }) => {
-    const other = await newDevice();
-    await sync(page);
-    await sync(other);
-    await save(page, { a: 1 });
-    await pair(page, other);
+    const other = await otherDevice(page, newDevice, { a: 1 });
     await save(page, { a: 2 });
     await page.goto(site.url("/?next"));
     await other.evaluate(async () => {
