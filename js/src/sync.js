@@ -354,11 +354,7 @@ export class Sync {
     if (response.status === 412) return false;
     const text = await this.#text(await this.#accepted(response));
     const next = response.headers.get("Session-Cursor");
-    if (next === null) {
-      throw this.#failure(
-        `what answers at ${this.#url} is no server for sessions`,
-      );
-    }
+    if (next === null) throw this.#stranger();
     if (text !== "") stamps.push(this.#receive(text));
     // Somebody may have cleared the storage meanwhile, and what the server had
     // sent before is not there any more.
@@ -486,11 +482,16 @@ export class Sync {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw this.#failure(
-        `what answers at ${this.#url} is no server for sessions`,
-        { cause },
-      );
+      throw this.#stranger({ cause });
     }
+  }
+
+  /** @param {{ cause?: unknown }} [more] */
+  #stranger(more) {
+    return this.#failure(
+      `what answers at ${this.#url} is no server for sessions`,
+      more,
+    );
   }
 
   /** @param {unknown} cause */

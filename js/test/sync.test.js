@@ -95,6 +95,21 @@ async function otherDevice(page, newDevice, entries) {
   return other;
 }
 
+/**
+ * Saves, and tries to exchange that while nothing passes.
+ *
+ * @param {Page} page
+ * @param {import("./server.js").Forward} forward
+ */
+async function saveOffline(page, forward) {
+  forward.passes = "nothing";
+  await page.evaluate(async () => {
+    inPage.kept.session.save({ a: 1 });
+    await inPage.kept.sync.now().catch(() => {});
+  });
+  forward.passes = "both";
+}
+
 withServer(
   "what one device saves, removes and clears arrives on the other",
   async ({ page, newDevice }) => {
@@ -331,12 +346,7 @@ withServer(
   "a page that is online again tries at once",
   async ({ page, forward }) => {
     await sync(page);
-    forward.passes = "nothing";
-    await page.evaluate(async () => {
-      inPage.kept.session.save({ a: 1 });
-      await inPage.kept.sync.now().catch(() => {});
-    });
-    forward.passes = "both";
+    await saveOffline(page, forward);
     await page.evaluate(async () => {
       dispatchEvent(new Event("online"));
       await inPage.until(() => inPage.kept.sync.state.unsent === 0);
@@ -346,12 +356,7 @@ withServer(
 
 withServer("it tries again by itself", async ({ page, forward }) => {
   await sync(page);
-  forward.passes = "nothing";
-  await page.evaluate(async () => {
-    inPage.kept.session.save({ a: 1 });
-    await inPage.kept.sync.now().catch(() => {});
-  });
-  forward.passes = "both";
+  await saveOffline(page, forward);
   await page.evaluate(() =>
     inPage.until(() => inPage.kept.sync.state.status === "idle"),
   );
