@@ -1,4 +1,5 @@
-// What TinyGo's runtime wants of a libc: the seed of its hash maps.
+// What TinyGo's runtime wants of a libc: the seed of its hash maps. There is no
+// libc, so wasm.json says -ffreestanding: the headers are the compiler's own.
 #include <stddef.h>
 #include <stdint.h>
 
