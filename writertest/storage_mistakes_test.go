@@ -2,7 +2,6 @@ package writertest_test
 
 import (
 	"errors"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,11 +16,11 @@ func TestStorageMistakes(t *testing.T) {
 	var mistakes []mistake[writertest.StorageHarness]
 	for _, m := range storageMistakes {
 		mistakes = append(mistakes, mistake[writertest.StorageHarness]{m.rule, m.what, func(t *testing.T, giveUp func()) writertest.StorageHarness {
-			memory := session.NewMemory().(memory)
+			whole := session.NewMemory().(memory)
 			return writertest.StorageHarness{
-				Storage: m.breaks(memory),
+				Storage: slow{m.breaks(whole).(memory)},
 				Elsewhere: func(key, text string) {
-					memory.SetItem(key, text) // calls the watchers before it returns
+					whole.SetItem(key, text) // calls the watchers before it returns
 					giveUp()
 				},
 			}
@@ -34,6 +33,14 @@ func TestStorageMistakes(t *testing.T) {
 type memory interface {
 	session.Storage
 	session.Watcher
+}
+
+// A slow takes its time to read.
+type slow struct{ memory }
+
+func (s slow) GetItem(key string) (string, bool, error) {
+	pauseBeforeReading()
+	return s.memory.GetItem(key)
 }
 
 // The functions that a storage is broken with. Each type overrides one method.
@@ -102,12 +109,12 @@ var storageMistakes = []struct {
 }{
 	{"Storage", "sets an item in two steps", set(func(m memory, key, text string) error {
 		m.SetItem(key, text[:len(text)/2])
-		runtime.Gosched()
+		pause()
 		return m.SetItem(key, text)
 	})},
 	{"Storage", "removes an item before it sets it", set(func(m memory, key, text string) error {
 		m.RemoveItem(key)
-		runtime.Gosched()
+		pause()
 		return m.SetItem(key, text)
 	})},
 	{"Storage", "has one buffer for all that use it", func(m memory) session.Storage {
@@ -117,7 +124,7 @@ var storageMistakes = []struct {
 			mu.Lock()
 			buffer = [2]string{key, text}
 			mu.Unlock()
-			runtime.Gosched()
+			pause()
 			mu.Lock()
 			defer mu.Unlock()
 			return m.SetItem(buffer[0], buffer[1])

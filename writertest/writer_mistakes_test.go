@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -75,6 +74,7 @@ func brokenHarness(t *testing.T, save saveFunc) writertest.Harness {
 		return &broken{MyWriter: w.(*MyWriter), save: save, id: s.ids, shared: s, kept: make(map[string]json.RawMessage)}, err
 	}
 	h.Load = func(ctx context.Context) (map[string]json.RawMessage, error) {
+		pauseBeforeReading()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.merge != nil {
@@ -147,7 +147,7 @@ func (s *MySession) overwrite(all map[string]json.RawMessage) error {
 // readModifyWrite loses what others save between its two steps.
 var readModifyWrite = commit(func(w *broken, batch map[string]json.RawMessage) error {
 	all := w.session.load()
-	runtime.Gosched()
+	pause()
 	maps.Copy(all, batch)
 	return w.session.overwrite(all)
 })
@@ -207,7 +207,7 @@ var writerMistakes = []struct {
 			if err := w.session.write(map[string]json.RawMessage{key: text}); err != nil {
 				return err
 			}
-			runtime.Gosched()
+			pause()
 		}
 		return nil
 	})},
