@@ -4,22 +4,60 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/session-interop/session-writer/wasm/engine"
 )
 
-// ErrCursor means that a server does not know the cursor that it was given: it
+// ErrCursor means that a server does not know the cursor that it was sent: it
 // has another session, or none any more.
 var ErrCursor = errors.New("unknown cursor")
 
-// A Server makes one exchange of a session with a server that keeps a copy of
-// it. Items are in the form that the README documents.
+// An OwnerError means that a server has the session of another owner for whoever
+// asks than the one whose session was sent.
+type OwnerError struct {
+	// Owner is the tag of that owner; empty when the server knows nobody.
+	Owner string
+}
+
+// Error says whose session the server has.
+func (e *OwnerError) Error() string {
+	if e.Owner == "" {
+		return "the server does not know whose session this is"
+	}
+	return "the server has the session of another owner: " + e.Owner
+}
+
+// A StampError means that something was stamped further in the future than a
+// server takes it.
+type StampError struct {
+	// Latest is the time up to which it does.
+	Latest time.Time
+}
+
+// Error says up to when.
+func (e *StampError) Error() string {
+	return fmt.Sprintf("a stamp from the future: later than %s", e.Latest.UTC().Format(time.RFC3339))
+}
+
+// Sent is what a session sends to the server that keeps a copy of it.
+type Sent = engine.Sent
+
+// Received is what that server sends back.
+type Received = engine.Received
+
+// A Server makes one request of an exchange with a server that keeps a copy of
+// a session. Items are in the form that the README documents.
 //
-// The server gets the items that it may not have, in a JSON array, or nothing.
-// It MUST merge all of them or none, but for those that it cannot read. It
-// gives, as one item or nothing, what was merged since the cursor, which is
-// from an earlier exchange or empty, and a cursor for the next. What it was
-// given in this exchange may be left out. The error wraps ErrCursor when it
-// does not know the cursor, and then it has merged nothing.
-type Server func(ctx context.Context, cursor, unsent string) (next, received string, err error)
+// The server MUST merge all that it is sent or none, but for items that it
+// cannot read. What it gives is what was merged since the cursor; what it was
+// sent in this request may be left out, and no batch is ever in part.
+//
+// The error is an *OwnerError when the session sent is not of the owner that
+// whoever asks is; it wraps ErrCursor when the cursor is unknown, is a
+// *StampError when something was stamped too far in the future, and wraps
+// ErrQuota when there is no room. After any of them nothing has been merged.
+type Server func(ctx context.Context, sent Sent) (Received, error)
 
 // Exchange gives a server what it may not have of the session, and takes what
 // the server has and this side has not. Both sides merge, so it does not
@@ -27,41 +65,89 @@ type Server func(ctx context.Context, cursor, unsent string) (next, received str
 // failed had reached the server. From the first Exchange on, no removal is
 // forgotten before the server has it.
 //
-// The session can be used meanwhile. What is saved meanwhile is for the next
-// Exchange. The error is the server's or the storage's.
+// The session then belongs to whom the server takes the sender for, its owner.
+// When that is another than the last time, the session shown is that owner's,
+// and what the former one's server does not have is kept for him alone: see
+// also Forget. What is saved here before the first Exchange is the first
+// owner's, without what was removed before.
+//
+// The session can be used meanwhile. What is saved meanwhile may be for the
+// next Exchange. What the server has no room for stays here, and does not keep
+// the rest from being exchanged: the error is then an *EntryError with the key
+// of the largest entry, and wraps ErrQuota. Any other error is the server's or
+// the storage's.
 func (s *Session) Exchange(ctx context.Context, server Server) error {
-	err := s.exchange(ctx, server, false)
-	if errors.Is(err, ErrCursor) {
-		err = s.exchange(ctx, server, true)
-	}
-	return s.wrap("exchange", err)
+	return s.wrap("exchange", s.exchange(ctx, server))
 }
 
-func (s *Session) exchange(ctx context.Context, server Server, anew bool) error {
+func (s *Session) exchange(ctx context.Context, server Server) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	unsent, err := s.engine.Unsent(anew)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	x, err := s.engine.Exchange(now())
 	if err != nil {
 		return err
 	}
-	next, received, err := server(ctx, unsent.Cursor, unsent.Texts)
-	if err != nil {
-		return err
+	// Whatever came of it, others may have to be told.
+	defer func() {
+		s.engine.Tidy(now())
+		s.stale.Store(true)
+		s.awake()
+	}()
+	var noRoom error
+	for {
+		sent, more := x.Next(now())
+		if !more {
+			break
+		}
+		got, err := s.ask(ctx, server, sent)
+		answered, latest := engine.Merged, time.Time{}
+		if err != nil {
+			var owner *OwnerError
+			var stamp *StampError
+			switch {
+			case errors.As(err, &owner):
+				answered, got = engine.Unknown, Received{Owner: owner.Owner}
+			case errors.Is(err, ErrCursor):
+				answered, got = engine.Unknown, Received{Owner: sent.Owner}
+			case errors.As(err, &stamp):
+				answered, latest = engine.TooLate, stamp.Latest
+			case errors.Is(err, ErrQuota):
+				answered, noRoom = engine.NoRoom, err
+			default:
+				return err
+			}
+		}
+		if failed := x.Answer(now(), answered, got, latest.UnixMilli()); failed != nil {
+			return errors.Join(failed, err)
+		}
 	}
+	if refused, any := x.Refused(); any {
+		return &EntryError{refused.Key, fmt.Errorf("%d bytes are more than the server takes: %w", refused.Size, noRoom)}
+	}
+	return nil
+}
 
+// ask makes a request, during which the session can be used.
+func (s *Session) ask(ctx context.Context, server Server, sent Sent) (Received, error) {
+	s.mu.Unlock()
+	defer s.mu.Lock() // also when the server panics
+	return server(ctx, sent)
+}
+
+// Forget drops what is stored here of the session, and what is known of its copy
+// on a server. The copy stays, and so does what is kept for other owners. It is
+// what a logout calls, after an Exchange if nothing is to be lost.
+func (s *Session) Forget(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change, err := s.engine.Receive(now(), next+unsent.Items, received)
-	if !change.Empty() {
-		s.pending = append(s.pending, changeOf(change, true))
-		s.awake()
+	if err := ctx.Err(); err != nil {
+		return s.wrap("forget", err)
 	}
-	if err != nil {
-		return fmt.Errorf("what the server sent: %w", err)
-	}
-	s.engine.Tidy(now())
-	return nil
+	err := s.engine.Forget()
+	s.stale.Store(true)
+	s.awake()
+	return s.wrap("forget", err)
 }

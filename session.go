@@ -21,18 +21,48 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/session-interop/session-writer/wasm/engine"
 )
 
-// clock is shared by all sessions of the process, so that of two saves within
-// a millisecond the later wins.
-var clock engine.Clock
+// A place is where a session is stored.
+type place struct {
+	storage Storage
+	name    string
+}
+
+// clocks are shared by all Sessions of a place, so that of two saves within a
+// millisecond the later wins. What one session has seen stays out of another's
+// stamps: it may be from a clock that was wrong.
+var clocks sync.Map // of weak.Pointer[engine.Clock] by place
+
+// clockOf returns the clock of a place, which is there as long as it is in use.
+func clockOf(storage Storage, name string) *engine.Clock {
+	clock := new(engine.Clock)
+	if !reflect.ValueOf(storage).Comparable() {
+		return clock
+	}
+	at, mine := place{storage, name}, weak.Make(clock)
+	for {
+		had, loaded := clocks.LoadOrStore(at, mine)
+		if !loaded {
+			runtime.AddCleanup(clock, func(at place) { clocks.CompareAndDelete(at, mine) }, at)
+			return clock
+		}
+		if shared := had.(weak.Pointer[engine.Clock]).Value(); shared != nil {
+			return shared
+		}
+		clocks.CompareAndDelete(at, had)
+	}
+}
 
 // A Session is one writer's and reader's access to a session. It is safe for
 // concurrent use.
@@ -65,6 +95,10 @@ type config struct{ maxAge time.Duration }
 // for so long: Load then finds nothing and removes what is stored, and the
 // next Save begins a new session. It counts in milliseconds and must be at
 // least one.
+//
+// In a session that is exchanged with a server it counts from the last save of
+// any device, as far as the server has told. What is over is then not shown, and
+// removed when the server says that nobody else has saved meanwhile.
 func MaxAge(d time.Duration) Option {
 	return func(c *config) error {
 		if d < time.Millisecond {
@@ -102,7 +136,7 @@ func Open(ctx context.Context, storage Storage, name string, options ...Option) 
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	e, err := engine.Open(storage, name, &clock, c.maxAge.Milliseconds())
+	e, err := engine.Open(storage, name, clockOf(storage, name), c.maxAge.Milliseconds())
 	if err != nil {
 		return fail(err)
 	}
@@ -197,8 +231,9 @@ func (s *Session) Remove(ctx context.Context, keys ...string) error {
 	return s.wrap("remove", err)
 }
 
-// Clear removes all entries that this writer can know of. What others save at
-// the same moment stays.
+// Clear removes all entries that were saved before: also those that another
+// device saved, and of which this one has not heard yet. What others save at the
+// same moment, or later, stays.
 func (s *Session) Clear(ctx context.Context) error {
 	return s.wrap("clear", s.write(ctx, engine.Batch{Clear: true}))
 }

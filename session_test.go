@@ -375,6 +375,48 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// silent is a storage that tells its user nothing of what he does himself, as
+// browsers do.
+type silent struct{ session.Storage }
+
+func (silent) Watch(func(key string)) (stop func(), err error) { return func() {}, nil }
+
+func TestWatchersAreToldThoughAnExchangeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, silent{session.NewMemory()})
+		large := strings.Repeat("x", 200<<10)
+		save(t, s, entries{"a": large})
+		save(t, s, entries{"b": large}) // too much to be sent at once
+		var told []session.Change
+		stop, err := s.Watch(func(c session.Change) { told = append(told, c) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		failure := errors.New("the network is gone")
+		requests := 0
+		err = s.Exchange(t.Context(), func(ctx context.Context, sent session.Sent) (session.Received, error) {
+			requests++
+			got := session.Received{Owner: "000000000000ada0", Age: -1}
+			if requests == 2 {
+				got.Cursor = "1"
+				got.Item = `{"format":1,"batches":[{"stamp":"0946684800000-0000-3f9a2c7e1b40","set":{"theirs":1}}]}`
+			}
+			if requests == 3 {
+				return got, failure
+			}
+			return got, nil
+		})
+		if !errors.Is(err, failure) {
+			t.Fatalf("Exchange: %v", err)
+		}
+		synctest.Wait()
+		if len(told) != 1 || told[0].Set["theirs"] == nil {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
 func TestWatchersOfOneSessionUsedByMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := session.NewMemory()

@@ -11,7 +11,8 @@ import (
 
 // A Change is what happened to a session.
 type Change struct {
-	// Set holds the entries that are new or were saved again.
+	// Set holds the entries that are new or were saved again; and when Cleared,
+	// every entry that is left.
 	Set map[string]json.RawMessage
 	// Removed holds the keys that are gone, however that came about.
 	Removed []string

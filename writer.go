@@ -62,10 +62,10 @@ type Writer interface {
 // session, the call, the key.
 var (
 	// ErrQuota means that the storage has no room for what was to be saved.
-	ErrQuota = engine.ErrQuota
+	ErrQuota error = engine.ErrQuota
 	// ErrDisabled means that the storage is switched off, forbidden to this
 	// page or program, or not there at all.
-	ErrDisabled = engine.ErrDisabled
+	ErrDisabled error = engine.ErrDisabled
 	// ErrKey means that a key is empty or not valid UTF-8.
 	ErrKey = errors.New("invalid key")
 	// ErrValue means that a value, or what was given for the entries, cannot

@@ -25,13 +25,14 @@ import (
 
 // protocol changes with every change to the exports that an older shim, or
 // module, could not do without.
-const protocol = 2
+const protocol = 3
 
 const (
 	failedDisabled = -1
 	failedQuota    = -2
 	failedStorage  = -3 // the storage threw what no storage throws
 	failedInternal = -5 // message says what
+	failedServer   = -6 // what a server sent is no item
 )
 
 // maxArgument keeps a batch that no browser's storage could ever take from
@@ -41,9 +42,13 @@ const maxArgument = 64 << 20
 var (
 	buf      []byte
 	failure  string
-	clock    engine.Clock
 	sessions = make(map[int32]*engine.Session)
 	opened   int32
+
+	// clocks are shared by the sessions of a name in each storage area, so that
+	// of two saves within a millisecond the later wins. What one session has
+	// seen stays out of another's stamps: it may be from a clock that was wrong.
+	clocks [3]map[string]*engine.Clock
 )
 
 func main() { select {} } // the exports are called while main waits
@@ -80,7 +85,13 @@ func open(where, length int32, maxAge float64) (handle int32) {
 		if err != nil {
 			return 0, err
 		}
-		s, err := engine.Open(storage, name, &clock, int64(maxAge))
+		if clocks[where] == nil {
+			clocks[where] = make(map[string]*engine.Clock)
+		}
+		if clocks[where][name] == nil {
+			clocks[where][name] = new(engine.Clock)
+		}
+		s, err := engine.Open(storage, name, clocks[where][name], int64(maxAge))
 		if err != nil {
 			return 0, err
 		}
@@ -94,7 +105,9 @@ func open(where, length int32, maxAge float64) (handle int32) {
 }
 
 //go:wasmexport close
-func closeSession(handle int32) { delete(sessions, handle) }
+func closeSession(handle int32) {
+	delete(sessions, handle)
+}
 
 // save saves what the storage was given, a JSON object of about so many bytes.
 // While the session is watched it replies with the change. What it returns is
@@ -207,6 +220,89 @@ func refresh(handle int32, now float64) int32 {
 	})
 }
 
+// What an exchange with the server that keeps a copy of the session takes of the
+// engine, where js/src/exchange.js does what engine.Exchange does.
+
+// prepare makes what is unsent such that it can be sent.
+//
+//go:wasmexport prepare
+func prepare(handle int32, now float64) int32 {
+	return try(func() (int32, error) { return 0, sessions[handle].Prepare(int64(now)) })
+}
+
+// alive replies with the text of an item that has what is shown, and with
+// nothing when that is nothing.
+//
+//go:wasmexport alive
+func alive(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		text, err := sessions[handle].Alive(int64(now))
+		return reply(append(buf[:0], text...)), err
+	})
+}
+
+// stamp replies with a stamp for the item in the buffer, which others have made.
+//
+//go:wasmexport stamp
+func stamp(handle, length int32, now float64) int32 {
+	return try(func() (int32, error) {
+		at, err := sessions[handle].Stamp(int64(now), argument(length))
+		return reply(append(buf[:0], at...)), err
+	})
+}
+
+// divide puts two items in the place of the one whose stamp is in the buffer, and
+// returns 1 if it could.
+//
+//go:wasmexport divide
+func divide(handle, length int32, now float64) int32 {
+	return try(func() (int32, error) {
+		if sessions[handle].Divide(int64(now), argument(length)) {
+			return 1, nil
+		}
+		return 0, nil
+	})
+}
+
+// compact merges all items.
+//
+//go:wasmexport compact
+func compact(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		sessions[handle].Compact(int64(now))
+		return 0, nil
+	})
+}
+
+// restamp stamps anew what is unsent and stamped later than a time.
+//
+//go:wasmexport restamp
+func restamp(handle int32, latest, now float64) int32 {
+	return try(func() (int32, error) { return 0, sessions[handle].Restamp(int64(now), int64(latest)) })
+}
+
+// unsent replies with the number of entries and removals that the server may not
+// have, and the stamps of the items that say so.
+//
+//go:wasmexport unsent
+func unsent(handle int32, now float64) int32 {
+	return try(func() (int32, error) {
+		n, stamps, err := sessions[handle].Unsent(int64(now))
+		out := strconv.AppendInt(buf[:0], int64(n), 10)
+		for _, stamp := range stamps {
+			out = append(append(out, ' '), stamp...)
+		}
+		return reply(out), err
+	})
+}
+
+// forget drops what is here of the session, and nothing on the server.
+//
+//go:wasmexport forget
+func forget(handle int32) int32 {
+	return try(func() (int32, error) { return 0, sessions[handle].Forget() })
+}
+
 // argument copies what the caller wrote.
 func argument(length int32) string { return string(buf[:length]) }
 
@@ -256,15 +352,17 @@ func try(f func() (int32, error)) (result int32) {
 		}
 	}()
 	result, err := f()
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return result
-	case engine.ErrDisabled:
+	case engine.Is(err, engine.ErrDisabled):
 		return failedDisabled
-	case engine.ErrQuota:
+	case engine.Is(err, engine.ErrQuota):
 		return failedQuota
-	case shim.ErrThrown:
+	case engine.Is(err, shim.ErrThrown):
 		return failedStorage
+	case engine.Is(err, engine.ErrServer):
+		return failedServer
 	}
 	failure = err.Error()
 	return failedInternal

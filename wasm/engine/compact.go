@@ -11,14 +11,23 @@ import (
 // another time: every reader makes do with what is there.
 func (s *Session) compact(now int64) {
 	s.saves = 0
-	var items []*item
+	keys := make([]string, 0, len(s.items))
+	guests := false
 	for key, it := range s.items {
-		if it.size == 0 {
-			it, err := s.get(key)
-			if err == nil && it.err == nil {
-				items = append(items, it)
-			}
-		} else if it.err == nil {
+		keys = append(keys, key)
+		guests = guests || it.guest
+	}
+	if guests && s.adopt(now) != nil {
+		return
+	}
+	sort(keys)
+	var items []*item
+	for _, key := range keys {
+		it := s.items[key]
+		if it != nil && it.size == 0 {
+			it, _ = s.get(key)
+		}
+		if it != nil && it.err == nil && !it.guest {
 			items = append(items, it)
 		}
 	}
@@ -27,7 +36,7 @@ func (s *Session) compact(now int64) {
 		it, err := s.get(it.key)
 		if err == nil && it.err == nil {
 			group = append(group, it)
-		} else if err != errGone {
+		} else if !Is(err, errGone) {
 			return
 		}
 	}
@@ -39,6 +48,9 @@ func (s *Session) compact(now int64) {
 func (s *Session) compactAll(now int64) (freed bool) {
 	s.saves = 0
 	snap, err := s.read()
+	if err == nil && len(snap.guests) > 0 && s.adopt(now) == nil {
+		snap, err = s.read()
+	}
 	for range len(snap.items) {
 		if err != nil {
 			break
@@ -80,41 +92,152 @@ func (s *Session) merge(now int64, items []*item) (freed bool) {
 	if len(kept) < 2 {
 		return freed
 	}
+	if merged.end.by != "" {
+		l, err := s.ledger()
+		if err != nil {
+			return freed
+		}
+		merged.end = ended(l, kept)
+	}
 	before := now - keepRemovals
 	forget := by.forgettable(before) && s.areAll(kept)
 	if forget {
 		by.forget(&merged, before)
 	}
-	if !forget || len(merged.entries) > 0 || merged.cleared != "" {
-		key, text := s.prefix+string(s.clock.Tick(now, s.writer)), encode(merged)
-		if s.storage.SetItem(key, text) != nil {
+	if !forget || len(merged.entries) > 0 || merged.cleared != "" || merged.end.by != "" {
+		if _, err := s.add(now, encode(merged)); err != nil {
 			return freed
 		}
-		s.items[key] = &item{key: key, size: len(text)}
 	}
 	return s.remove(kept) || freed
+}
+
+// add writes an item that says nothing new, and returns its key.
+func (s *Session) add(now int64, text string) (key string, err error) {
+	at, err := s.tick(now)
+	if err != nil {
+		return "", err
+	}
+	key = s.own(string(at))
+	if err := s.storage.SetItem(key, text); err != nil {
+		return "", err
+	}
+	s.items[key] = &item{key: key, size: len(text)}
+	return key, nil
+}
+
+// adopt makes what is nobody's yet, and alive, the owner's. Removals and
+// clearings are not: they were made without having seen what the owner has.
+func (s *Session) adopt(now int64) error {
+	snap, err := s.read()
+	if err != nil || len(snap.guests) == 0 {
+		return err
+	}
+	var all, alive state
+	for _, it := range snap.guests {
+		all.add(it.says)
+	}
+	for key, v := range all.entries {
+		if !v.removed() {
+			alive.set(key, v)
+		}
+	}
+	if alive.newest != "" {
+		if _, err := s.add(now, encode(alive)); err != nil {
+			return err
+		}
+	}
+	s.remove(snap.guests)
+	return nil
+}
+
+// restamp stamps anew what is stamped later than a time, in the same order: what
+// the server does not have or, to be able to go on, all of it. Then the clock is
+// where it should be.
+func (s *Session) restamp(now, latest int64, all bool) error {
+	l, err := s.ledger()
+	if err != nil {
+		return err
+	}
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	late := func(at Stamp) bool { return at != "" && at.Millis() > latest }
+	var items []*item
+	var had, anew state
+	for _, it := range snap.items {
+		at := Stamp(it.stamp())
+		if (late(at) || late(it.says.newest) || late(it.says.end.by)) && (all || !l.lists(string(at))) {
+			items = append(items, it)
+			had.add(it.says)
+		}
+	}
+	s.lower(snap, l, latest)
+	s.ahead = false // or tick would move the clock to where it was
+	if items == nil {
+		return nil
+	}
+	s.newest = ""
+	now = min(now, latest)
+	last := had.cleared
+	if late(last) {
+		if anew.cleared, err = s.tick(now); err != nil {
+			return err
+		}
+	} else {
+		anew.clear(last)
+	}
+	at := anew.cleared
+	for _, key := range had.keys() {
+		v := had.entries[key]
+		if !late(v.stamp) {
+			at = v.stamp
+		} else if v.stamp != last {
+			if at, err = s.tick(now); err != nil {
+				return err
+			}
+		}
+		last = v.stamp
+		anew.set(key, version{at, v.value})
+	}
+	if !late(had.newest) {
+		anew.newest = had.newest
+	}
+	if !late(had.end.by) { // or it was found over by a clock that was wrong
+		anew.end = had.end
+	}
+	if anew.newest = max(anew.newest, anew.cleared); anew.newest != "" || anew.end.by != "" {
+		if _, err := s.add(now, encode(anew)); err != nil {
+			return err
+		}
+	}
+	s.remove(items)
+	_, err = s.read()
+	return err
 }
 
 // areAll reports whether a session has no items but these, and those that
 // nobody can read; and its server, if it has one, has all that they say.
 func (s *Session) areAll(items []*item) bool {
 	keys, err := s.storage.Keys(s.prefix)
-	record, replicated, recordErr := s.storage.GetItem(s.recordKey())
-	if err != nil || recordErr != nil {
+	l, ledgerErr := s.ledger()
+	if err != nil || ledgerErr != nil || l.owner != s.owner {
 		return false
 	}
 	these := make(map[string]*item)
 	for _, it := range items {
-		if replicated && !lists(record, it.key[len(s.prefix):]) {
+		name, _, _ := s.nameOf(it.key)
+		if s.owner != "" && !l.lists(name) {
 			return false
 		}
 		these[it.key] = it
 	}
 	for _, key := range keys {
-		if these[key] != nil {
+		if _, _, shown := s.nameOf(key); these[key] != nil || !shown {
 			continue
 		}
-		if it, err := s.get(key); err != nil || it.err != errDamaged {
+		if it, err := s.get(key); err != nil || !Is(it.err, errDamaged) {
 			return false
 		}
 	}

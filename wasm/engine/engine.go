@@ -19,10 +19,7 @@
 // what each visitor of a page downloads.
 package engine
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 const (
 	// A session is compacted after so many saves through one Session, and
@@ -40,11 +37,18 @@ const (
 	// A listing may be outdated before all of it is read, when others compact
 	// meanwhile. A storage that never agrees with its listings is broken.
 	maxListings = 1000
+
+	// A tab that was asleep for longer does not compact before it has had some
+	// time to hear of what others did: with what it knows it would bring back
+	// what they removed, and forgot that they did.
+	asleep  = 6 * 60 * 60 * 1000
+	catchUp = 60 * 1000
 )
 
 var (
-	errGone     = errors.New("no such item")
-	errUnstable = errors.New("the storage lists items that it does not have")
+	errGone     = Fault("no such item")
+	errUnstable = Fault("the storage lists items that it does not have")
+	errClock    = Fault("the clock is at the end of time: no later stamp can be made")
 )
 
 // An Entry is a key with its value as JSON text.
@@ -52,7 +56,8 @@ type Entry struct{ Key, Value string }
 
 // A Change is what a batch, or several, did to a session.
 type Change struct {
-	// Set holds the entries that are new or have a new value.
+	// Set holds the entries that are new or have a new value; and when Cleared,
+	// every entry that is left.
 	Set []Entry
 	// Removed holds the keys that are gone, for whatever reason.
 	Removed []string
@@ -87,8 +92,17 @@ type Session struct {
 	maxAge  int64
 	writer  string
 
+	newWriter func() string
+
+	owner  string // the tag of the owner whose session is shown; empty for nobody's
+	turned bool   // whether that may have changed
+	active int64  // when somebody saved last, as far as the server told
+
 	told    bool   // whether all stamps come to See or Refresh as they are made
 	newest  Stamp  // greatest batch stamp read or made
+	ahead   bool   // whether the clock may be ahead for something that is gone
+	now     int64  // at the last call
+	woke    int64  // when the last call after a long time was
 	view    *state // what the reader of changes knows; nil while there is none
 	saves   int    // since the last compaction
 	cleared bool   // whether one of them was a clearing that is yet to be tidied up
@@ -111,6 +125,8 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 		maxAge:  maxAge,
 		writer:  NewWriter(),
 		items:   make(map[string]*item),
+
+		newWriter: NewWriter,
 	}
 	return s, s.look()
 }
@@ -130,12 +146,17 @@ func (s *Session) Told(told bool) error {
 // batches to come are stamped later. It reports whether the key is one of the
 // session's.
 func (s *Session) See(key string) bool {
-	name, ok := strings.CutPrefix(key, s.prefix)
-	if !ok {
+	if key == s.ledgerKey() {
+		s.turned = true
+		return true
+	}
+	if !strings.HasPrefix(key, s.prefix) {
 		return false
 	}
-	if at, ok := ParseStamp(name); ok {
+	name, _, shown := s.nameOf(key)
+	if at, ok := ParseStamp(name); ok && shown {
 		s.clock.See(at)
+		s.ahead = s.ahead || at.Millis() > s.now+maxAhead
 	}
 	return true
 }
@@ -143,18 +164,41 @@ func (s *Session) See(key string) bool {
 // look sees all items that there are. When they have piled up, the next save
 // has them compacted.
 func (s *Session) look() error {
+	if _, err := s.attend(); err != nil {
+		return err
+	}
 	keys, err := s.storage.Keys(s.prefix)
+	items := 0
 	for _, key := range keys {
-		s.See(key)
+		_, guest, shown := s.nameOf(key)
+		if !shown {
+			continue
+		}
 		if s.items[key] == nil {
-			s.items[key] = &item{key: key}
+			s.items[key] = &item{key: key, guest: guest}
+		}
+		if items++; s.items[key].err == nil {
+			s.See(key)
 		}
 	}
-	if len(keys) > pileUp {
+	if items > pileUp {
 		s.saves = max(s.saves, compactEvery-1)
 	}
 	return err
 }
+
+// hear takes note of the time. After a long sleep it is some time before what
+// is known here is what there is.
+func (s *Session) hear(now int64) {
+	if s.now != 0 && now-s.now > asleep {
+		s.woke = now
+	}
+	s.now = now
+}
+
+// awake reports whether what is known here is not older than what others may
+// have forgotten.
+func (s *Session) awake() bool { return s.woke == 0 || s.now < s.woke || s.now-s.woke > catchUp }
 
 // Save writes a batch as one item. An empty one is nothing. After an error the
 // session is what it was. While somebody watches, it returns what the batch
@@ -163,31 +207,39 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if b.empty() {
 		return Change{}, nil
 	}
+	s.hear(now)
 	var over []*item
+	ends := false
 	if s.maxAge > 0 && !s.alive(now) {
-		snap, err := s.read()
+		snap, err := s.readAged(now)
 		if err != nil {
 			return Change{}, err
 		}
-		if s.expired(now) {
-			over = snap.items
+		if !s.expired(now) {
+		} else if s.owner == "" {
+			ends, over = true, snap.items
+		} else {
+			b.ended = s.newest
 		}
-	} else if !s.told {
+	} else if !s.told || s.turned {
 		if err := s.look(); err != nil {
 			return Change{}, err
 		}
 	}
+	at, err := s.tick(now)
+	if err != nil {
+		return Change{}, err
+	}
 
 	// Room for all of it: the rest of an item is as long as this, and shorter.
 	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
-	if s.expired(now) {
+	if ends {
 		// Not stamped like the batch: that would take what another tab saves
 		// into the new session at this moment.
 		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
 		batches = appendBatch(batches, end, Batch{Clear: true})
 	}
-	at := s.clock.Tick(now, s.writer)
-	key, text := s.prefix+string(at), endItem(appendBatch(batches, at, b))
+	key, text := s.own(string(at)), endItem(appendBatch(batches, at, b))
 
 	change, err := s.write(now, key, text, len(text)+b.GivenSize, over)
 	if err != nil {
@@ -202,7 +254,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 // It returns what that changed in what the reader of changes knows.
 func (s *Session) write(now int64, key, text string, size int, over []*item) (Change, error) {
 	err := s.storage.SetItem(key, text)
-	if errors.Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
+	if Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
 		err = s.storage.SetItem(key, text)
 	}
 	if err != nil {
@@ -211,12 +263,78 @@ func (s *Session) write(now int64, key, text string, size int, over []*item) (Ch
 	s.remove(over)
 	s.items[key] = &item{key: key, size: size}
 	s.saves++
-	return s.follow(key, text), nil
+	return s.follow(now, key, text), nil
+}
+
+// tick returns a stamp later than all that is known here.
+func (s *Session) tick(now int64) (Stamp, error) {
+	if s.ahead && s.clock.ahead(now) {
+		if err := s.settle(); err != nil {
+			return "", err
+		}
+	}
+	at, ok := s.clock.Tick(now, s.writer)
+	if ok && at <= s.newest {
+		s.clock.See(s.newest)
+		at, ok = s.clock.Tick(now, s.writer)
+	}
+	if !ok {
+		// Nobody has lived to make such a stamp.
+		if err := s.restamp(now, now+maxAhead, true); err != nil {
+			return "", err
+		}
+		if at, ok = s.clock.Tick(now, s.writer); !ok {
+			return "", errClock
+		}
+	}
+	return at, nil
+}
+
+// settle moves the clock back to what is there, when it is ahead for something
+// that somebody has stamped anew meanwhile.
+func (s *Session) settle() error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	s.lower(snap, ledger{}, maxMillis)
+	s.ahead = false
+	return nil
+}
+
+// lower moves the clock back to the greatest stamp up to a time that what is
+// there has, or the server. What comes then may meet a stamp that was made
+// before, so it has another writer.
+func (s *Session) lower(snap snapshot, l ledger, latest int64) {
+	var floor Stamp
+	see := func(at Stamp) {
+		if at != "" && at.Millis() <= latest {
+			floor = max(floor, at)
+		}
+	}
+	for _, items := range [][]*item{snap.items, snap.guests} {
+		for _, it := range items {
+			name, _, _ := s.nameOf(it.key)
+			see(Stamp(name))
+			see(it.says.newest)
+			see(it.says.cleared)
+			for _, r := range it.says.records {
+				see(r.stamp)
+			}
+		}
+	}
+	// Items that the server has may have been merged with what comes later.
+	for stamps := l.stamps; len(stamps) > stampLength; stamps = stamps[stampLength+1:] {
+		see(Stamp(stamps[1 : stampLength+1]))
+	}
+	s.newest = snap.state.newest
+	s.clock.lower(floor)
+	s.writer = s.newWriter()
 }
 
 // follow returns what an item of this session's own making changed in what the
 // reader of changes knows.
-func (s *Session) follow(key, text string) Change {
+func (s *Session) follow(now int64, key, text string) Change {
 	if s.view == nil {
 		return Change{}
 	}
@@ -227,6 +345,10 @@ func (s *Session) follow(key, text string) Change {
 			return Change{} // until Refresh finds out
 		}
 		saved = it.says
+	}
+	if saved.end.by != "" { // which hides what it does not speak of
+		change, _ := s.catchUp(now) // until Refresh finds out
+		return change
 	}
 	return s.view.apply(saved)
 }
@@ -241,6 +363,10 @@ func (s *Session) Due() (due, canWait bool) {
 // is apart from it because nothing that goes wrong here, a panic of the
 // storage's not excepted, may make a save fail that is done.
 func (s *Session) Tidy(now int64) {
+	s.hear(now)
+	if !s.awake() {
+		return
+	}
 	if s.cleared {
 		s.cleared = false
 		s.compactAll(now) // what was cleared is to be gone from the storage, too
@@ -260,22 +386,41 @@ func (s *Session) Load(now int64) ([]Entry, error) {
 func (s *Session) Get(now int64, key string) (string, bool, error) {
 	snap, err := s.load(now)
 	v, ok := snap.state.entries[key]
-	return v.value, ok && !v.removed(), err
+	if !ok || v.removed() || v.stamp <= snap.ended {
+		return "", false, err
+	}
+	return v.value, true, err
 }
 
 func (s *Session) load(now int64) (snapshot, error) {
-	snap, err := s.read()
+	s.hear(now)
+	snap, err := s.readAged(now)
 	switch {
 	case err != nil:
 		return snapshot{}, err
 	case s.expired(now):
-		s.remove(snap.items)
+		// Somebody else may have saved meanwhile: the server knows.
+		if s.owner == "" {
+			s.remove(snap.items)
+		}
 		return snapshot{}, nil
 	}
-	if len(snap.items) > pileUp {
+	if len(snap.items)+len(snap.guests) > pileUp && s.awake() {
 		s.compact(now)
 	}
 	return snap, nil
+}
+
+// readAged reads what may be over. A stamp of the future tells nothing of the
+// age: what has one is as old as it is found.
+func (s *Session) readAged(now int64) (snapshot, error) {
+	snap, err := s.read()
+	if err == nil && s.maxAge > 0 && s.newest != "" && s.newest.Millis() > now+maxAhead && s.awake() {
+		if err = s.restamp(now, now+maxAhead, false); err == nil {
+			snap, err = s.read()
+		}
+	}
+	return snap, err
 }
 
 // Watch begins, or ends, to keep what the reader of changes knows: all that
@@ -295,9 +440,15 @@ func (s *Session) Watch(now int64, on bool) error {
 // Refresh returns what others did since Watch or the last Refresh. It sees all
 // items that there are, also when nobody watches.
 func (s *Session) Refresh(now int64) (Change, error) {
+	s.hear(now)
 	if s.view == nil {
 		return Change{}, s.look()
 	}
+	return s.catchUp(now)
+}
+
+// catchUp returns what the reader of changes does not know yet.
+func (s *Session) catchUp(now int64) (Change, error) {
 	next, err := s.current(now)
 	if err != nil {
 		return Change{}, err
@@ -313,7 +464,13 @@ func (s *Session) current(now int64) (state, error) {
 	if err != nil || s.expired(now) {
 		return state{}, err
 	}
-	return snap.state.clone(), nil
+	shown := snap.state.clone()
+	for key, v := range shown.entries {
+		if v.stamp <= snap.ended {
+			delete(shown.entries, key)
+		}
+	}
+	return shown, nil
 }
 
 // Stats returns what the session takes in its storage.
@@ -322,20 +479,19 @@ func (s *Session) Stats(now int64) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	stats := Stats{Items: len(snap.items), Corrupt: len(snap.corrupt)}
-	for _, items := range [][]*item{snap.items, snap.corrupt} {
-		for _, it := range items {
-			stats.Bytes += units(it.key) + units(it.text)
+	stats := Stats{Items: len(snap.items) + len(snap.guests), Corrupt: len(snap.corrupt)}
+	keys, err := s.storage.Keys(s.prefix)
+	for _, key := range keys {
+		text, _, failed := s.storage.GetItem(key)
+		if failed != nil {
+			err = failed
 		}
+		stats.Bytes += units(key) + units(text)
 	}
-	if !s.expired(now) {
-		for _, v := range snap.state.entries {
-			if !v.removed() {
-				stats.Entries++
-			}
-		}
+	if err == nil && !s.expired(now) {
+		stats.Entries = len(snap.live())
 	}
-	return stats, nil
+	return stats, err
 }
 
 // alive reports whether the session is known not to be over.
@@ -345,7 +501,7 @@ func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(no
 //
 //go:noinline
 func (s *Session) expired(now int64) bool {
-	return s.maxAge > 0 && s.newest != "" && now-s.newest.Millis() > s.maxAge
+	return s.maxAge > 0 && s.newest != "" && now-max(s.newest.Millis(), s.active) > s.maxAge
 }
 
 // An item is a part of what is stored.
@@ -354,22 +510,32 @@ type item struct {
 	text string // unless it was not read yet
 	size int    // of the text, in bytes or about; 0 when that is not known
 	err  error  // errDamaged or errFormat, for one that cannot be read
+	// guest says that it is nobody's, while an owner's session is shown.
+	guest bool
 	// If it can be read:
 	written int64 // when
 	says    content
 	merged  bool // whether the last snapshot's state has it
 }
 
+// stamp returns the one that the key of an item ends with.
+func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
+
 // A snapshot is all that is stored under a session's name.
 type snapshot struct {
 	items   []*item
-	state   state   // what the items say together
+	guests  []*item // those that are nobody's, of which only what is alive counts
+	state   state   // what all these say together
+	ended   Stamp   // what is not later than this is not shown
 	corrupt []*item // those that cannot be read
 }
 
 // live returns the entries, as Load does. Most items were written in the order
 // of their stamps, and say things in that order, so mostly nothing is sorted.
 func (s snapshot) live() []Entry {
+	if s.ended != "" || len(s.guests) > 0 {
+		return s.state.live(s.ended)
+	}
 	live := make([]Entry, 0, len(s.state.entries))
 	var last Stamp
 	for _, it := range s.items {
@@ -379,7 +545,7 @@ func (s snapshot) live() []Entry {
 				continue
 			}
 			if r.stamp < last || first && r.stamp == last {
-				return s.state.live()
+				return s.state.live("")
 			}
 			last, first = r.stamp, false
 			live = append(live, Entry{r.key, r.value})
@@ -394,17 +560,27 @@ func (s snapshot) live() []Entry {
 //
 // What it returns is valid until the next call.
 func (s *Session) read() (snapshot, error) {
+	if !s.told || s.turned {
+		if _, err := s.attend(); err != nil {
+			return snapshot{}, err
+		}
+	}
 	for range maxListings {
-		keys, err := s.storage.Keys(s.prefix)
+		all, err := s.storage.Keys(s.prefix)
 		if err != nil {
 			return snapshot{}, err
 		}
-		readings := make(map[string]*item, len(keys))
+		readings := make(map[string]*item, len(all))
+		keys := all[:0]
 		complete := true
-		for _, key := range keys {
+		for _, key := range all {
+			if _, _, shown := s.nameOf(key); !shown {
+				continue
+			}
+			keys = append(keys, key)
 			it, err := s.get(key)
 			switch {
-			case err == errGone:
+			case Is(err, errGone):
 				complete = false
 			case err != nil:
 				return snapshot{}, err
@@ -414,7 +590,8 @@ func (s *Session) read() (snapshot, error) {
 		}
 		if complete {
 			s.take(keys, readings)
-			return s.last, nil
+			err := s.findEnd() // first: Go leaves open whether s.last is read before
+			return s.last, err
 		}
 	}
 	return snapshot{}, errUnstable
@@ -423,10 +600,15 @@ func (s *Session) read() (snapshot, error) {
 // take makes the last snapshot that of the items with those keys.
 func (s *Session) take(keys []string, readings map[string]*item) {
 	next := snapshot{state: s.last.state}
+	gone := len(s.last.guests) > 0
 	for _, it := range s.last.items {
-		if readings[it.key] != it {
-			// No state tells what one item alone had in it.
-			next.state = state{}
+		gone = gone || readings[it.key] != it
+	}
+	if gone {
+		// No state tells what one item alone had in it.
+		next.state = state{}
+		if s.newest != "" && s.newest.Millis() > s.now+maxAhead {
+			s.newest = "" // it may be stamped anew
 		}
 	}
 	if next.state.newest == "" {
@@ -434,10 +616,16 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			it.merged = false
 		}
 	}
+	var guests state
 	for _, key := range keys {
 		it := readings[key]
 		if it.err != nil {
 			next.corrupt = append(next.corrupt, it)
+			continue
+		}
+		if it.guest {
+			guests.add(it.says)
+			next.guests = append(next.guests, it)
 			continue
 		}
 		if !it.merged {
@@ -446,9 +634,40 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 		}
 		next.items = append(next.items, it)
 	}
+	for key, v := range guests.entries {
+		if !v.removed() {
+			next.state.set(key, v)
+		}
+	}
+	next.state.newest = max(next.state.newest, guests.newest)
 	s.items = readings
 	s.last = next
 	s.newest = max(s.newest, next.state.newest)
+}
+
+// findEnd finds out what is not shown, because a batch here ended it and the
+// server has not told yet whether that holds.
+func (s *Session) findEnd() error {
+	if s.last.state.end.by == "" {
+		return nil
+	}
+	l, err := s.ledger()
+	if err != nil {
+		return err
+	}
+	s.last.ended = ended(l, s.last.items).seen
+	return nil
+}
+
+// ended returns what items end of which the server has not told whether it
+// holds.
+func ended(l ledger, items []*item) (end ending) {
+	for _, it := range items {
+		if it.says.end.by != "" && !l.lists(it.stamp()) {
+			end.add(it.says.end)
+		}
+	}
+	return end
 }
 
 // get reads an item and takes note of it, unless it is gone: errGone.
@@ -462,7 +681,8 @@ func (s *Session) get(key string) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, stamped := ParseStamp(key[len(s.prefix):])
+	name, guest, _ := s.nameOf(key)
+	at, stamped := ParseStamp(name)
 	if !ok && stamped {
 		delete(s.items, key)
 		return nil, errGone
@@ -470,7 +690,7 @@ func (s *Session) get(key string) (*item, error) {
 	if read && had.text == text {
 		return had, nil
 	}
-	it := &item{key: key, text: text, size: len(text)}
+	it := &item{key: key, text: text, size: len(text), guest: guest}
 	if stamped {
 		it.says, it.err = decode(text)
 	} else {
@@ -481,7 +701,9 @@ func (s *Session) get(key string) (*item, error) {
 	if it.err == nil {
 		it.written = at.Millis()
 		s.clock.See(at)
-		s.clock.See(it.says.newest)
+		if it.says.newest != "" {
+			s.clock.See(it.says.newest)
+		}
 	}
 	s.items[key] = it
 	return it, nil

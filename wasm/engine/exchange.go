@@ -10,147 +10,696 @@ type Record struct {
 	Value string
 }
 
-// ParseItems returns what the items in a JSON array say together: what they
-// clear is all that is older than the stamp cleared, if there is one; and of
-// each key, once, what it got last. Elements that are no items that this
-// version can read are left out, and counted.
-func ParseItems(text string) (cleared Stamp, records []Record, unreadable int, err error) {
-	var merged state
+// Said is what items say together.
+type Said struct {
+	// Newest is the greatest stamp of a batch that saved, removed or cleared.
+	Newest Stamp
+	// Cleared, if any, is the stamp before which everything was cleared.
+	Cleared Stamp
+	// Ended, if any, says that a session was found over, after which no later
+	// stamp was known when the batch stamped EndedBy began it anew.
+	Ended, EndedBy Stamp
+	// Records has what each key got last, once, in the order of the stamps and
+	// then of the keys.
+	Records []Record
+}
+
+// ParseItems returns what the items in a JSON array say together. Elements that
+// are no items that this version can read are left out, and counted.
+func ParseItems(text string) (said Said, unreadable int, err error) {
+	var (
+		contents []content
+		merged   state
+	)
 	s := scanner{text: text}
 	s.list('[', ']', func() {
 		says, err := decode(s.value())
 		if err != nil {
 			unreadable++
 		} else {
-			merged.add(says)
+			contents = append(contents, says)
+			merged.cleared = max(merged.cleared, says.cleared)
 		}
 	})
 	if s.end(); s.bad {
-		return "", nil, 0, errDamaged
+		return Said{}, 0, errDamaged
 	}
-	for key, v := range merged.entries {
-		records = append(records, Record{key, v.stamp, v.value})
+	// What is cleared is known before anything is added: to clear all that was
+	// added before, again and again, would take time without bounds.
+	for _, says := range contents {
+		merged.add(says)
 	}
-	return merged.cleared, records, unreadable, nil
+	return merged.said(), unreadable, nil
+}
+
+func (s *state) said() Said {
+	out := Said{Newest: s.newest, Cleared: s.cleared, Ended: s.end.seen, EndedBy: s.end.by}
+	for _, key := range s.keys() {
+		v := s.entries[key]
+		out.Records = append(out.Records, Record{key, v.stamp, v.value})
+	}
+	return out
 }
 
 // FormatItem returns the text of an item that says so. To say nothing, there is
 // no item.
-func FormatItem(cleared Stamp, records []Record) string {
-	var s state
-	s.clear(cleared)
-	for _, r := range records {
+func FormatItem(said Said) string {
+	s := state{newest: said.Newest, end: ending{said.Ended, said.EndedBy}}
+	s.clear(said.Cleared)
+	for _, r := range said.Records {
 		s.set(r.Key, version{r.Stamp, r.Value})
 	}
-	if s.newest == "" {
+	if s.newest == "" && s.end.by == "" {
 		return ""
 	}
 	return encode(s)
 }
 
-// A session can be replicated: a server keeps a copy, and both sides merge what
-// the other lacks.
-//
-// What has been exchanged is recorded in an item of its own, whose key is a
-// slash and the session's name: the server's cursor, up to which everything is
-// here, and the stamps of the items all of whose words the server has, in
-//
-//	<cursor> <stamp> <stamp> ...
-//
-// As items never change, that stays true whatever tabs do, and whichever of
-// two records written at once is left: at worst something is sent twice. It is
-// no question of stamps greater than others: a batch may turn up after later
-// ones of the same writer, which were carried over into another item.
-//
-// Removals are not forgotten before they are on the server.
-
-// Unsent is what a server may not have.
-type Unsent struct {
-	// Cursor is the server's, from the last exchange; none before the first.
+// Sent is what a session sends to the server that keeps a copy of it.
+type Sent struct {
+	// Owner is the tag of whose session it is, as the server told it; empty
+	// for one that was never exchanged, which becomes that of whoever sends it.
+	Owner string
+	// Cursor is the server's, from the last exchange; empty when nothing of
+	// what the server has is here.
 	Cursor string
-	// Texts is a JSON array of items, and empty when there is nothing to send.
-	Texts string
-	// Items lists the items that the server has once it has Texts. The record
-	// of that is the server's new cursor and this.
+	// Items is a JSON array of items, or empty.
 	Items string
+	// Now is the time by the sender's clock, in milliseconds since 1970; 0
+	// when it has none.
+	Now int64
+	// MaxAge is how long after its last save the session is over, in
+	// milliseconds; 0 when it never is.
+	MaxAge int64
 }
 
-// Unsent returns what a server may not have, for Receive to be called when it
-// does. With anew the server has nothing that was sent before.
+// Received is what a server sends back.
+type Received struct {
+	// Owner is the tag of whose session it is.
+	Owner string
+	// Cursor is for the next exchange.
+	Cursor string
+	// Item is one item with what was merged since the cursor that was sent, or
+	// empty.
+	Item string
+	// Age is how long ago somebody last saved, in milliseconds, by the server's
+	// clock; less than 0 when nobody did.
+	Age int64
+}
+
+var (
+	// ErrServer means that what a server answers makes no sense.
+	ErrServer = Fault("what answers is no server for sessions")
+	// ErrStranger means that a server does not know again whoever asks.
+	ErrStranger = Fault("the server does not know this browser again: it must keep cookies")
+	// ErrOverrun means that others changed whose session this is, again and
+	// again, while it was exchanged.
+	ErrOverrun = Fault("whose session this is changes all the time")
+)
+
+// What a server answered, as the status codes of HTTP have it.
+const (
+	Merged  = 200
+	Unknown = 412 // the cursor, or the owner: Received.Owner is whose session the server has
+	NoRoom  = 413
+	TooLate = 422 // a stamp is later than the server takes it
+)
+
+// partSize is the size from which what is sent is sent in parts, in bytes. A
+// batch is never divided. Only tests change it.
+var partSize = 256 << 10
+
+const (
+	// How often an exchange begins again because others changed what it is
+	// about, or something was stamped too late.
+	maxBegun = 6
+
+	// How often a browser is followed that became another's, and then another's.
+	maxHeirs = 16
+)
+
+// An Exchange is one exchange of a session with the server that keeps a copy of
+// it. It is a request after the other until Next says that there is no more,
+// each with its answer. Meanwhile the session may be used, here and by others.
+type Exchange struct {
+	s    *Session
+	with ledger // what was known when it began
+	// heir is the owner whom the server does not know any more, if so: what is
+	// his becomes that of whoever the server takes the sender for.
+	heir     string
+	items    []*item // that are to be sent, the first last
+	part     []*item // that are sent
+	single   bool    // that each is sent by itself
+	sent     Sent
+	answered bool // whether the server has sent something back
+	anew     bool // whether the server knew nobody
+	begun    int
+	refused  Refused
+}
+
+// Refused is the largest entry of a batch that a server has no room for.
+type Refused struct {
+	Key  string
+	Size int // of its value as JSON text, in bytes; 0 when nothing was refused
+}
+
+// Exchange begins an exchange.
+func (s *Session) Exchange(now int64) (*Exchange, error) {
+	s.hear(now)
+	x := &Exchange{s: s}
+	return x, x.begin(now)
+}
+
+// begin finds out what is to be sent.
 //
-// The module is without it and Receive: what they do to the storage, the shim
-// does, for less than their code would cost each visitor.
-func (s *Session) Unsent(anew bool) (Unsent, error) {
+//go:noinline
+func (x *Exchange) begin(now int64) error {
+	if x.begun++; x.begun > maxBegun {
+		return ErrOverrun
+	}
+	s := x.s
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	x.items, x.answered = nil, false
+	if x.heir != l.owner { // another's session is shown by now
+		x.heir = ""
+	}
+	if x.with = l; l.owner == "" || x.heir != "" {
+		return s.look() // whether there is something to be kept
+	}
+	if x.with, err = s.prepare(now, l); err != nil {
+		return err
+	}
 	snap, err := s.read()
 	if err != nil {
-		return Unsent{}, err
+		return err
 	}
-	record, ok, err := s.storage.GetItem(s.recordKey())
-	if err == nil && (anew || !ok) {
-		// Said at once, so that no removal is forgotten from now on.
-		record = " "
-		err = s.storage.SetItem(s.recordKey(), record)
+	x.items, _ = s.unsent(x.with, snap)
+	return nil
+}
+
+// Prepare makes what is unsent such that it can be sent: what was nobody's is the
+// owner's and, if the session is over, an item says so.
+func (s *Session) Prepare(now int64) error {
+	s.hear(now)
+	l, err := s.attend()
+	if err == nil {
+		err = s.adopt(now)
+	}
+	if err != nil || !s.expired(now) {
+		return err
+	}
+	snap, err := s.read()
+	if err != nil || !s.expired(now) || ended(l, snap.items).by != "" || len(snap.live()) == 0 {
+		return err
+	}
+	by, err := s.tick(now)
+	if err == nil {
+		_, err = s.add(now, encode(state{end: ending{snap.state.newest, by}}))
+	}
+	return err
+}
+
+// Alive returns the text of an item with what is shown, and nothing that was
+// removed or cleared; it is empty when there is nothing.
+func (s *Session) Alive(now int64) (string, error) {
+	snap, err := s.read()
+	alive := s.shown(now, snap)
+	if err != nil || alive.newest == "" {
+		return "", err
+	}
+	return encode(alive), nil
+}
+
+// Stamp returns a stamp for an item with a text that others have made: later
+// than all in it. It returns ErrServer when the text is none of an item.
+func (s *Session) Stamp(now int64, text string) (Stamp, error) {
+	says, err := decode(text)
+	if err != nil {
+		return "", ErrServer
+	}
+	if says.newest != "" {
+		s.clock.See(says.newest)
+	}
+	return s.tick(now)
+}
+
+// Divide puts two items in the place of one, whose stamp is given, if it has
+// several batches. It reports whether it did.
+func (s *Session) Divide(now int64, stamp string) bool {
+	it, err := s.get(s.own(stamp))
+	return err == nil && it.err == nil && s.divide(now, it) != nil
+}
+
+// Compact merges all items, as far as there is room.
+func (s *Session) Compact(now int64) {
+	if s.hear(now); s.awake() {
+		s.compactAll(now)
+	}
+}
+
+// Restamp stamps anew what the server does not have and is stamped later than a
+// time. The order of it stays what it is.
+func (s *Session) Restamp(now, latest int64) error {
+	s.hear(now)
+	_, err := s.attend()
+	if err == nil {
+		err = s.restamp(now, latest, false)
+	}
+	return err
+}
+
+// prepare makes what is unsent ready to be sent.
+func (s *Session) prepare(now int64, l ledger) (ledger, error) {
+	stands, err := s.stands(l)
+	if err == nil && !stands {
+		l, err = s.begin(l.owner)
+	}
+	if err == nil {
+		err = s.Prepare(now)
 	}
 	if err != nil {
-		return Unsent{}, err
+		return l, err
 	}
-	var u Unsent
-	u.Cursor, _, _ = strings.Cut(record, " ")
-	var texts []string
+	snap, err := s.read()
+	if err != nil {
+		return l, err
+	}
+	items, size := s.unsent(l, snap)
+	if size <= partSize || !s.awake() {
+		return l, nil
+	}
+	s.merge(now, items)
+	// As far as there is room: otherwise it is sent as it is.
+	for divided := true; divided && err == nil; {
+		divided = false
+		if snap, err = s.read(); err != nil {
+			return l, err
+		}
+		items, _ = s.unsent(l, snap)
+		for _, it := range items {
+			divided = divided || it.size > partSize && s.divide(now, it) != nil
+		}
+	}
+	return l, nil
+}
+
+// unsent returns the items of whose words the server may not have all, and their
+// size. What tells how long the session was alive here is to be sent first, and
+// so is last: that it was found over, and the newest.
+func (s *Session) unsent(l ledger, snap snapshot) (out []*item, size int) {
+	var stamps []string
 	for _, it := range snap.items {
-		stamp := it.key[len(s.prefix):]
-		u.Items += " " + stamp
-		if !lists(record, stamp) {
-			texts = append(texts, it.text)
-		}
-	}
-	if texts != nil {
-		u.Texts = "[" + strings.Join(texts, ",") + "]"
-	}
-	return u, nil
-}
-
-// Receive takes what a server had for this session: text, that of an item or
-// empty, and the record of the exchange. After an error the session is what it
-// was.
-//
-// While somebody watches, it returns what that changed in what they know.
-func (s *Session) Receive(now int64, record, text string) (Change, error) {
-	var change Change
-	if text != "" {
-		says, err := decode(text)
-		if err != nil {
-			return Change{}, err
-		}
-		snap, err := s.read()
-		if err != nil {
-			return Change{}, err
-		}
-		if says.adds(snap.state) {
-			s.clock.See(says.newest)
-			at := s.clock.Tick(now, s.writer)
-			key := s.prefix + string(at)
-			if change, err = s.write(now, key, text, len(text), nil); err != nil {
-				return Change{}, err
+		if stamp := it.stamp(); !l.lists(stamp) {
+			// Its own stamp tells when it was divided from others, or merged.
+			stamp = string(it.says.newest) + stamp
+			if it.says.end.by != "" {
+				stamp = "ends " + stamp
 			}
-			s.newest = max(s.newest, says.newest)
-			record += " " + string(at)
+			stamps = append(stamps, stamp)
+			size += it.size
 		}
 	}
-	return change, s.storage.SetItem(s.recordKey(), record)
+	sort(stamps)
+	for _, stamp := range stamps {
+		out = append(out, s.items[s.own(stamp[len(stamp)-stampLength:])])
+	}
+	return out, size
 }
 
-// recordKey is of no session's item: a name is not empty.
-func (s *Session) recordKey() string { return "/" + s.prefix[:len(s.prefix)-1] }
+// divide puts two items in the place of one, as like in size as its batches let
+// them be, and returns them. It returns none when it cannot.
+func (s *Session) divide(now int64, from *item) (halves []*item) {
+	var whole, older, newer state
+	whole.add(from.says)
+	size := 0
+	keys := whole.keys()
+	for _, key := range keys {
+		v := whole.entries[key]
+		last := v.stamp == whole.entries[keys[len(keys)-1]].stamp
+		if newer.newest != "" || older.newest != "" && v.stamp > older.newest && (size > from.size/2 || last) {
+			newer.set(key, v)
+		} else {
+			older.set(key, v)
+		}
+		size += len(key) + len(v.value)
+	}
+	if newer.newest == "" {
+		return nil
+	}
+	older.clear(whole.cleared)
+	older.end = whole.end
+	newer.newest = whole.newest
+	for _, half := range []state{older, newer} {
+		key, err := s.add(now, encode(half))
+		if err != nil {
+			return nil
+		}
+		it, err := s.get(key)
+		if err != nil {
+			return nil
+		}
+		halves = append(halves, it)
+	}
+	s.remove([]*item{from})
+	return halves
+}
 
-// lists reports whether a record has the item of that stamp.
-func lists(record, stamp string) bool {
-	for end := len(record); end > stampLength; end -= stampLength + 1 {
-		if record[end-stampLength:end] == stamp {
-			return true
+// Next returns what is to be sent next, and whether there is anything. It asks
+// at least once for what the server has, and before anything is sent, whose
+// session it has.
+func (x *Exchange) Next(now int64) (sent Sent, more bool) {
+	if x.answered && len(x.items) == 0 {
+		return Sent{}, false
+	}
+	x.sent = Sent{Now: now, MaxAge: x.s.maxAge}
+	if x.heir != "" || x.with.owner == "" && len(x.s.items) > 0 {
+		x.sent.Items = "[]"
+	} else {
+		x.sent.Owner, x.sent.Cursor = x.with.owner, x.with.cursor
+	}
+	x.part = nil
+	var texts []byte
+	for n := len(x.items); n > 0; n = len(x.items) {
+		it := x.items[n-1]
+		if x.part != nil && (x.single || len(texts)+it.size > partSize) {
+			break
+		}
+		x.part = append(x.part, it)
+		x.items = x.items[:n-1]
+		texts = append(append(texts, ','), it.text...)
+	}
+	if x.part != nil {
+		x.sent.Items = enclose('[', texts, ']')
+	}
+	return x.sent, true
+}
+
+// Answer takes the answer to what Next gave: what the server answered, what it
+// sent back and, with TooLate, the time up to which it takes stamps. What it
+// has no room for is left out from then on, which Refused tells.
+//
+// After an error the session is what it was, but for what was exchanged before.
+func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) error {
+	s := x.s
+	s.hear(now)
+	var err error
+	switch {
+	case answered == Merged:
+		return x.take(now, got)
+	case answered == Unknown && got.Owner != x.sent.Owner:
+		err = x.turn(now, got.Owner)
+	case answered == Unknown: // it has lost all that it had
+		_, err = s.begin(x.with.owner)
+	case answered == NoRoom && len(x.part) > 1: // for which of them?
+		x.items, x.single = append(x.items, x.part...), true
+		return nil
+	case answered == NoRoom && len(x.part) == 1:
+		return x.refuse(now, x.part[0])
+	case answered == TooLate:
+		if err = s.Restamp(now, latest); err == nil && x.with.owner != "" {
+			// A removal or clearing may be older now than what it was made
+			// after, and that may be gone from here: the server still has it.
+			_, err = s.begin(x.with.owner)
+		}
+	default:
+		return ErrServer
+	}
+	if err != nil {
+		return err
+	}
+	return x.begin(now)
+}
+
+// refuse leaves out what the server has no room for: as little as can be.
+func (x *Exchange) refuse(now int64, it *item) error {
+	l, err := x.s.attend()
+	switch {
+	case err != nil:
+		return err
+	case l.owner != x.with.owner || l.generation != x.with.generation: // it is not for this one
+		return x.resume(now, l)
+	}
+	if halves := x.s.divide(now, it); halves != nil {
+		x.items = append(x.items, halves...)
+		return nil
+	}
+	for _, r := range it.says.records {
+		if size := len(r.value); size > x.refused.Size {
+			x.refused = Refused{r.key, size}
 		}
 	}
-	return false
+	return nil
+}
+
+// resume goes on with whose session it is now, if it is anybody's: otherwise it
+// was forgotten, or the storage cleared.
+func (x *Exchange) resume(now int64, l ledger) error {
+	if l.owner == "" && x.with.owner != "" {
+		x.answered, x.items = true, nil
+		return nil
+	}
+	return x.begin(now)
+}
+
+// Refused returns what the server has no room for, and whether there is such.
+func (x *Exchange) Refused() (refused Refused, any bool) { return x.refused, x.refused.Size > 0 }
+
+// take takes what a server sent back that has merged what it was sent.
+func (x *Exchange) take(now int64, got Received) error {
+	s := x.s
+	if x.sent.Owner == "" && x.sent.Items == "" && got.Owner == "" {
+		x.answered = true // nobody is known there, and there is nothing to be kept
+		return nil
+	}
+	var says content
+	fault := !isTag(got.Owner)
+	if x.sent.Owner != "" {
+		fault = fault || got.Owner != x.sent.Owner ||
+			got.Cursor == "" && got.Item != "" || got.Cursor == noCursor || strings.ContainsAny(got.Cursor, " \n")
+		if got.Item != "" && !fault {
+			var err error
+			says, err = decode(got.Item)
+			fault = err != nil
+		}
+	}
+	if fault {
+		return ErrServer
+	}
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	stands, err := s.stands(l)
+	switch {
+	case err != nil:
+		return err
+	case l.owner != x.with.owner || l.owner != "" && (l.generation != x.with.generation || !stands):
+		return x.resume(now, l)
+	case x.sent.Owner == "" && x.heir == "":
+		if _, err = s.begin(got.Owner); err != nil {
+			return err
+		}
+		return x.begin(now)
+	case x.sent.Owner == "":
+		if got.Owner != l.owner {
+			if err = s.storage.SetItem(heirKey(l.owner), got.Owner); err == nil {
+				err = s.give(now, l, got.Owner)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		x.heir = ""
+		return x.begin(now)
+	}
+
+	if got.Age >= 0 {
+		l.active = now - got.Age
+	}
+	received, full := s.receive(now, got.Item, says)
+	if full == nil {
+		l.cursor = got.Cursor
+		x.answered = true
+	}
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	had := l
+	l.stamps = ""
+	for _, it := range snap.items {
+		if l.cursor == "" {
+			break // without one nobody could tell that the server has lost it
+		}
+		has := had.lists(it.stamp()) || it.stamp() == string(received)
+		for _, sent := range x.part {
+			has = has || it.key == sent.key
+		}
+		if has {
+			l.stamps += " " + it.stamp()
+		}
+	}
+	if err := s.storage.SetItem(s.ledgerKey(), l.text()); err != nil {
+		return err
+	}
+	x.with, s.active = l, l.active
+	if full == nil {
+		full = s.findEnd()
+	}
+	return full
+}
+
+// receive adds an item that a server sent, unless nothing in it is new, and
+// returns its stamp.
+func (s *Session) receive(now int64, text string, says content) (Stamp, error) {
+	snap, err := s.read()
+	if err != nil || text == "" || !says.adds(snap.state) {
+		return "", err
+	}
+	if says.newest != "" {
+		s.clock.See(says.newest)
+	}
+	at, err := s.tick(now)
+	if err != nil {
+		return "", err
+	}
+	key := s.own(string(at))
+	err = s.storage.SetItem(key, text)
+	if Is(err, ErrQuota) && s.awake() && s.compactAll(now) {
+		err = s.storage.SetItem(key, text)
+	}
+	if err == nil {
+		s.items[key] = &item{key: key, size: len(text)}
+		s.saves++
+		s.cleared = s.cleared || says.cleared > snap.state.cleared
+	}
+	return at, err
+}
+
+// turn follows a server that has the session of another owner.
+func (x *Exchange) turn(now int64, to string) error {
+	s := x.s
+	if x.sent.Owner == "" || to != "" && !isTag(to) {
+		return ErrServer
+	}
+	l, err := s.attend()
+	if err != nil || l.owner != x.with.owner {
+		return err
+	}
+	if to == "" {
+		// Who has just been told who he is does not know it any more.
+		if x.anew {
+			return ErrStranger
+		}
+		x.anew, x.heir = true, l.owner
+		return nil
+	}
+	heir := l.owner
+	for range maxHeirs {
+		if heir, _, err = s.storage.GetItem(heirKey(heir)); err != nil {
+			return err
+		}
+		if heir == to {
+			return s.give(now, l, to)
+		}
+	}
+	return s.leave(l, to)
+}
+
+// give makes what is alive here another owner's. What was removed or cleared
+// was so without having seen what that one has.
+func (s *Session) give(now int64, l ledger, to string) error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	text, err := s.Alive(now)
+	if err == nil && text != "" {
+		var at Stamp
+		if at, err = s.tick(now); err == nil {
+			err = s.storage.SetItem(s.prefix+to+"/"+string(at), text)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.begin(to); err != nil {
+		return err
+	}
+	s.remove(snap.items)
+	return s.unmark(l.owner, "")
+}
+
+// leave shows another owner's session, and keeps for the former what the server
+// does not have of his.
+func (s *Session) leave(l ledger, to string) error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	// From now on the ledger says nothing of what is here.
+	if err := s.unmark(l.owner, ""); err != nil {
+		return err
+	}
+	var sent []*item
+	for _, it := range snap.items {
+		if l.lists(it.stamp()) {
+			sent = append(sent, it)
+		}
+	}
+	// Nobody is to see a part of it.
+	_, err = s.begin(to)
+	if err == nil {
+		s.remove(sent)
+	}
+	return err
+}
+
+// Unsent returns how many entries and removals the server may not have, a
+// clearing counting as one; and the stamps of the items that say so, in the
+// reverse of the order in which they are to be sent.
+func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
+	l, err := s.attend()
+	if err != nil {
+		return 0, nil, err
+	}
+	snap, err := s.read()
+	if err != nil {
+		return 0, nil, err
+	}
+	var out state
+	items, _ := s.unsent(l, snap)
+	for _, it := range items {
+		stamps = append(stamps, it.stamp())
+	}
+	for _, it := range append(items, snap.guests...) {
+		out.add(it.says)
+	}
+	for key, v := range out.entries {
+		if snap.state.entries[key] == v {
+			n++
+		}
+	}
+	if out.cleared != "" {
+		n++
+	}
+	return n, stamps, nil
+}
+
+// shown returns what is alive, and nothing that was removed or cleared.
+func (s *Session) shown(now int64, snap snapshot) (out state) {
+	if s.expired(now) {
+		return state{}
+	}
+	for key, v := range snap.state.entries {
+		if !v.removed() && v.stamp > snap.ended {
+			out.set(key, v)
+		}
+	}
+	return out
 }
 
 // adds reports whether c says anything that s does not.

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"errors"
-	"slices"
-)
+import "slices"
 
 // format is the number of the stored form that this package reads and writes:
 //
@@ -13,15 +10,18 @@ import (
 //
 // The members of a batch but its stamp may be left out. An item that Save
 // wrote has one batch; a compacted one has a batch for each stamp whose
-// entries still count, in the order of the stamps.
+// entries still count, in the order of the stamps. A batch that begins a
+// session anew, which its writer found to be over, has the greatest stamp that
+// he had seen as "ended": the server clears what is not later, unless it knows
+// that somebody else had saved in between.
 const format = "1"
 
 // The two ways in which an item can be unreadable.
 var (
 	// errDamaged: no version can make sense of it.
-	errDamaged = errors.New("damaged item")
+	errDamaged = Fault("damaged item")
 	// errFormat: another version may have written it.
-	errFormat = errors.New("item of an unknown format")
+	errFormat = Fault("item of an unknown format")
 )
 
 // decode reads the text of an item. Its memory is bounded by that text's
@@ -48,7 +48,7 @@ func decode(text string) (content, error) {
 	})
 	s.end()
 	switch {
-	case s.bad || found == "" || found == format && out.newest == "":
+	case s.bad || found == "" || found == format && out.newest == "" && out.end.by == "":
 		return content{}, errDamaged
 	case found != format:
 		return content{}, errFormat
@@ -59,14 +59,16 @@ func decode(text string) (content, error) {
 // decodeBatch reads one batch and merges it into out.
 func decodeBatch(s *scanner, out *content) {
 	var at Stamp
+	ends, does := false, false
 	s.object(func(name string) {
+		if at != "" {
+			ends, does = ends || name == "ended", does || name != "ended"
+		}
 		switch {
 		case at == "" && name == "stamp":
 			var ok bool
 			if at, ok = ParseStamp(s.str()); !ok {
 				s.fail()
-			} else {
-				out.newest = max(out.newest, at)
 			}
 		case at == "":
 			s.fail()
@@ -76,6 +78,12 @@ func decodeBatch(s *scanner, out *content) {
 			} else {
 				out.cleared = max(out.cleared, at)
 			}
+		case name == "ended":
+			seen, ok := ParseStamp(s.str())
+			if !ok || seen > at {
+				s.fail()
+			}
+			out.end.add(ending{seen, at})
 		case name == "set":
 			s.object(func(key string) {
 				if value := s.value(); key == "" {
@@ -99,6 +107,9 @@ func decodeBatch(s *scanner, out *content) {
 	if at == "" {
 		s.fail()
 	}
+	if does || !ends { // nobody saved anything by finding out that a session is over
+		out.newest = max(out.newest, at)
+	}
 }
 
 // A Batch is what one save, removal or clearing writes, in JSON that goes into
@@ -112,6 +123,8 @@ type Batch struct {
 	// Remove is an array of the keys to be removed, likewise; or nothing. No
 	// key is in both.
 	Remove string
+	// ended is the greatest stamp of a session that the batch finds over.
+	ended Stamp
 	// GivenSize is the size of what Given stands for, in bytes or about.
 	GivenSize int
 }
@@ -142,6 +155,11 @@ func appendBatch(text []byte, at Stamp, b Batch) []byte {
 	if b.Clear {
 		text = append(text, `,"clear":true`...)
 	}
+	if b.ended != "" {
+		text = append(text, `,"ended":"`...)
+		text = append(text, b.ended...)
+		text = append(text, '"')
+	}
 	if b.Set != "" {
 		text = append(text, `,"set":`...)
 		text = append(text, b.Set...)
@@ -159,9 +177,15 @@ func endItem(text []byte) string { return string(append(text, `]}`...)) }
 // encode returns the text of an item that says what s says, which must be
 // something.
 func encode(s state) string {
-	stamps := []Stamp{s.newest}
+	var stamps []Stamp
+	if s.newest != "" {
+		stamps = append(stamps, s.newest)
+	}
 	if s.cleared != "" {
 		stamps = append(stamps, s.cleared)
+	}
+	if s.end.by != "" {
+		stamps = append(stamps, s.end.by)
 	}
 	for _, v := range s.entries {
 		stamps = append(stamps, v.stamp)
@@ -180,8 +204,13 @@ func encode(s state) string {
 				set = append(set, v.value...)
 			}
 		}
+		var ended Stamp
+		if at == s.end.by {
+			ended = s.end.seen
+		}
 		text = appendBatch(text, at, Batch{
 			Clear:  at == s.cleared,
+			ended:  ended,
 			Set:    enclose('{', set, '}'),
 			Remove: enclose('[', remove, ']'),
 		})

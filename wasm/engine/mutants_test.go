@@ -14,78 +14,224 @@ import (
 	"testing"
 )
 
-type mutant struct{ name, file, right, wrong string }
+// A mutant is a mistake in a file of the module.
+type mutant struct {
+	name, file, right, wrong string
+	// test, unless empty, is the test that is to find it out, and in its package
+	// unless that is this one: "./web/sqlwriter TestX".
+	test string
+}
 
 // mutants are mistakes that are easily made. Each is put in the place of what
 // is right, in a copy of the file that only the compiler sees.
 var mutants = []mutant{
-	{"one stamp for all entries of a merged item", "compact.go",
-		"encode(merged)",
-		"encode(func() state { for key, v := range merged.entries { v.stamp = merged.newest; merged.entries[key] = v }; return merged }())"},
-	{"compaction removes an item that it did not read", "compact.go",
-		"return s.remove(kept) || freed",
-		"keys, _ := s.storage.Keys(s.prefix); for _, key := range keys { if key < s.prefix+string(s.clock.Tick(now, s.writer)) { if it := s.items[key]; it == nil || it.text == \"\" { s.storage.RemoveItem(key) } } }; return s.remove(kept) || freed"},
-	{"removals are forgotten at once", "engine.go",
-		"keepRemovals = 24*60*60*1000 + dropWithin",
-		"keepRemovals = 0"},
-	{"removals are forgotten while other items are left", "compact.go",
-		"by.forgettable(before) && s.areAll(kept)",
-		"by.forgettable(before)"},
-	{"a removal is forgotten before what it suppresses is gone", "compact.go",
-		"!s.active && s.carried < before",
-		"s.carried < before"},
-	{"the clock forgets what it saw", "stamp.go",
-		"seen <= last || c.last.CompareAndSwap(last, seen)",
-		"seen+last >= 0"},
-	{"the clock follows the wall clock back", "stamp.go",
-		"			next = max(next, now<<counterBits)\n",
-		"			next = max(next&maxCounter, now<<counterBits)\n"},
-	{"ties are broken by arrival", "state.go",
-		"ok && !had.less(v)",
-		"ok && v.stamp[:millisDigits] < had.stamp[:millisDigits]"},
-	{"compaction removes before it writes", "compact.go",
-		"		if s.storage.SetItem(key, text) != nil {",
-		"		s.remove(kept)\n		if s.storage.SetItem(key, text) != nil {"},
-	{"compaction removes though its write was refused", "compact.go",
-		"		if s.storage.SetItem(key, text) != nil {\n			return freed\n		}",
-		"		s.storage.SetItem(key, text)"},
-	{"superseded is what has any newer entry", "state.go",
-		"		if merged.entries[r.key] == r.version {\n			return true\n		}\n	}\n	return false",
-		"		if merged.entries[r.key] != r.version {\n			return false\n		}\n	}\n	return true"},
-	{"a clearing is lost in compaction", "compact.go",
-		"merged.add(it.says)",
-		"it.says.cleared = \"\"; merged.add(it.says)"},
-	{"a load does not list again when items are gone", "engine.go",
-		"				complete = false\n",
-		"				readings[key] = &item{key: key, err: errDamaged}\n"},
-	{"a load keeps what it read of items that are gone", "engine.go",
-		"readings[it.key] != it",
-		"readings[it.key] == nil && s == nil"},
-	{"an item is written again in its place", "compact.go",
-		"s.prefix+string(s.clock.Tick(now, s.writer)), encode(merged)",
-		"s.prefix+string(merged.newest), encode(merged)"},
-	{"a load compacts nothing and a save neither", "engine.go",
-		"compactEvery = 16",
-		"compactEvery = 1 << 30"},
+	{name: "one stamp for all entries of a merged item", file: "wasm/engine/compact.go",
+		right: "encode(merged)",
+		wrong: "encode(func() state { for key, v := range merged.entries { v.stamp = merged.newest; merged.entries[key] = v }; return merged }())"},
+	{name: "compaction removes an item that it did not read", file: "wasm/engine/compact.go",
+		right: "return s.remove(kept) || freed",
+		wrong: "keys, _ := s.storage.Keys(s.prefix); at, _ := s.clock.Tick(now, s.writer); for _, key := range keys { if key < s.prefix+string(at) { if it := s.items[key]; it == nil || it.text == \"\" { s.storage.RemoveItem(key) } } }; return s.remove(kept) || freed"},
+	{name: "removals are forgotten at once", file: "wasm/engine/engine.go",
+		right: "keepRemovals = 24*60*60*1000 + dropWithin",
+		wrong: "keepRemovals = 0"},
+	{name: "removals are forgotten while other items are left", file: "wasm/engine/compact.go",
+		right: "by.forgettable(before) && s.areAll(kept)",
+		wrong: "by.forgettable(before)"},
+	{name: "a removal is forgotten before what it suppresses is gone", file: "wasm/engine/compact.go",
+		right: "!s.active && s.carried < before",
+		wrong: "s.carried < before"},
+	{name: "the clock forgets what it saw", file: "wasm/engine/stamp.go",
+		right: "seen <= last || c.last.CompareAndSwap(last, seen)",
+		wrong: "seen+last >= 0"},
+	{name: "the clock follows the wall clock back", file: "wasm/engine/stamp.go",
+		right: "			next = max(next, now<<counterBits)\n",
+		wrong: "			next = max(next&maxCounter, now<<counterBits)\n"},
+	{name: "ties are broken by arrival", file: "wasm/engine/state.go",
+		right: "ok && !had.less(v)",
+		wrong: "ok && v.stamp[:millisDigits] < had.stamp[:millisDigits]"},
+	{name: "compaction removes before it writes", file: "wasm/engine/compact.go",
+		right: "if _, err := s.add(now, encode(merged)); err != nil {",
+		wrong: "s.remove(kept)\n\t\tif _, err := s.add(now, encode(merged)); err != nil {"},
+	{name: "compaction removes though its write was refused", file: "wasm/engine/compact.go",
+		right: "if _, err := s.add(now, encode(merged)); err != nil {",
+		wrong: "if _, err := s.add(now, encode(merged)); false && err != nil {"},
+	{name: "superseded is what has any newer entry", file: "wasm/engine/state.go",
+		right: "		if merged.entries[r.key] == r.version {\n			return true\n		}\n	}\n	return false",
+		wrong: "		if merged.entries[r.key] != r.version {\n			return false\n		}\n	}\n	return true"},
+	{name: "a clearing is lost in compaction", file: "wasm/engine/compact.go",
+		right: "merged.add(it.says)",
+		wrong: "it.says.cleared = \"\"; merged.add(it.says)"},
+	{name: "a load does not list again when items are gone", file: "wasm/engine/engine.go",
+		right: "				complete = false\n",
+		wrong: "				readings[key] = &item{key: key, err: errDamaged}\n"},
+	{name: "a load keeps what it read of items that are gone", file: "wasm/engine/engine.go",
+		right: "readings[it.key] != it",
+		wrong: "readings[it.key] == nil && s == nil"},
+	{name: "an item is written again in its place", file: "wasm/engine/compact.go",
+		right: "if _, err := s.add(now, encode(merged)); err != nil {",
+		wrong: "if err := s.storage.SetItem(s.own(string(merged.newest)), encode(merged)); err != nil {"},
+	{name: "a load compacts nothing and a save neither", file: "wasm/engine/engine.go",
+		right: "compactEvery = 16",
+		wrong: "compactEvery = 1 << 30"},
 }
 
 // replicationMutants are those of exchanges with a server.
 var replicationMutants = []mutant{
-	{"a removal is forgotten before the server has it", "compact.go",
-		"if replicated && !lists(",
-		"if replicated && false && !lists("},
-	{"the server is taken to have what was saved during an exchange", "exchange.go",
-		"	return change, s.storage.SetItem(s.recordKey(), record)",
-		"	snap, _ := s.read(); for _, it := range snap.items { record += \" \" + it.key[len(s.prefix):] }\n	return change, s.storage.SetItem(s.recordKey(), record)"},
-	{"only what is stamped later than all that was sent is sent", "exchange.go",
-		"		if !lists(record, stamp) {",
-		"		last := \"\"; for _, sent := range strings.Fields(record) { last = max(last, sent) }\n		if stamp > last {"},
-	{"a clearing is not sent", "exchange.go",
-		"	return merged.cleared, records, unreadable, nil",
-		"	return \"\", records, unreadable, nil"},
-	{"what was sent to a server that has lost it is not sent again", "exchange.go",
-		"		record = \" \"\n",
-		"		_, sent, _ := strings.Cut(record, \" \"); record = \" \" + sent\n"},
+	{name: "a removal is forgotten before the server has it", file: "wasm/engine/compact.go",
+		right: "if s.owner != \"\" && !l.lists(name) {",
+		wrong: "if name == \"\" {"},
+	{name: "forgetting asks the ledger only for the first item", file: "wasm/engine/compact.go",
+		right: "if s.owner != \"\" && !l.lists(name) {",
+		wrong: "if s.owner != \"\" && len(these) == 0 && !l.lists(name) {"},
+	{name: "the server is taken to have what was saved during an exchange", file: "wasm/engine/exchange.go",
+		right: "has := had.lists(it.stamp()) || it.stamp() == string(received)",
+		wrong: "has := true || had.lists(string(received))"},
+	{name: "what is merged during an exchange counts as sent", file: "wasm/engine/exchange.go",
+		right: "has = has || it.key == sent.key",
+		wrong: "has = has || it.key >= sent.key"},
+	{name: "only what is stamped later than all that was sent is sent", file: "wasm/engine/exchange.go",
+		right: "if stamp := it.stamp(); !l.lists(stamp) {",
+		wrong: "if stamp := it.stamp(); len(l.stamps) < stampLength || stamp > l.stamps[len(l.stamps)-stampLength:] {"},
+	{name: "a clearing is not merged", file: "web/sqlwriter/sqlwriter.go",
+		right: "string(b.Cleared), string(b.Newest)",
+		wrong: "\"\", string(b.Newest)"},
+	{name: "what was sent to a server that has lost it is not sent again", file: "wasm/engine/ledger.go",
+		right: "\tl := ledger{owner: owner, generation: s.newWriter()}\n",
+		wrong: "\tl := ledger{owner: owner, generation: s.newWriter()}\n\tif had, _ := s.ledger(); had.owner == owner {\n\t\tl.stamps = had.stamps\n\t}\n"},
+	{name: "the generation mark is not looked at", file: "wasm/engine/ledger.go",
+		right: "\treturn ok, err\n}\n\n// begin",
+		wrong: "\treturn ok || true, err\n}\n\n// begin"},
+	{name: "the ledger is written before the received item", file: "wasm/engine/exchange.go",
+		right: "\treceived, full := s.receive(now, got.Item, says)\n",
+		wrong: "\tearly := l\n\tearly.cursor = got.Cursor\n\tif err := s.storage.SetItem(s.ledgerKey(), early.text()); err != nil {\n\t\treturn err\n\t}\n\treceived, full := s.receive(now, got.Item, says)\n"},
+	{name: "items are listed as sent though there is no cursor", file: "wasm/engine/exchange.go",
+		right: "if l.cursor == \"\" {\n\t\t\tbreak",
+		wrong: "if l.cursor == \"x\" {\n\t\t\tbreak",
+		test:  "TestAServerThatHasLostAllBeforeItsAnswerFoundRoom"},
+	{name: "a former owner's unsent items are dropped", file: "wasm/engine/exchange.go",
+		right: "\t\tif l.lists(it.stamp()) {\n\t\t\tsent",
+		wrong: "\t\tif true {\n\t\t\tsent",
+		test:  "TestAnotherOwnerBehindTheSameServer"},
+	{name: "a former owner's items go before another's session is shown", file: "wasm/engine/exchange.go",
+		right: "\t_, err = s.begin(to)\n\tif err == nil {\n\t\ts.remove(sent)\n\t}\n",
+		wrong: "\ts.remove(sent)\n\t_, err = s.begin(to)\n",
+		test:  "TestAnotherOwnersSessionIsShownWhole"},
+	{name: "what becomes another's brings removals", file: "wasm/engine/exchange.go",
+		right: "if !v.removed() && v.stamp > snap.ended {\n\t\t\tout.set",
+		wrong: "if v.stamp > snap.ended {\n\t\t\tout.set"},
+	{name: "what was nobody's brings removals", file: "wasm/engine/compact.go",
+		right: "\t\tif !v.removed() {\n\t\t\talive.set",
+		wrong: "\t\tif true {\n\t\t\talive.set"},
+	{name: "what was nobody's hides what the owner has", file: "wasm/engine/engine.go",
+		right: "\t\tif !v.removed() {\n\t\t\tnext.state.set",
+		wrong: "\t\tif true {\n\t\t\tnext.state.set",
+		test:  "TestWhatIsNobodysHidesNothing"},
+	{name: "what is too large is divided for whoever is shown", file: "wasm/engine/exchange.go",
+		right: "\tcase l.owner != x.with.owner || l.generation != x.with.generation: // it is not",
+		wrong: "\tcase false: // it is not"},
+	{name: "whom the server did not know stays so for whoever is shown", file: "wasm/engine/exchange.go",
+		right: "if x.heir != l.owner {",
+		wrong: "if false {"},
+	{name: "a former owner's session is shown to the next", file: "wasm/engine/ledger.go",
+		right: "\tif s.owner == \"\" || name[:tagLength] != s.owner {",
+		wrong: "\tif s.owner == \"\" {"},
+	{name: "a clearing is told without all that is left", file: "wasm/engine/state.go",
+		right: "(cleared || s.entries[key] != v)",
+		wrong: "s.entries[key] != v"},
+	{name: "what is stamped anew gets another order", file: "wasm/engine/compact.go",
+		right: "\tfor _, key := range had.keys() {\n",
+		wrong: "\tkeys := had.keys()\n\tfor i, j := 0, len(keys)-1; i < j; i, j = i+1, j-1 {\n\t\tkeys[i], keys[j] = keys[j], keys[i]\n\t}\n\tfor _, key := range keys {\n",
+		test:  "TestWhatIsStampedAnewKeepsItsOrder"},
+	{name: "one batch gets several stamps anew", file: "wasm/engine/compact.go",
+		right: "} else if v.stamp != last {",
+		wrong: "} else {"},
+	{name: "an end that the server did not take hides entries all the same", file: "wasm/engine/engine.go",
+		right: "if it.says.end.by != \"\" && !l.lists(it.stamp()) {",
+		wrong: "if it.says.end.by != \"\" {"},
+	{name: "whoever finds a session over drops it at once", file: "wasm/engine/engine.go",
+		right: "\t\t} else if s.owner == \"\" {\n\t\t\tends",
+		wrong: "\t\t} else if true {\n\t\t\tends"},
+	{name: "a load of a session that is over drops it at once", file: "wasm/engine/engine.go",
+		right: "\t\tif s.owner == \"\" {\n\t\t\ts.remove(snap.items)",
+		wrong: "\t\tif true {\n\t\t\ts.remove(snap.items)"},
+	{name: "a server clears at an end though whoever sends it saved between", file: "web/sqlwriter/exchange.go",
+		right: "\t\t!saves(said, said.Ended.Next(), said.EndedBy)",
+		wrong: "\t\ttrue"},
+	{name: "a server clears at an end though somebody saved a moment ago", file: "web/sqlwriter/exchange.go",
+		right: " && now-at.touched > maxAge",
+		wrong: "",
+		test:  "./web/sqlwriter TestASessionIsNotOver"},
+	{name: "an end is never taken back", file: "web/sqlwriter/statements.go",
+		right: "e.version > CAST(?15 AS INTEGER)",
+		wrong: "e.version > CAST(?15 AS INTEGER) AND 1 = 0"},
+	{name: "an end is taken back by who found it over himself", file: "web/sqlwriter/exchange.go",
+		right: "if sent.Cursor != \"\" && said.EndedBy",
+		wrong: "if false && said.EndedBy"},
+	{name: "an end is taken back by who had heard of it", file: "web/sqlwriter/statements.go",
+		right: "e.version > CAST(?15 AS INTEGER)",
+		wrong: "e.version >= CAST(?15 AS INTEGER)"},
+	{name: "divided, a batch is lost", file: "wasm/engine/exchange.go",
+		right: "range []state{older, newer}",
+		wrong: "range []state{newer}"},
+	{name: "divided, a clearing is lost", file: "wasm/engine/exchange.go",
+		right: "\tolder.clear(whole.cleared)\n",
+		wrong: ""},
+	{name: "what is received is stamped before it", file: "wasm/engine/exchange.go",
+		right: "\tat, err := s.tick(now)\n\tif err != nil {\n\t\treturn \"\", err\n\t}\n\tkey := s.own(string(at))\n\terr = s.storage.SetItem(key, text)\n",
+		wrong: "\tat := makeStamp(now, 0, s.writer)\n\tkey := s.own(string(at))\n\terr = s.storage.SetItem(key, text)\n"},
+	{name: "the newest batch may be dropped, which tells the age", file: "wasm/engine/state.go",
+		right: "if c.newest == merged.newest || c.cleared",
+		wrong: "if c.cleared"},
+	{name: "removals are pruned and their versions given again", file: "web/sqlwriter/sqlwriter.go",
+		right: "\t\t{keepVersions, before},\n",
+		wrong: "",
+		test:  "./web/sqlwriter TestPruneKeepsWhatCameLate"},
+	{name: "removals are pruned a day after they came", file: "web/sqlwriter/sqlwriter.go",
+		right: "\t\t{pruneRemovals, before},\n",
+		wrong: "\t\t{pruneRemovals, date(now.Add(-24 * time.Hour))},\n"},
+	{name: "what is sent of a key is left out, though another won", file: "web/sqlwriter/exchange.go",
+		right: "\t\tsaid[r] = true\n\t}\n\tmerged",
+		wrong: "\t\tsaid[r] = true\n\t\tfor _, m := range merged.Records {\n\t\t\tif m.Key == r.Key {\n\t\t\t\tsaid[m] = true\n\t\t\t}\n\t\t}\n\t}\n\tmerged"},
+	{name: "a database that was put back is taken for what it was", file: "web/sqlwriter/restored.sql",
+		right: "lower(hex(randomblob(8)))",
+		wrong: "epoch"},
+	{name: "a writer on the server does not come after what it found", file: "web/sqlwriter/writer.go",
+		right: "\tif at.newest != \"\" {\n\t\ts.clock.See",
+		wrong: "\tif false {\n\t\ts.clock.See"},
+	{name: "the age of a session is that of its arrival", file: "web/sqlwriter/exchange.go",
+		right: "\t\tsaved = now - max(sentAt-saved, 0)\n",
+		wrong: "\t\tsaved = now\n"},
+	{name: "a stranger's session is asked for with his cursor", file: "web/sqlwriter/exchange.go",
+		right: "\tif sent.Owner != \"\" && sent.Owner != tag {",
+		wrong: "\tif false {"},
+	{name: "what cannot be read counts as sent", file: "wasm/engine/exchange.go",
+		right: "\thad := l\n\tl.stamps = \"\"\n",
+		wrong: "\thad := l\n\tl.stamps = \"\"\n\tfor _, it := range snap.corrupt {\n\t\tl.stamps += \" \" + it.stamp()\n\t}\n",
+		test:  "TestWhatCannotBeReadIsNotSent"},
+	{name: "a removal was last said by the last item that says it", file: "wasm/engine/compact.go",
+		right: "removal.carried = max(removal.carried, it.written)",
+		wrong: "removal.carried = it.written",
+		test:  "TestARemovalIsAsOldAsItsNewestItem"},
+	{name: "the end of a session that is over is stamped now", file: "wasm/engine/engine.go",
+		right: "makeStamp(max(0, now-s.maxAge), 0, s.writer)",
+		wrong: "makeStamp(max(0, now-1), 0, s.writer)",
+		test:  "TestTabsBeginAnewAtOnce"},
+	{name: "an exchange begins again without end", file: "wasm/engine/exchange.go",
+		right: "x.begun > maxBegun",
+		wrong: "x.begun > 1000*maxBegun",
+		test:  "TestAServerThatTurnsWithoutEnd"},
+	{name: "watchers are not told of what an exchange that failed has brought", file: "exchange.go",
+		right: "\t// Whatever came of it, others may have to be told.\n\tdefer func() {\n\t\ts.engine.Tidy(now())\n\t\ts.stale.Store(true)\n\t\ts.awake()\n\t}()\n",
+		wrong: "",
+		test:  ". TestWatchersAreToldThoughAnExchangeFails"},
+	{name: "the cursor is read after the entries", file: "web/sqlwriter/exchange.go",
+		right: "\tif next.epoch != at.epoch {",
+		wrong: "\tif later, ok, err := d.find(ctx, of); err == nil && ok && later.epoch == next.epoch {\n\t\tnext.version = later.version\n\t}\n\tif next.epoch != at.epoch {",
+		test:  "./web/sqlwriter TestNothingIsMissedOfWhatOthersMergeMeanwhile"},
+	{name: "a session that was deleted meanwhile is not noticed", file: "web/sqlwriter/exchange.go",
+		right: "\tif next.epoch != at.epoch {",
+		wrong: "\tif false {",
+		test:  "./web/sqlwriter TestASessionIsDeletedMeanwhile"},
 }
 
 // The simulation is worth something if it finds out every mistake. Those that
@@ -95,44 +241,70 @@ func TestSimulationCatchesMutants(t *testing.T) { catch(t, mutants, "TestSimulat
 func TestReplicationCatchesMutants(t *testing.T) { catch(t, replicationMutants, "TestReplication") }
 
 func catch(t *testing.T, mutants []mutant, test string) {
+	if testing.Short() {
+		t.SkipNow() // it takes minutes
+	}
 	caught := regexp.MustCompile(`schedule (\d+), -sim\.seed (\d+): after \d+ steps: (.*)`)
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			folder := t.TempDir()
-			source, err := os.ReadFile(m.file)
-			if err != nil {
-				t.Fatal(err)
+			place, test := ".", test
+			if at, name, ok := strings.Cut(m.test, " "); ok {
+				place, test = at, name
+			} else if m.test != "" {
+				test = m.test
 			}
-			if n := strings.Count(string(source), m.right); n != 1 {
-				t.Fatalf("%s has %q %d times, want once", m.file, m.right, n)
+			command := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", m.overlay(t), "-run", "^"+test+"$", place)
+			if m.test == "" {
+				command.Args = append(command.Args, "-sim.ops", "20000000")
 			}
-			mutant := filepath.Join(folder, m.file)
-			if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.right, m.wrong, 1)), 0o600); err != nil {
-				t.Fatal(err)
+			if place != "." || strings.HasPrefix(m.test, ". ") {
+				command.Dir = module
 			}
-			original, err := filepath.Abs(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlayFile := filepath.Join(folder, "overlay.json")
-			if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", overlayFile, "-run", "^"+test+"$", ".", "-sim.ops", "20000000").CombinedOutput()
+			out, err := command.CombinedOutput()
 			found := caught.FindSubmatch(out)
 			switch {
 			case err == nil:
 				t.Errorf("not caught: %s", out)
+			case m.test != "" && strings.Contains(string(out), "--- FAIL: "+test):
 			case found == nil:
-				t.Errorf("failed otherwise: %s", out)
+				t.Errorf("failed otherwise: %.2000s", out)
 			default:
 				t.Logf("caught by schedule %s, -sim.seed %s: %.100s", found[1], found[2], found[3])
 			}
 		})
 	}
+}
+
+// module is where the module is, from here.
+const module = "../.."
+
+// overlay returns a file that has the compiler see the mutant.
+func (m mutant) overlay(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	original, err := filepath.Abs(filepath.Join(module, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.right); n != 1 {
+		t.Fatalf("%s has %q %d times, want once", m.file, m.right, n)
+	}
+	mutant := filepath.Join(folder, filepath.Base(m.file))
+	if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.right, m.wrong, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(overlay, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return overlay
 }

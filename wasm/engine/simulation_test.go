@@ -22,7 +22,7 @@ import (
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run only the schedule of this seed")
 	simSteps = flag.Int("sim.steps", 0, "end each schedule after so many steps; 0 for a number of its own")
-	simOps   = flag.Int("sim.ops", defaultOps(), "simulate at least so many storage operations")
+	simOps   = flag.Int("sim.ops", 0, "simulate at least so many storage operations; 0 for each test's own number")
 )
 
 const (
@@ -49,10 +49,14 @@ func defaultOps() int {
 	return 1_000_000
 }
 
-func TestSimulation(t *testing.T) { runSchedules(t, simulate) }
+func TestSimulation(t *testing.T) { runSchedules(t, defaultOps(), simulate) }
 
-// runSchedules runs schedules, or the one that a flag names.
-func runSchedules(t *testing.T, simulate func(seed uint64, steps int) (ops int, err error)) {
+// runSchedules runs schedules until they have done so many storage operations,
+// or the one that a flag names.
+func runSchedules(t *testing.T, enough int, simulate func(seed uint64, steps int) (ops int, err error)) {
+	if *simOps != 0 {
+		enough = *simOps
+	}
 	if *simSeed != 0 {
 		if _, err := simulate(*simSeed, *simSteps); err != nil {
 			t.Fatal(err)
@@ -61,7 +65,7 @@ func runSchedules(t *testing.T, simulate func(seed uint64, steps int) (ops int, 
 	}
 	first := rand.Uint64()
 	ops, schedules := 0, 0
-	for ops < *simOps {
+	for ops < enough {
 		seed := first + uint64(schedules)
 		schedules++
 		n, err := simulate(seed, *simSteps)
@@ -143,9 +147,6 @@ type world struct {
 	// made, as in browsers; otherwise only those of one tab are in order.
 	causal bool
 
-	// server is where the session is replicated, or nil.
-	server *simServer
-
 	// written merges all that Save ever wrote, and versions has each entry
 	// of it by key, stamp and value.
 	written  *state
@@ -175,8 +176,6 @@ type simTab struct {
 	// known merges what Save wrote of what the tab sees, independently of
 	// what compaction makes of it.
 	known state
-
-	received []simReceipt // what the server sent and is not taken yet
 
 	killIn int  // operations until it is killed; 0 for never, -1 when it is
 	full   bool // whether writes are refused, most of them
@@ -234,7 +233,7 @@ func (t *simTab) SetItem(key, text string) error {
 	if t.full && w.r.IntN(4) > 0 {
 		return ErrQuota
 	}
-	if c := (simChange{key: key, text: text, at: w.time}); key == t.recordKey() {
+	if c := (simChange{key: key, text: text, at: w.time}); key == t.ledgerKey() {
 		w.truth[key] = text
 		t.apply(c)
 		t.tell(c)
@@ -480,8 +479,6 @@ func (t *simTab) act() {
 	case n == 88, n == 89:
 		w.note("%s closes", t.name)
 		t.open = false
-	case n < 96 && w.server != nil:
-		t.exchange()
 	default:
 		w.note("%s loads", t.name)
 		if _, err := t.Load(t.now()); err != nil {
@@ -517,8 +514,8 @@ func (t *simTab) check() {
 		w.fail("%s: load: %v", t.name, err)
 	}
 	got := snap.state
-	if list := snap.live(); !maps.Equal(asMap(list), asMap(got.live())) {
-		w.fail("%s lists %v, and has %v", t.name, list, got.live())
+	if list := snap.live(); !maps.Equal(asMap(list), asMap(got.live(""))) {
+		w.fail("%s lists %v, and has %v", t.name, list, got.live(""))
 	}
 	for key, v := range got.entries {
 		if !w.versions[key+string(v.stamp)+v.value] {
@@ -540,7 +537,7 @@ func (t *simTab) check() {
 	}
 	// What it has seen adds nothing to what it loads.
 	both := merged(got, seen)
-	if loaded, both := asMap(got.live()), asMap(both.live()); !maps.Equal(loaded, both) {
+	if loaded, both := asMap(got.live("")), asMap(both.live("")); !maps.Equal(loaded, both) {
 		for key := range merged(got, seen).entries {
 			if loaded[key] != both[key] {
 				w.fail("%s loads %s as %.20q %+.60v, and has seen %.20q", t.name, key, loaded[key], got.entries[key], both[key])
@@ -569,7 +566,7 @@ func (t *simTab) recent() state {
 func (w *world) end() {
 	w.openTab()
 	open := w.openTabs()
-	want := asMap(w.written.live())
+	want := asMap(w.written.live(""))
 	for round := range 2 {
 		for _, t := range open {
 			t.skew, t.stalled = 0, 0
@@ -583,7 +580,7 @@ func (w *world) end() {
 			}
 			if w.maxAge > 0 {
 				first, _ := open[0].current(open[0].now())
-				want = asMap(first.live())
+				want = asMap(first.live(""))
 			}
 			if got := asMap(got.live()); !maps.Equal(got, want) {
 				w.fail("%s ends with %v, want %v", t.name, got, want)

@@ -27,6 +27,10 @@ const (
 	// that none that is seen can push a clock out of its 13 digits.
 	maxMillis  = 9_000_000_000_000
 	maxCounter = 1<<counterBits - 1
+
+	// A clock that is further ahead than this has seen a stamp of another that
+	// was wrong.
+	maxAhead = 24 * 60 * 60 * 1000
 )
 
 // ParseStamp returns text as a stamp, if it is one as this package writes it.
@@ -84,6 +88,25 @@ func number(digits Stamp, base int64) (n int64) {
 // Millis returns the time of the stamp in milliseconds since 1970.
 func (s Stamp) Millis() int64 { return number(s[:millisDigits], 10) }
 
+// Next returns the least stamp that is greater.
+func (s Stamp) Next() Stamp {
+	text := []byte(s)
+	for i := len(text) - 1; i >= 0; i-- {
+		switch {
+		case text[i] == '-':
+		case text[i] == 'f' || i < millisDigits && text[i] == '9':
+			text[i] = '0'
+		case text[i] == '9':
+			text[i] = 'a'
+			return Stamp(text)
+		default:
+			text[i]++
+			return Stamp(text)
+		}
+	}
+	return Stamp(text)
+}
+
 // counter returns the count that tells stamps of one millisecond apart.
 func (s Stamp) counter() int {
 	return int(number(s[millisDigits+1:millisDigits+1+counterDigits], 16))
@@ -112,16 +135,20 @@ type Clock struct {
 
 // Tick returns a new stamp of the writer; now is the wall clock's time in
 // milliseconds since 1970. When that lags behind what the clock has seen, the
-// clock counts on from there.
-func (c *Clock) Tick(now int64, writer string) Stamp {
+// clock counts on from there. It reports whether there is such a stamp: after
+// the last that there can be there is none.
+func (c *Clock) Tick(now int64, writer string) (at Stamp, ok bool) {
 	for {
 		last := c.last.Load()
 		next := last + 1
 		if now < maxMillis {
 			next = max(next, now<<counterBits)
 		}
+		if next>>counterBits >= maxMillis {
+			return "", false
+		}
 		if c.last.CompareAndSwap(last, next) {
-			return makeStamp(next>>counterBits, int(next&maxCounter), writer)
+			return makeStamp(next>>counterBits, int(next&maxCounter), writer), true
 		}
 	}
 }
@@ -134,5 +161,17 @@ func (c *Clock) See(s Stamp) {
 		if seen <= last || c.last.CompareAndSwap(last, seen) {
 			return
 		}
+	}
+}
+
+// ahead reports whether the clock has seen a stamp that no right clock makes.
+func (c *Clock) ahead(now int64) bool { return c.last.Load()>>counterBits > now+maxAhead }
+
+// lower moves the clock back to a stamp, or to its beginning. It belongs where
+// nothing is left that the stamps after that would have to come after.
+func (c *Clock) lower(to Stamp) {
+	c.last.Store(0)
+	if to != "" {
+		c.See(to)
 	}
 }

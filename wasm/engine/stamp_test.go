@@ -61,8 +61,8 @@ func TestClockNeverRepeatsItself(t *testing.T) {
 	var last Stamp
 	// The wall clock stands still, jumps back, and is nonsense.
 	for _, now := range []int64{start, start, start + 1, start - 100_000, 0, -5, start, maxMillis, 1 << 62, start + 2} {
-		s := c.Tick(now, "000000000000")
-		if s <= last {
+		s, ok := c.Tick(now, "000000000000")
+		if !ok || s <= last {
 			t.Errorf("at %d: %q after %q", now, s, last)
 		}
 		if _, ok := ParseStamp(string(s)); !ok {
@@ -80,7 +80,7 @@ func TestClockGoesOnWhenItsCounterIsUsedUp(t *testing.T) {
 		makeStamp(start+1, 0, "000000000000"),
 		makeStamp(start+1, 1, "000000000000"),
 	} {
-		if got := c.Tick(start, "000000000000"); got != want {
+		if got, ok := c.Tick(start, "000000000000"); !ok || got != want {
 			t.Errorf("Tick returned %q, want %q", got, want)
 		}
 	}
@@ -91,7 +91,37 @@ func TestClockMovesPastWhatItSees(t *testing.T) {
 	seen := makeStamp(start+3_600_000, 7, "ffffffffffff")
 	c.See(seen)
 	c.See(makeStamp(start, 9, "ffffffffffff"))
-	if s := c.Tick(start, "000000000000"); s <= seen {
+	if s, ok := c.Tick(start, "000000000000"); !ok || s <= seen {
 		t.Errorf("%q after seeing %q", s, seen)
+	}
+}
+
+func TestAfterTheLastStampThereIsNone(t *testing.T) {
+	var c Clock
+	last := makeStamp(maxMillis-1, maxCounter, "ffffffffffff")
+	if _, ok := ParseStamp(string(last)); !ok {
+		t.Fatalf("%q is no stamp", last)
+	}
+	c.See(last)
+	if s, ok := c.Tick(start, "000000000000"); ok {
+		t.Errorf("Tick returned %q after %q", s, last)
+	}
+	c.lower("")
+	if s, ok := c.Tick(start, "000000000000"); !ok || s.Millis() != start {
+		t.Errorf("Tick returned %q, %t after the clock was lowered", s, ok)
+	}
+}
+
+func TestNextStamp(t *testing.T) {
+	for at, want := range map[Stamp]Stamp{
+		"1795373052123-0000-3f9a2c7e1b40": "1795373052123-0000-3f9a2c7e1b41",
+		"1795373052123-0000-3f9a2c7e1b49": "1795373052123-0000-3f9a2c7e1b4a",
+		"1795373052123-0000-3f9a2c7e1b4f": "1795373052123-0000-3f9a2c7e1b50",
+		"1795373052123-00ff-ffffffffffff": "1795373052123-0100-000000000000",
+		"1795373052199-ffff-ffffffffffff": "1795373052200-0000-000000000000",
+	} {
+		if got := at.Next(); got != want {
+			t.Errorf("after %q comes %q, want %q", at, got, want)
+		}
 	}
 }

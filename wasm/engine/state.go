@@ -9,13 +9,31 @@ type state struct {
 	newest Stamp
 	// cleared is the greatest stamp that cleared. Nothing older is in entries.
 	cleared Stamp
+	// end is what ends the entries up to a stamp, which are there all the same.
+	end     ending
 	entries map[string]version
 }
 
 // A content is what one item says, as it stands there.
 type content struct {
 	newest, cleared Stamp
+	end             ending
 	records         []record
+}
+
+// An ending says that a session was found to be over: after the stamp seen
+// nothing was known to have been saved when a batch stamped by began it anew.
+// Whether it was is for the server to tell, to which somebody else may have
+// sent what he saved meanwhile: until then what is ended is not shown, and
+// stays.
+type ending struct{ seen, by Stamp }
+
+// add merges another ending. Of two that saw the same, the earlier needs less
+// to be true.
+func (e *ending) add(f ending) {
+	if f.seen > e.seen || f.seen == e.seen && f.by < e.by {
+		*e = f
+	}
 }
 
 // A record is what an item says of a key.
@@ -75,6 +93,7 @@ func (s *state) clear(at Stamp) {
 func (s *state) add(c content) {
 	s.newest = max(s.newest, c.newest)
 	s.clear(c.cleared)
+	s.end.add(c.end)
 	if s.entries == nil {
 		s.entries = make(map[string]version, len(c.records))
 	}
@@ -89,13 +108,13 @@ func (s *state) clone() state {
 	for key, v := range s.entries {
 		entries[key] = v
 	}
-	return state{newest: s.newest, cleared: s.cleared, entries: entries}
+	return state{newest: s.newest, cleared: s.cleared, end: s.end, entries: entries}
 }
 
 // counts reports whether anything that c says still stands in merged, which is
 // c merged with what other items say.
 func (c *content) counts(merged state) bool {
-	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared {
+	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared || c.end != (ending{}) {
 		return true
 	}
 	for _, r := range c.records {
@@ -119,11 +138,12 @@ func (s *state) keys() []string {
 	return keys
 }
 
-// live returns the entries, in the order in which they were last set.
-func (s *state) live() []Entry {
+// live returns the entries later than a stamp, in the order in which they were
+// last set.
+func (s *state) live(after Stamp) []Entry {
 	var live []Entry
 	for _, key := range s.keys() {
-		if v := s.entries[key]; !v.removed() {
+		if v := s.entries[key]; !v.removed() && v.stamp > after {
 			live = append(live, Entry{key, v.value})
 		}
 	}
@@ -134,11 +154,6 @@ func (s *state) live() []Entry {
 // is told is sorted.
 func (s *state) diff(next state) Change {
 	var set, gone state
-	for key, v := range next.entries {
-		if !v.removed() && s.entries[key] != v {
-			set.set(key, v)
-		}
-	}
 	had := false
 	for key, v := range s.entries {
 		if v.removed() {
@@ -149,9 +164,16 @@ func (s *state) diff(next state) Change {
 			gone.set(key, v)
 		}
 	}
+	cleared := next.cleared > s.cleared || had && len(next.entries) == 0
+	for key, v := range next.entries {
+		// Who is told of a clearing forgets all that he knew.
+		if !v.removed() && (cleared || s.entries[key] != v) {
+			set.set(key, v)
+		}
+	}
 	return Change{
-		Cleared: next.cleared > s.cleared || had && len(next.entries) == 0,
-		Set:     set.live(),
+		Cleared: cleared,
+		Set:     set.live(""),
 		Removed: gone.keys(),
 	}
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"slices"
 	"sync"
 )
@@ -46,10 +45,10 @@ type Watcher interface {
 
 var (
 	// ErrQuota means that the storage has no room for what was to be saved.
-	ErrQuota = errors.New("the storage is full")
+	ErrQuota = Fault("the storage is full")
 	// ErrDisabled means that the storage is switched off, forbidden, or not
 	// there at all.
-	ErrDisabled = errors.New("the storage is not available")
+	ErrDisabled = Fault("the storage is not available")
 )
 
 // Watchers are those who watch a [Storage], for its implementation's use. The

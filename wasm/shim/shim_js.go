@@ -4,7 +4,6 @@
 package shim
 
 import (
-	"errors"
 	"unsafe"
 
 	"github.com/session-interop/session-writer/wasm/engine"
@@ -117,4 +116,4 @@ func failure(code int32) error {
 
 // ErrThrown means that a page's own wrapper of its storage threw something
 // that no storage throws.
-var ErrThrown = errors.New("the storage threw")
+var ErrThrown = engine.Fault("the storage threw")

@@ -1,0 +1,71 @@
+// Not in a browser, where there are no files.
+
+//go:build !js
+
+package engine
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"testing"
+)
+
+func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/items.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []struct {
+		Name, Text, Fault string
+		Batches           []struct {
+			Stamp, Ended Stamp
+			Clear        bool
+			Set          [][2]string
+			Remove       []string
+		}
+	}
+	if err := json.Unmarshal(text, &examples); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		t.Run(e.Name, func(t *testing.T) {
+			got, err := decode(e.Text)
+			switch e.Fault {
+			case "damaged":
+				if err != errDamaged {
+					t.Errorf("decode returned %+v, %v, want %v", got, err, errDamaged)
+				}
+				return
+			case "format":
+				if err != errFormat {
+					t.Errorf("decode returned %+v, %v, want %v", got, err, errFormat)
+				}
+				return
+			}
+			var want content
+			for _, b := range e.Batches {
+				if b.Ended == "" || b.Clear || len(b.Set)+len(b.Remove) > 0 {
+					want.newest = max(want.newest, b.Stamp)
+				}
+				if b.Clear {
+					want.cleared = max(want.cleared, b.Stamp)
+				}
+				if b.Ended != "" {
+					want.end.add(ending{b.Ended, b.Stamp})
+				}
+				for _, pair := range b.Set {
+					want.records = append(want.records, record{pair[0], version{b.Stamp, pair[1]}})
+				}
+				for _, key := range b.Remove {
+					want.records = append(want.records, record{key, version{stamp: b.Stamp}})
+				}
+			}
+			// In whatever order the members come.
+			merged := func(c content) (s state) { s.add(c); return s }
+			if err != nil || len(got.records) != len(want.records) || !reflect.DeepEqual(merged(got), merged(want)) {
+				t.Errorf("decode returned %+v, %v, want %+v", got, err, want)
+			}
+		})
+	}
+}
