@@ -4,10 +4,12 @@
 // session saved with session-writer holds, and keeps copies of the sessions, so
 // that other devices can have them.
 //
-//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db]
+//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-restored]
 //
 // The copies are in a SQLite file. What was exchanged survives the end of the
-// server, however it comes, and a power cut.
+// server, however it comes, and a power cut. After the file was put back from a
+// backup, the server must be started with -restored once: then those who have
+// what was exchanged since the backup send it again.
 package main
 
 import (
@@ -59,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
 	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
 	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
+	restored := flags.Bool("restored", false, "have all send again what is missing, after the database was put back from a backup")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -89,6 +92,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
 		logger.Printf("database %s: %v: choose another file with -db", *file, err)
 		return 1
+	}
+
+	if *restored {
+		sessions, err := copies.Restored(ctx)
+		if err != nil {
+			logger.Printf("database %s: %v", *file, err)
+			return 1
+		}
+		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
 	}
 
 	listener, err := net.Listen("tcp", *addr)

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,10 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlwriter"
 )
 
 // TestMain lets the test binary be the command itself, for the tests that send
@@ -160,6 +165,51 @@ func TestRunExplainsItsFlags(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "127.0.0.1:8080") {
 		t.Errorf("the default address is not among the flags: %s", &stderr)
+	}
+}
+
+func TestRunAfterABackupWasPutBack(t *testing.T) {
+	file := databaseFile(t)
+	db, err := sqlite.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlwriter.New(db, sqlwriter.Limits{})
+	if err := copies.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	had, err := copies.Exchange(t.Context(), "owner", "cart", session.Sent{
+		Owner: sqlwriter.Tag("owner"),
+		Items: `[{"format":1,"batches":[{"stamp":"1700000000000-0000-0123456789ab","set":{"a":1}}]}]`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   []string
+		says   string
+		cursor error
+	}{
+		{nil, "", nil},
+		{[]string{"-restored"}, "backup lacks: 1\n", session.ErrCursor},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		listens, stdout := io.Pipe()
+		go func() {
+			_, _ = bufio.NewReader(listens).ReadString('\n')
+			cancel()
+		}()
+		var stderr strings.Builder
+		args := append(test.args, "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", file)
+		if code := run(ctx, args, stdout, &stderr); code != 0 || !strings.HasSuffix(stderr.String(), test.says) {
+			t.Errorf("%q: exit code %d, %q", test.args, code, &stderr)
+		}
+		cancel()
+		_, err := copies.Exchange(t.Context(), "owner", "cart", session.Sent{Owner: had.Owner, Cursor: had.Cursor})
+		if !errors.Is(err, test.cursor) {
+			t.Errorf("%q: the cursor of before: %v, want %v", test.args, err, test.cursor)
+		}
 	}
 }
 

@@ -10,71 +10,164 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/session-interop/session-writer"
 )
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 16 << 20
 
 // New returns how to exchange sessions, by their names, with the server whose
 // API is at address, such as https://example.com/sessions/. The client must
 // keep cookies (see net/http/cookiejar), unless its transport says in another
 // way who it is.
 //
-// What the server refuses for want of room is an error that wraps
-// session.ErrQuota.
+// What is sent goes to the host of that address and to no other, nor over http
+// when the address is of https: to be redirected there is an error. So is an
+// answer of more than 16 MiB.
 func New(client *http.Client, address string) func(name string) session.Server {
+	bound := *client
+	bound.CheckRedirect = func(to *http.Request, via []*http.Request) error {
+		from := via[0].URL
+		if to.URL.Host != from.Host || from.Scheme == "https" && to.URL.Scheme != "https" {
+			return fmt.Errorf("%s redirects to another host: %s://%s", from.Host, to.URL.Scheme, to.URL.Host)
+		}
+		if client.CheckRedirect != nil {
+			return client.CheckRedirect(to, via)
+		}
+		if len(via) >= 10 {
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
 	return func(name string) session.Server {
-		return func(ctx context.Context, cursor, unsent string) (next, received string, err error) {
-			return exchange(ctx, client, address, name, cursor, unsent)
+		return func(ctx context.Context, sent session.Sent) (session.Received, error) {
+			return exchange(ctx, &bound, address, name, sent)
 		}
 	}
 }
 
-func exchange(ctx context.Context, client *http.Client, address, name, cursor, unsent string) (next, received string, err error) {
+func exchange(ctx context.Context, client *http.Client, address, name string, sent session.Sent) (session.Received, error) {
 	target, err := url.Parse(address)
 	if err != nil {
-		return "", "", err
+		return session.Received{}, err
 	}
 	target = target.JoinPath("exchange")
 	query := url.Values{"session": {name}}
-	if cursor != "" {
-		query.Set("cursor", cursor)
+	for parameter, value := range map[string]string{"owner": sent.Owner, "cursor": sent.Cursor} {
+		if value != "" {
+			query.Set(parameter, value)
+		}
+	}
+	for parameter, millis := range map[string]int64{"now": sent.Now, "max-age": sent.MaxAge} {
+		if millis > 0 {
+			query.Set(parameter, strconv.FormatInt(millis, 10))
+		}
 	}
 	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(unsent))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(sent.Items))
 	if err != nil {
-		return "", "", err
+		return session.Received{}, err
 	}
-	if unsent != "" {
+	if sent.Items != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return "", "", err
+		return session.Received{}, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return "", "", err
+		return session.Received{}, err
 	}
-	switch res.StatusCode {
-	case http.StatusOK, http.StatusNoContent:
-		return res.Header.Get("Session-Cursor"), string(body), nil
-	case http.StatusPreconditionFailed:
-		return "", "", refusal(session.ErrCursor, res, body)
-	case http.StatusRequestEntityTooLarge:
-		return "", "", refusal(session.ErrQuota, res, body)
+	if len(body) > maxAnswer {
+		return session.Received{}, fmt.Errorf("the server answers more than %d bytes", maxAnswer)
 	}
-	return "", "", refusal(errRefused, res, body)
+	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNoContent {
+		return received(res.Header, string(body))
+	}
+	return session.Received{}, refusal(res, body)
+}
+
+// received returns what an answer says.
+func received(header http.Header, item string) (session.Received, error) {
+	got := session.Received{Cursor: header.Get("Session-Cursor"), Item: item, Age: -1}
+	if _, ok := header["Session-Cursor"]; !ok {
+		return session.Received{}, errors.New("the answer is of no server of sessions: it has no Session-Cursor")
+	}
+	if strings.ContainsFunc(got.Cursor, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' || c == ';' }) {
+		return session.Received{}, unexpected("Session-Cursor", got.Cursor)
+	}
+	var err error
+	if got.Owner, err = ownerIn(header); err != nil {
+		return session.Received{}, err
+	}
+	if got.Owner == "" && (got.Cursor != "" || item != "") {
+		return session.Received{}, unexpected("Session-Owner", "")
+	}
+	if header.Get("Session-Age") != "" {
+		got.Age, err = millisIn(header, "Session-Age")
+	}
+	return got, err
+}
+
+// ownerIn returns the tag of an owner that an answer has, or none.
+func ownerIn(header http.Header) (string, error) {
+	tag := header.Get("Session-Owner")
+	if tag != "" && (len(tag) != 16 || strings.Trim(tag, "0123456789abcdef") != "") {
+		return "", unexpected("Session-Owner", tag)
+	}
+	return tag, nil
+}
+
+// millisIn returns the milliseconds that a header has.
+func millisIn(header http.Header, name string) (int64, error) {
+	millis, err := strconv.ParseUint(header.Get(name), 10, 63)
+	if err != nil {
+		return 0, unexpected(name, header.Get(name))
+	}
+	return int64(millis), nil
+}
+
+func unexpected(name, value string) error {
+	return fmt.Errorf("the answer has a %s that no server of sessions gives: %q", name, value)
 }
 
 var errRefused = errors.New("the server refused the exchange")
 
-// refusal returns what the server says of its refusal.
-func refusal(means error, res *http.Response, body []byte) error {
+// refusal returns what a refusal is in the words of package session, with what
+// the server says of it.
+func refusal(res *http.Response, body []byte) error {
 	var says struct{ Code, Error string }
 	if err := json.Unmarshal(body, &says); err != nil || says.Error == "" {
+		means := errRefused
+		if res.StatusCode == http.StatusRequestEntityTooLarge {
+			means = session.ErrQuota // as something between here and the server has it
+		}
 		return fmt.Errorf("%w: it answers %s", means, res.Status)
+	}
+	means := errRefused
+	switch says.Code {
+	case "owner":
+		owner, err := ownerIn(res.Header)
+		if err != nil {
+			return err
+		}
+		means = &session.OwnerError{Owner: owner}
+	case "cursor":
+		means = session.ErrCursor
+	case "quota":
+		means = session.ErrQuota
+	case "stamp":
+		latest, err := millisIn(res.Header, "Session-Latest")
+		if err != nil {
+			return err
+		}
+		means = &session.StampError{Latest: time.UnixMilli(latest)}
 	}
 	return fmt.Errorf("%w: it answers %s: %s", means, res.Status, says.Error)
 }

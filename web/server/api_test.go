@@ -26,7 +26,6 @@ import (
 	"github.com/session-interop/session-writer/web/client"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlwriter"
-	"github.com/session-interop/session-writer/writertest"
 )
 
 // TestServer tests whatever server SERVER_URL names, such as
@@ -40,13 +39,14 @@ func TestServer(t *testing.T) {
 		run  func(t *testing.T, url string)
 	}{
 		{"health", testHealth},
+		{"first-contact", testFirstContact},
 		{"exchange", testExchange},
 		{"clock-skew", testClockSkewOfAnHour},
 		{"cookie", testCookie},
 		{"pairing", testPairing},
 		{"refusals", testRefusals},
-		{"client-errors", testClientErrors},
-		{"writer", testWritersOverHTTP},
+		{"client", testClient},
+		{"owner", testOwner},
 		{"hostile-requests", testHostileRequests},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, url) })
@@ -94,7 +94,8 @@ func mustNew(t testing.TB, config Config) http.Handler {
 // A browser is a client with cookies of its own.
 type browser struct {
 	*http.Client
-	url string
+	url   string
+	owner string // the tag
 }
 
 func newBrowser(t testing.TB, url string) *browser {
@@ -103,7 +104,7 @@ func newBrowser(t testing.TB, url string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{&http.Client{Jar: jar}, url}
+	return &browser{Client: &http.Client{Jar: jar}, url: url}
 }
 
 // server returns the exchange of a session.
@@ -146,13 +147,28 @@ func (b *browser) do(t testing.TB, method, path, body string, header ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if tag := res.Header.Get("Session-Owner"); tag != "" {
+		b.owner = tag
+	}
 	return reply{res, string(text)}
 }
 
-// send makes an exchange with the cart.
+// send makes an exchange with the cart, as the owner that the server named last.
 func (b *browser) send(t testing.TB, cursor, body string, header ...string) reply {
 	t.Helper()
-	return b.do(t, "POST", "/sessions/exchange?"+url.Values{"session": {"cart"}, "cursor": {cursor}}.Encode(), body,
+	return b.ask(t, url.Values{"cursor": {cursor}, "owner": {b.owner}}, body, header...)
+}
+
+// hello has the server make an owner of somebody unknown.
+func (b *browser) hello(t testing.TB) reply {
+	t.Helper()
+	return b.ask(t, nil, "[]")
+}
+
+// ask makes an exchange with the cart, with what more is in the query.
+func (b *browser) ask(t testing.TB, more url.Values, body string, header ...string) reply {
+	t.Helper()
+	return b.do(t, "POST", "/sessions/exchange?session=cart&"+more.Encode(), body,
 		append([]string{"Content-Type", "application/json"}, header...)...)
 }
 
@@ -163,31 +179,51 @@ func itemAt(at time.Time, members string) string {
 	return fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%013d-0000-0123456789ab",%s}]}`, at.UnixMilli(), members)
 }
 
-func testWritersOverHTTP(t *testing.T, url string) {
-	writertest.TestServer(t, func(t *testing.T) session.Server {
-		b := newBrowser(t, url) // all tabs of one browser
-		// It has its cookie before several tabs ask at once, each of which
-		// would get one.
-		if res := b.do(t, "POST", "/sessions/pair", ""); res.StatusCode != 200 {
-			t.Fatalf("pair: %d %s", res.StatusCode, res.body)
+// testFirstContact tests what happens before anything is exchanged: a browser
+// is told whose session it has, and that alone.
+func testFirstContact(t *testing.T, url string) {
+	saved := "[" + item(`"set":{"a":1}`) + "]"
+	for _, first := range []string{"[]", "[ ]", saved, "[1]", "x"} {
+		b := newBrowser(t, url)
+		told := func(res reply, owner *regexp.Regexp, cookies int) {
+			t.Helper()
+			cursor, ok := res.Header["Session-Cursor"]
+			if res.StatusCode != 204 || !ok || cursor[0] != "" || res.Header.Get("Session-Age") != "" || res.Header.Get("Session-Skipped") != "" ||
+				!owner.MatchString(res.Header.Get("Session-Owner")) || len(res.Cookies()) != cookies {
+				t.Errorf("first %q: %d %v", first, res.StatusCode, res.Header)
+			}
+			checkHeaders(t, res)
 		}
-		return b.server("cart")
-	})
+		told(b.ask(t, nil, ""), regexp.MustCompile(`^$`), 0)
+		told(b.ask(t, nil, first), regexp.MustCompile(`^[0-9a-f]{16}$`), 1)
+		same := regexp.MustCompile("^" + b.owner + "$")
+		for _, again := range []string{"", "[]", saved} {
+			told(b.ask(t, nil, again), same, 0)
+		}
+		told(b.send(t, "", ""), same, 0) // nothing was merged
+
+		res := b.send(t, "", saved)
+		if res.StatusCode != 204 || res.Header.Get("Session-Cursor") == "" || res.Header.Get("Session-Age") == "" || len(res.Cookies()) != 0 {
+			t.Errorf("first %q, then data: %d %v", first, res.StatusCode, res.Header)
+		}
+		for _, again := range []string{"", "[]", "[" + item(`"clear":true,"set":{"b":1}`) + "]"} {
+			told(b.ask(t, nil, again), same, 0)
+		}
+		if res := b.send(t, "", ""); "["+res.body+"]" != saved {
+			t.Errorf("first %q: it has %s, want %s", first, res.body, saved)
+		}
+	}
 }
 
 func testExchange(t *testing.T, url string) {
 	one := newBrowser(t, url)
-
-	res := one.send(t, "", "")
-	if res.StatusCode != 204 || res.Header.Get("Session-Cursor") != "" || len(res.Cookies()) != 0 {
-		t.Errorf("nothing from nobody: %d, cursor %q, cookies %v, want 204 and none", res.StatusCode, res.Header.Get("Session-Cursor"), res.Cookies())
-	}
+	one.hello(t)
 
 	sent := item(`"set":{"n":1e400,"user":{"name":"Ada"}}`)
-	res = one.send(t, "", "["+sent+"]")
+	res := one.send(t, "", "["+sent+"]")
 	cursor := res.Header.Get("Session-Cursor")
-	if res.StatusCode != 204 || cursor == "" || len(res.Cookies()) != 1 {
-		t.Errorf("the first item: %d, cursor %q, cookies %v, want 204 and one of each", res.StatusCode, cursor, res.Cookies())
+	if res.StatusCode != 204 || cursor == "" {
+		t.Errorf("the first item: %d, cursor %q, want 204 and one", res.StatusCode, cursor)
 	}
 	res = one.send(t, "", "")
 	if res.StatusCode != 200 || res.body != sent || res.Header.Get("Content-Type") != "application/json" {
@@ -209,20 +245,21 @@ func testExchange(t *testing.T, url string) {
 	if res.body != other {
 		t.Errorf("since the first cursor: %q, want %q", res.body, other)
 	}
-	if res := one.do(t, "POST", "/sessions/exchange?session=wish", ""); res.StatusCode != 204 {
+	if res := one.do(t, "POST", "/sessions/exchange?session=wish&owner="+one.owner, ""); res.StatusCode != 204 {
 		t.Errorf("another session: %d %q, want 204", res.StatusCode, res.body)
 	}
 
 	// Whoever has lost the cookie has to send all again.
-	if res := newBrowser(t, url).send(t, cursor, ""); res.StatusCode != 412 || res.code(t) != "cursor" {
-		t.Errorf("a cursor without a cookie: %d %q, want 412", res.StatusCode, res.body)
+	if res := newBrowser(t, url).send(t, cursor, ""); res.StatusCode != 412 || res.code(t) != "owner" || res.Header.Values("Session-Owner") != nil {
+		t.Errorf("a cursor without a cookie: %d %q, owner %q, want 412 and none", res.StatusCode, res.body, res.Header.Get("Session-Owner"))
 	}
 }
 
 func testClockSkewOfAnHour(t *testing.T, url string) {
 	b := newBrowser(t, url)
+	b.hello(t)
 	for _, skew := range []time.Duration{time.Hour, -time.Hour, 23 * time.Hour} {
-		if res := b.send(t, "", "["+itemAt(time.Now().Add(skew), `"set":{"a":1}`)+"]"); res.StatusCode >= 300 {
+		if res := b.send(t, "", "["+itemAt(time.Now().Add(skew), `"set":{"a":1}`)+"]"); res.StatusCode >= 300 || res.Header.Get("Session-Cursor") == "" {
 			t.Errorf("a clock ahead by %v: %d %s", skew, res.StatusCode, res.body)
 		}
 	}
@@ -230,7 +267,8 @@ func testClockSkewOfAnHour(t *testing.T, url string) {
 
 func testCookie(t *testing.T, url string) {
 	b := newBrowser(t, url)
-	cookie := b.send(t, "", "["+item(`"set":{"a":1}`)+"]").Header.Get("Set-Cookie")
+	cookie := b.hello(t).Header.Get("Set-Cookie")
+	b.send(t, "", "["+item(`"set":{"a":1}`)+"]")
 	if want := regexp.MustCompile(`^session-writer=[0-9a-f]{32}-\d+; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax$`); !want.MatchString(cookie) {
 		t.Errorf("the cookie is %q, want it to match %s", cookie, want)
 	}
@@ -241,7 +279,8 @@ func testCookie(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := &browser{new(http.Client), url} // keeps no cookies
+	plain := &browser{Client: new(http.Client), url: url} // keeps no cookies
+	owned := map[string][]string{"owner": {b.owner}}
 	for _, test := range []struct {
 		day    string
 		status int
@@ -253,12 +292,12 @@ func testCookie(t *testing.T, url string) {
 		{strconv.Itoa(number + 9), 200, true},
 		{"0", 200, true},
 		// As none.
-		{"", 204, false},
-		{"x", 204, false},
-		{"-1", 204, false},
-		{"007", 204, false},
+		{"", 412, false},
+		{"x", 412, false},
+		{"-1", 412, false},
+		{"007", 412, false},
 	} {
-		res := plain.send(t, "", "", "Cookie", "session-writer="+id+"-"+test.day)
+		res := plain.ask(t, owned, "", "Cookie", "session-writer="+id+"-"+test.day)
 		if renew := res.Header.Get("Set-Cookie") != ""; res.StatusCode != test.status || renew != test.renew {
 			t.Errorf("a cookie of day %q: %d, renewed %t, want %d, %t", test.day, res.StatusCode, renew, test.status, test.renew)
 		}
@@ -267,11 +306,11 @@ func testCookie(t *testing.T, url string) {
 		}
 	}
 	for _, value := range []string{id, id[1:] + "-" + day, id + "0-" + day, strings.ToUpper(id) + "x-" + day, "g" + id[1:] + "-" + day, ""} {
-		if res := plain.send(t, "", "", "Cookie", "session-writer="+value); res.StatusCode != 204 {
-			t.Errorf("the cookie %q gives %d, want 204, as without one", value, res.StatusCode)
+		if res := plain.ask(t, owned, "", "Cookie", "session-writer="+value); res.StatusCode != 412 {
+			t.Errorf("the cookie %q gives %d, want 412, as without one", value, res.StatusCode)
 		}
 	}
-	if res := plain.send(t, "", "", "Cookie", "other=1; session-writer=x; session-writer="+id+"-"+day); res.StatusCode != 200 {
+	if res := plain.ask(t, owned, "", "Cookie", "other=1; session-writer=x; session-writer="+id+"-"+day); res.StatusCode != 200 {
 		t.Errorf("among other cookies: %d, want 200", res.StatusCode)
 	}
 }
@@ -279,7 +318,9 @@ func testCookie(t *testing.T, url string) {
 func testPairing(t *testing.T, url string) {
 	one, two := newBrowser(t, url), newBrowser(t, url)
 	sent := item(`"set":{"a":1}`)
+	one.hello(t)
 	one.send(t, "", "["+sent+"]")
+	two.hello(t)
 	two.send(t, "", "["+item(`"set":{"lost":1}`)+"]")
 
 	pair := func(b *browser) string {
@@ -325,7 +366,7 @@ func testPairing(t *testing.T, url string) {
 
 	// A device that has nothing yet can be joined as well.
 	three, four := newBrowser(t, url), newBrowser(t, url)
-	join(four, pair(three))
+	join(four, pair(three)) // which tells both whose session it is
 	three.send(t, "", "["+sent+"]")
 	if res := four.send(t, "", ""); res.body != sent {
 		t.Errorf("the fourth device has %q, want %q", res.body, sent)
@@ -343,53 +384,22 @@ func testHealth(t *testing.T, url string) {
 }
 
 func testRefusals(t *testing.T, url string) {
-	b := newBrowser(t, url)
+	stranger, b := newBrowser(t, url), newBrowser(t, url)
+	b.hello(t)
 	const exchange = "/sessions/exchange?session=cart"
+	owned := exchange + "&owner=" + b.owner
 	good := "[" + item(`"set":{"a":1}`) + "]"
 	type header = []string
 	inJSON := header{"Content-Type", "application/json"}
-	for _, test := range []struct {
+	type refusal struct {
 		name, method, path, body string
 		header                   header
 		status                   int
 		code                     string
-	}{
-		{"no JSON", "POST", exchange, "x", inJSON, 400, "malformed"},
-		{"an item that is in no array", "POST", exchange, item(`"set":{"a":1}`), inJSON, 400, "malformed"},
-		{"no UTF-8", "POST", exchange, "[\"\xff\"]", inJSON, 400, "malformed"},
-		{"no session", "POST", "/sessions/exchange", good, inJSON, 400, "malformed"},
-		{"an empty session", "POST", "/sessions/exchange?session=", good, inJSON, 400, "malformed"},
-		{"two sessions", "POST", exchange + "&session=wish", good, inJSON, 400, "malformed"},
-		{"two cursors", "POST", exchange + "&cursor=a&cursor=b", good, inJSON, 400, "malformed"},
-		{"a slash in the session", "POST", "/sessions/exchange?session=a%2Fb", good, inJSON, 400, "malformed"},
-		{"a session that is no UTF-8", "POST", "/sessions/exchange?session=%ff", good, inJSON, 400, "malformed"},
-		{"a query that is none", "POST", exchange + "&x=%zz", good, inJSON, 400, "malformed"},
-		{"a form", "POST", exchange, good, header{"Content-Type", "application/x-www-form-urlencoded"}, 415, "content-type"},
-		{"a text", "POST", exchange, good, header{"Content-Type", "text/plain"}, 415, "content-type"},
-		{"no type", "POST", exchange, good, header{}, 415, "content-type"},
-		{"a type that is none", "POST", exchange, good, header{"Content-Type", ";"}, 415, "content-type"},
-		{"a type like JSON", "POST", exchange, good, header{"Content-Type", "application/jsonp"}, 415, "content-type"},
-		{"a coding", "POST", exchange, good, append(header{"Content-Encoding", "gzip"}, inJSON...), 415, "content-type"},
-		{"too long", "POST", exchange, "[" + strings.Repeat(" ", 2<<20) + "]", inJSON, 413, "quota"},
-		{"too long a key", "POST", exchange, "[" + item(`"set":{"`+strings.Repeat("k", 16<<10+1)+`":1}`) + "]", inJSON, 413, "quota"},
-		{"too much", "POST", exchange, "[" + item(`"set":{"a":"`+strings.Repeat("k", 1<<20)+`"}`) + "]", inJSON, 413, "quota"},
-		{"too far ahead", "POST", exchange, "[" + itemAt(time.Now().Add(25*time.Hour), `"set":{"a":1}`) + "]", inJSON, 422, "stamp"},
-		{"an unknown cursor", "POST", exchange + "&cursor=x-1", good, inJSON, 412, "cursor"},
-		{"another method", "PUT", exchange, good, inJSON, 405, "method"},
-		{"a method for reading", "GET", exchange, "", nil, 405, "method"},
-		{"a method for pairing", "GET", "/sessions/pair", "", nil, 405, "method"},
-		{"a method for joining", "DELETE", "/sessions/join", "", nil, 405, "method"},
-		{"a method for health", "POST", "/sessions/health", "", nil, 405, "method"},
-		{"a path that is none", "POST", "/sessions/exchanges", good, inJSON, 404, "not-found"},
-		{"another site", "POST", exchange, good, append(header{"Sec-Fetch-Site", "cross-site"}, inJSON...), 403, "cross-origin"},
-		{"a sibling", "POST", exchange, good, append(header{"Sec-Fetch-Site", "same-site"}, inJSON...), 403, "cross-origin"},
-		{"another origin", "POST", exchange, good, append(header{"Origin", "https://evil.example"}, inJSON...), 403, "cross-origin"},
-		{"an opaque origin", "POST", exchange, good, append(header{"Origin", "null"}, inJSON...), 403, "cross-origin"},
-		{"another site pairs", "POST", "/sessions/pair", "", header{"Sec-Fetch-Site", "cross-site"}, 403, "cross-origin"},
-		{"another site joins", "POST", "/sessions/join", `{"code":"x"}`, append(header{"Sec-Fetch-Site", "cross-site"}, inJSON...), 403, "cross-origin"},
-	} {
+	}
+	check := func(by *browser, test refusal) {
 		t.Run(test.name, func(t *testing.T) {
-			res := b.do(t, test.method, test.path, test.body, test.header...)
+			res := by.do(t, test.method, test.path, test.body, test.header...)
 			if res.StatusCode != test.status {
 				t.Fatalf("got %d %s, want %d", res.StatusCode, res.body, test.status)
 			}
@@ -405,8 +415,62 @@ func testRefusals(t *testing.T, url string) {
 			checkHeaders(t, res)
 		})
 	}
-	if res := b.send(t, "", "", "Sec-Fetch-Site", "same-origin"); res.StatusCode != 204 {
-		t.Errorf("afterwards there is something: %d %s", res.StatusCode, res.body)
+	for _, test := range []refusal{
+		{"no JSON", "POST", owned, "x", inJSON, 400, "malformed"},
+		{"an item that is in no array", "POST", owned, item(`"set":{"a":1}`), inJSON, 400, "malformed"},
+		{"no UTF-8", "POST", owned, "[\"\xff\"]", inJSON, 400, "malformed"},
+		{"too long a key", "POST", owned, "[" + item(`"set":{"`+strings.Repeat("k", 16<<10+1)+`":1}`) + "]", inJSON, 413, "quota"},
+		{"too much", "POST", owned, "[" + item(`"set":{"a":"`+strings.Repeat("k", 1<<20)+`"}`) + "]", inJSON, 413, "quota"},
+		{"too far ahead", "POST", owned, "[" + itemAt(time.Now().Add(25*time.Hour), `"set":{"a":1}`) + "]", inJSON, 422, "stamp"},
+		{"an unknown cursor", "POST", owned + "&cursor=x-1", good, inJSON, 412, "cursor"},
+		{"a cursor without an owner", "POST", exchange + "&cursor=x-1", good, inJSON, 412, "cursor"},
+		{"another owner", "POST", exchange + "&owner=0123456789abcdef", good, inJSON, 412, "owner"},
+	} {
+		check(b, test)
+	}
+	for _, test := range []refusal{
+		{"no session", "POST", "/sessions/exchange", good, inJSON, 400, "malformed"},
+		{"an empty session", "POST", "/sessions/exchange?session=", good, inJSON, 400, "malformed"},
+		{"two sessions", "POST", exchange + "&session=wish", good, inJSON, 400, "malformed"},
+		{"two cursors", "POST", exchange + "&cursor=a&cursor=b", good, inJSON, 400, "malformed"},
+		{"two owners", "POST", exchange + "&owner=a&owner=b", good, inJSON, 400, "malformed"},
+		{"two times", "POST", exchange + "&now=1&now=1", good, inJSON, 400, "malformed"},
+		{"two ages", "POST", exchange + "&max-age=1&max-age=1", good, inJSON, 400, "malformed"},
+		{"a time that is none", "POST", exchange + "&now=1e3", good, inJSON, 400, "malformed"},
+		{"a time before 1970", "POST", exchange + "&now=-1", good, inJSON, 400, "malformed"},
+		{"an age with a sign", "POST", exchange + "&max-age=%2B1", good, inJSON, 400, "malformed"},
+		{"an age beyond all", "POST", exchange + "&max-age=9223372036854775808", good, inJSON, 400, "malformed"},
+		{"a slash in the session", "POST", "/sessions/exchange?session=a%2Fb", good, inJSON, 400, "malformed"},
+		{"a session that is no UTF-8", "POST", "/sessions/exchange?session=%ff", good, inJSON, 400, "malformed"},
+		{"a query that is none", "POST", exchange + "&x=%zz", good, inJSON, 400, "malformed"},
+		{"a form", "POST", exchange, good, header{"Content-Type", "application/x-www-form-urlencoded"}, 415, "content-type"},
+		{"a text", "POST", exchange, good, header{"Content-Type", "text/plain"}, 415, "content-type"},
+		{"no type", "POST", exchange, good, header{}, 415, "content-type"},
+		{"a type that is none", "POST", exchange, good, header{"Content-Type", ";"}, 415, "content-type"},
+		{"a type like JSON", "POST", exchange, good, header{"Content-Type", "application/jsonp"}, 415, "content-type"},
+		{"a coding", "POST", exchange, good, append(header{"Content-Encoding", "gzip"}, inJSON...), 415, "content-type"},
+		{"too long", "POST", exchange, "[" + strings.Repeat(" ", 2<<20) + "]", inJSON, 413, "quota"},
+		{"a cursor of nobody", "POST", exchange + "&cursor=x-1", good, inJSON, 412, "owner"},
+		{"an owner that nobody is", "POST", exchange + "&owner=0123456789abcdef", good, inJSON, 412, "owner"},
+		{"another method", "PUT", exchange, good, inJSON, 405, "method"},
+		{"a method for reading", "GET", exchange, "", nil, 405, "method"},
+		{"a method for pairing", "GET", "/sessions/pair", "", nil, 405, "method"},
+		{"a method for joining", "DELETE", "/sessions/join", "", nil, 405, "method"},
+		{"a method for health", "POST", "/sessions/health", "", nil, 405, "method"},
+		{"a path that is none", "POST", "/sessions/exchanges", good, inJSON, 404, "not-found"},
+		{"another site", "POST", exchange, good, append(header{"Sec-Fetch-Site", "cross-site"}, inJSON...), 403, "cross-origin"},
+		{"a sibling", "POST", exchange, good, append(header{"Sec-Fetch-Site", "same-site"}, inJSON...), 403, "cross-origin"},
+		{"another origin", "POST", exchange, good, append(header{"Origin", "https://evil.example"}, inJSON...), 403, "cross-origin"},
+		{"an opaque origin", "POST", exchange, good, append(header{"Origin", "null"}, inJSON...), 403, "cross-origin"},
+		{"another site pairs", "POST", "/sessions/pair", "", header{"Sec-Fetch-Site", "cross-site"}, 403, "cross-origin"},
+		{"another site joins", "POST", "/sessions/join", `{"code":"x"}`, append(header{"Sec-Fetch-Site", "cross-site"}, inJSON...), 403, "cross-origin"},
+	} {
+		check(stranger, test)
+	}
+	for _, by := range []*browser{b, stranger} {
+		if res := by.send(t, "", "", "Sec-Fetch-Site", "same-origin"); res.StatusCode != 204 || res.Header.Get("Session-Age") != "" {
+			t.Errorf("afterwards there is something: %d %s", res.StatusCode, res.body)
+		}
 	}
 	if res := b.send(t, "", good, "Origin", url); res.StatusCode != 204 {
 		t.Errorf("from a page of its own: %d %s, want 204", res.StatusCode, res.body)
@@ -443,11 +507,12 @@ func testHostileRequests(t *testing.T, url string) {
 	victim, attacker := newBrowser(t, url), newBrowser(t, url)
 	const secret = "a-secret-that-nobody-else-may-see"
 	kept := item(`"set":{"` + secret + `":"` + secret + `"}`)
+	victimCookie, _, _ := strings.Cut(victim.hello(t).Header.Get("Set-Cookie"), ";")
 	entered := victim.send(t, "", "["+kept+"]")
-	victimCookie, _, _ := strings.Cut(entered.Header.Get("Set-Cookie"), ";")
 	victimID, _, _ := strings.Cut(strings.TrimPrefix(victimCookie, "session-writer="), "-")
 	victimCursor := entered.Header.Get("Session-Cursor")
 	own := item(`"set":{"own":1}`)
+	attacker.hello(t)
 	attacker.send(t, "", "["+own+"]")
 	if victimID == "" || victimCursor == "" {
 		t.Fatalf("the victim has no session: %d %s", entered.StatusCode, entered.body)
@@ -480,28 +545,29 @@ func testHostileRequests(t *testing.T, url string) {
 			}
 		}
 	}
+	owned := exchange + "&owner=" + attacker.owner
 	kinds := map[string]func() (status int, res reply){
 		"malformed": func() (int, reply) {
-			return 400, attacker.do(t, "POST", exchange, mutate(good()), inJSON...)
+			return 400, attacker.do(t, "POST", owned, mutate(good()), inJSON...)
 		},
 		"no items": func() (int, reply) {
-			return 400, attacker.do(t, "POST", exchange, pick("1", "{}", `"x"`, "null", "true", item(`"set":{}`), `{"unsent":[]}`), inJSON...)
+			return 400, attacker.do(t, "POST", owned, pick("1", "{}", `"x"`, "null", "true", item(`"set":{}`), `{"unsent":[]}`), inJSON...)
 		},
 		"oversized": func() (int, reply) {
 			switch random.IntN(20) { // mostly what costs little to send
 			case 0:
-				return 413, attacker.do(t, "POST", exchange, strings.Repeat("[", 2<<20+1+random.IntN(9999)), inJSON...)
+				return 413, attacker.do(t, "POST", pick(owned, exchange), strings.Repeat("[", 2<<20+1+random.IntN(9999)), inJSON...)
 			case 1:
-				return 413, attacker.do(t, "POST", exchange, "["+item(`"set":{"a":"`+strings.Repeat("x", 1<<20)+`"}`)+"]", inJSON...)
+				return 413, attacker.do(t, "POST", owned, "["+item(`"set":{"a":"`+strings.Repeat("x", 1<<20)+`"}`)+"]", inJSON...)
 			}
-			return 413, attacker.do(t, "POST", exchange, "["+item(`"set":{"`+strings.Repeat("k", 16<<10+1+random.IntN(999))+`":1}`)+"]", inJSON...)
+			return 413, attacker.do(t, "POST", owned, "["+item(`"set":{"`+strings.Repeat("k", 16<<10+1+random.IntN(999))+`":1}`)+"]", inJSON...)
 		},
 		"from the future": func() (int, reply) {
 			ahead := 25*time.Hour + time.Duration(random.IntN(1_000_000))*time.Hour
-			return 422, attacker.do(t, "POST", exchange, "["+itemAt(time.Now().Add(ahead), pick(`"clear":true`, `"set":{"a":1}`, `"remove":["own"]`))+"]", inJSON...)
+			return 422, attacker.do(t, "POST", owned, "["+itemAt(time.Now().Add(ahead), pick(`"clear":true`, `"set":{"a":1}`, `"remove":["own"]`))+"]", inJSON...)
 		},
 		"mis-typed": func() (int, reply) {
-			return 415, attacker.do(t, "POST", exchange, good(), "Content-Type", pick("text/plain", "application/x-www-form-urlencoded",
+			return 415, attacker.do(t, "POST", pick(owned, exchange), good(), "Content-Type", pick("text/plain", "application/x-www-form-urlencoded",
 				"multipart/form-data; boundary=x", "application/json-patch", "", ";", "json", "text/json"))
 		},
 		"cross-origin": func() (int, reply) {
@@ -513,7 +579,10 @@ func testHostileRequests(t *testing.T, url string) {
 			return 403, victim.do(t, "POST", path, good(), append(header, inJSON...)...)
 		},
 		"another's cursor": func() (int, reply) {
-			return 412, attacker.do(t, "POST", exchange+"&cursor="+pick(victimCursor, victimCursor+"0", "x", "-", strconv.Itoa(random.Int())), good(), inJSON...)
+			return 412, attacker.do(t, "POST", pick(owned, exchange, exchange+"&owner="+victim.owner)+"&cursor="+pick(victimCursor, victimCursor+"0", "x", "-", strconv.Itoa(random.Int())), good(), inJSON...)
+		},
+		"no owner": func() (int, reply) {
+			return 204, attacker.do(t, "POST", exchange, pick(good(), mutate(good()), "["+item(`"clear":true`)+"]"), inJSON...)
 		},
 		"a cookie like another's": func() (int, reply) {
 			id := []byte(victimID)
@@ -522,11 +591,11 @@ func testHostileRequests(t *testing.T, url string) {
 			if string(id) == victimID {
 				id = id[1:]
 			}
-			stranger := &browser{new(http.Client), url}
-			return 204, stranger.do(t, "POST", exchange, "", "Cookie", "session-writer="+string(id)+pick("", "-", "-1", "-20000", "-x"))
+			stranger := &browser{Client: new(http.Client), url: url}
+			return 412, stranger.do(t, "POST", exchange+"&owner="+victim.owner, "", "Cookie", "session-writer="+string(id)+pick("", "-", "-1", "-20000", "-x"))
 		},
 		"another's name": func() (int, reply) {
-			return 204, attacker.do(t, "POST", "/sessions/exchange?session="+pick("cart%00", "cart%20", "Cart", "*", "%25", "cart'--", victimID), "", inJSON...)
+			return 204, attacker.do(t, "POST", "/sessions/exchange?owner="+attacker.owner+"&session="+pick("cart%00", "cart%20", "Cart", "*", "%25", "cart'--", victimID), "", inJSON...)
 		},
 		"a code": func() (int, reply) {
 			var code strings.Builder
@@ -581,16 +650,138 @@ func testHostileRequests(t *testing.T, url string) {
 	}
 }
 
-func testClientErrors(t *testing.T, url string) {
+func testClient(t *testing.T, url string) {
 	b := newBrowser(t, url)
-	if _, _, err := b.server("cart")(t.Context(), "x-1", ""); !errors.Is(err, session.ErrCursor) {
-		t.Errorf("an unknown cursor: %v, want ErrCursor", err)
+	server := b.server("cart")
+	must := func(sent session.Sent) session.Received {
+		t.Helper()
+		got, err := server(t.Context(), sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := must(session.Sent{}); got != (session.Received{Age: -1}) {
+		t.Errorf("nothing from nobody: %+v", got)
+	}
+	if _, err := server(t.Context(), session.Sent{Cursor: "x-1"}); !isOwnerError(err, "") {
+		t.Errorf("a cursor from nobody: %v, want an OwnerError without an owner", err)
+	}
+	if _, err := server(t.Context(), session.Sent{Owner: "0123456789abcdef"}); !isOwnerError(err, "") {
+		t.Errorf("an owner from nobody: %v, want an OwnerError without an owner", err)
+	}
+
+	now := time.Now().UnixMilli()
+	hello := must(session.Sent{Items: "[]", Now: now})
+	if len(hello.Owner) != 16 || hello != (session.Received{Owner: hello.Owner, Age: -1}) {
+		t.Errorf("hello: %+v", hello)
+	}
+	first := must(session.Sent{Owner: hello.Owner, Items: "[" + itemAt(time.UnixMilli(now-5000), `"set":{"a":1}`) + "]", Now: now})
+	if first.Owner != hello.Owner || first.Cursor == "" || first.Item != "" || first.Age < 5000 || first.Age > 60_000 {
+		t.Errorf("what is five seconds old: %+v", first)
+	}
+	again := must(session.Sent{Owner: first.Owner, Cursor: first.Cursor})
+	if again.Owner != first.Owner || again.Cursor != first.Cursor || again.Item != "" || again.Age < first.Age {
+		t.Errorf("nothing new: %+v after %+v", again, first)
+	}
+
+	if _, err := server(t.Context(), session.Sent{Owner: "0123456789abcdef", Cursor: first.Cursor}); !isOwnerError(err, first.Owner) {
+		t.Errorf("another owner: %v, want an OwnerError with %s", err, first.Owner)
+	}
+	for _, sent := range []session.Sent{{Owner: first.Owner, Cursor: "x-1"}, {Cursor: first.Cursor}} {
+		if _, err := server(t.Context(), sent); !errors.Is(err, session.ErrCursor) {
+			t.Errorf("sent %+v: %v, want ErrCursor", sent, err)
+		}
 	}
 	big := "[" + item(`"set":{"a":"`+strings.Repeat("k", 1<<20)+`"}`) + "]"
-	if _, _, err := b.server("cart")(t.Context(), "", big); !errors.Is(err, session.ErrQuota) || !strings.Contains(err.Error(), "1048576 bytes") {
+	if _, err := server(t.Context(), session.Sent{Owner: first.Owner, Items: big}); !errors.Is(err, session.ErrQuota) || !strings.Contains(err.Error(), "1048576 bytes") {
 		t.Errorf("too much: %v, want ErrQuota with the limit", err)
 	}
-	if _, _, err := b.server("a/b")(t.Context(), "", ""); err == nil || !strings.Contains(err.Error(), "must not contain a slash") {
+	var early *session.StampError
+	_, err := server(t.Context(), session.Sent{Owner: first.Owner, Items: "[" + itemAt(time.Now().Add(25*time.Hour), `"set":{"a":1}`) + "]"})
+	if !errors.As(err, &early) || time.Until(early.Latest) > 24*time.Hour || time.Until(early.Latest) < 23*time.Hour {
+		t.Errorf("too far ahead: %v, want a StampError with the time in a day", err)
+	}
+	if _, err := b.server("a/b")(t.Context(), session.Sent{}); err == nil || !strings.Contains(err.Error(), "must not contain a slash") {
 		t.Errorf("a slash: %v, want what the server says", err)
+	}
+
+	// The device is not used any more, and begins anew.
+	ends := fmt.Sprintf(`[{"format":1,"batches":[{"stamp":"%013d-0001-0123456789ab","ended":"%013d-0000-0123456789ab","set":{"b":1}}]}]`, now, now-5000)
+	for _, test := range []struct {
+		maxAge int64
+		want   string
+	}{{time.Hour.Milliseconds(), ""}, {1000, `"clear":true`}} {
+		got := must(session.Sent{Owner: first.Owner, Cursor: first.Cursor, Items: ends, Now: now, MaxAge: test.maxAge})
+		if !strings.Contains(got.Item, test.want) || test.want == "" && got.Item != "" {
+			t.Errorf("ended with a MaxAge of %d ms: %+v", test.maxAge, got)
+		}
+		ends = strings.Replace(ends, fmt.Sprintf("%013d-0000", now-5000), fmt.Sprintf("%013d-0001", now), 1)
+		ends = strings.Replace(ends, fmt.Sprintf("%013d-0001", now), fmt.Sprintf("%013d-0002", now), 1)
+		time.Sleep(1100 * time.Millisecond)
+	}
+}
+
+// isOwnerError reports whether an error is an OwnerError of that owner.
+func isOwnerError(err error, owner string) bool {
+	refused, ok := errors.AsType[*session.OwnerError](err)
+	return ok && refused.Owner == owner
+}
+
+// testOwner tests what tells a browser whose sessions it has.
+func testOwner(t *testing.T, url string) {
+	one, two := newBrowser(t, url), newBrowser(t, url)
+	one.hello(t)
+	owner := one.send(t, "", "["+item(`"set":{"a":1}`)+"]").Header.Get("Session-Owner")
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(owner) {
+		t.Fatalf("the owner is %q", owner)
+	}
+	paired := one.do(t, "POST", "/sessions/pair", "")
+	var code struct{ Code string }
+	if err := json.Unmarshal([]byte(paired.body), &code); err != nil || paired.Header.Get("Session-Owner") != owner {
+		t.Fatalf("pair: %v, owner %q, want %q", err, paired.Header.Get("Session-Owner"), owner)
+	}
+	two.hello(t)
+	other := two.send(t, "", "["+item(`"set":{"a":2}`)+"]").Header.Get("Session-Owner")
+	joined := two.do(t, "POST", "/sessions/join", `{"code":"`+code.Code+`"}`, "Content-Type", "application/json")
+	if joined.StatusCode != 204 || joined.Header.Get("Session-Owner") != owner || other == owner {
+		t.Errorf("join: %d, owner %q, want 204 and %q, and not %q", joined.StatusCode, joined.Header.Get("Session-Owner"), owner, other)
+	}
+
+	// What was the former owner's is not taken for this one's.
+	theirs := "[" + item(`"set":{"theirs":1}`) + "]"
+	res := two.ask(t, map[string][]string{"owner": {other}}, theirs)
+	if res.StatusCode != 412 || res.code(t) != "owner" || res.Header.Get("Session-Owner") != owner {
+		t.Errorf("with the former owner: %d %s, owner %q, want 412 and %q", res.StatusCode, res.body, res.Header.Get("Session-Owner"), owner)
+	}
+	if res := two.ask(t, nil, theirs); res.StatusCode != 204 || res.Header.Get("Session-Owner") != owner {
+		t.Errorf("without an owner: %d %s, owner %q, want 204 and %q", res.StatusCode, res.body, res.Header.Get("Session-Owner"), owner)
+	}
+	if res := one.send(t, "", ""); !strings.Contains(res.body, `"a":1`) || strings.Contains(res.body, "theirs") {
+		t.Errorf("the owner has %s", res.body)
+	}
+	if res := two.send(t, "", "["+item(`"set":{"b":1}`)+"]"); res.StatusCode != 200 || !strings.Contains(res.body, `"a":1`) {
+		t.Errorf("with the new owner: %d %s, want what the owner has", res.StatusCode, res.body)
+	}
+	if res := one.send(t, "", ""); !strings.Contains(res.body, `"a":1`) || !strings.Contains(res.body, `"b":1`) {
+		t.Errorf("the owner has %s", res.body)
+	}
+
+	for query, status := range map[string]int{
+		"?session=a%2Fb":               400,
+		"?session=cart&owner=x":        412,
+		"?session=cart&cursor=x":       412,
+		"?session=cart&now=x":          400,
+		"?session=cart&session=a":      400,
+		"?session=cart&now=1&max-age=": 400,
+	} {
+		res := one.do(t, "POST", "/sessions/exchange"+query, "")
+		if res.StatusCode != status || res.Header.Get("Session-Owner") != owner {
+			t.Errorf("%s: %d, owner %q, want %d and %q", query, res.StatusCode, res.Header.Get("Session-Owner"), status, owner)
+		}
+	}
+	long := one.do(t, "POST", "/sessions/exchange?session=cart", strings.Repeat(" ", 2<<20+1), "Content-Type", "application/json")
+	if long.StatusCode != 413 || long.Header.Get("Session-Owner") != owner {
+		t.Errorf("too long: %d, owner %q, want 413 and %q", long.StatusCode, long.Header.Get("Session-Owner"), owner)
 	}
 }

@@ -115,25 +115,35 @@ func (l *load) run(b *testing.B, url string, n, entries int) {
 	var mu sync.Mutex
 	var left atomic.Int64
 	left.Store(int64(n))
-	start := time.Now()
-	var wg sync.WaitGroup
+	var clients [owners]*http.Client
+	var tags [owners]string // empty with a plain server
 	for owner := range owners {
 		jar, err := cookiejar.New(nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		client := &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: devices}}
-		defer client.CloseIdleConnections()
+		clients[owner] = &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: devices}}
+		defer clients[owner].CloseIdleConnections()
+		res, err := clients[owner].Post(url+"/sessions/pair", "", nil) // gets the cookie
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = res.Body.Close()
+		tags[owner] = res.Header.Get("Session-Owner")
+	}
+	start := time.Now()
+	var wg sync.WaitGroup
+	for owner := range owners {
 		for range devices {
 			wg.Go(func() {
-				var cursor string
+				cursor := ""
 				for left.Add(-1) >= 0 {
 					k := l.n.Add(1)
 					var set []string
 					for i := range entries {
 						set = append(set, fmt.Sprintf(`"key%d":{"value":%d,"text":"some text, as entries have it"}`, (int(k)*7+i)%100, k))
 					}
-					req, err := http.NewRequestWithContext(b.Context(), "POST", url+"/sessions/exchange?session=cart&cursor="+cursor,
+					req, err := http.NewRequestWithContext(b.Context(), "POST", url+"/sessions/exchange?session=cart&owner="+tags[owner]+"&cursor="+cursor,
 						strings.NewReader("["+item(`"set":{`+strings.Join(set, ",")+`}`)+"]"))
 					if err != nil {
 						b.Error(err)
@@ -142,7 +152,7 @@ func (l *load) run(b *testing.B, url string, n, entries int) {
 					req.Header.Set("Content-Type", "application/json")
 					req.Header.Set("Owner", fmt.Sprint(owner))
 					began := time.Now()
-					res, err := client.Do(req)
+					res, err := clients[owner].Do(req)
 					if err != nil {
 						b.Error(err)
 						return
@@ -153,9 +163,6 @@ func (l *load) run(b *testing.B, url string, n, entries int) {
 					switch res.StatusCode {
 					case 200, 204:
 						cursor = res.Header.Get("Session-Cursor")
-					case 412: // the other device has got the cookie first
-						cursor = ""
-						continue
 					default:
 						b.Errorf("got %s", res.Status)
 						return

@@ -2,14 +2,36 @@
 // that browsers keep a copy of. It is the same natively and in a Cloudflare
 // Worker.
 //
-//	POST /sessions/exchange?session=NAME&cursor=CURSOR   sends and receives items
-//	POST /sessions/pair                                  makes a code for another device
-//	POST /sessions/join                                  takes one
-//	GET  /sessions/health                                says whether the database answers
+//	POST /sessions/exchange?session=NAME   sends and receives items
+//	POST /sessions/pair                    makes a code for another device
+//	POST /sessions/join                    takes one
+//	GET  /sessions/health                  says whether the database answers
 //
-// A session belongs to whoever holds its owner's id: a cookie that is made when
-// there is something to keep, or what Config.Identify says. Requests that other
-// sites have a browser make are refused.
+// An exchange has what a session.Sent has. The body is the items, or empty. The
+// query has what else there is: owner, the tag of whose session it is; cursor,
+// from the last exchange; now, the time by the sender's clock, in milliseconds
+// since 1970; and max-age, in milliseconds.
+//
+// The answer has what a session.Received has. The body is the item; the status
+// is 204 when there is none. Session-Owner is the tag, Session-Cursor is for the
+// next exchange, and Session-Age is in milliseconds, and missing when nobody
+// saved. Session-Skipped counts the items that could not be read, if any.
+//
+// An exchange without an owner only asks for him: nothing is merged, and the
+// answer has Session-Owner and an empty Session-Cursor, nothing else. Somebody
+// unknown becomes an owner, and gets a cookie, if there are items, such as []:
+// he has something to keep. Otherwise the answer to him has no Session-Owner.
+//
+// Answers to pair and join have Session-Owner, too, and so have refusals of
+// exchanges as soon as it is known who asks.
+//
+// A refusal is a JSON object with a code and an error, which is a sentence. The
+// code "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor,
+// "quota" for session.ErrQuota, and "stamp" for a session.StampError, whose
+// Latest is in Session-Latest, in milliseconds since 1970.
+//
+// A session belongs to whoever holds its owner's id: a cookie, or what
+// Config.Identify says. Requests that other sites have a browser make are refused.
 package server
 
 import (
@@ -111,7 +133,6 @@ var problems = []struct {
 	{session.ErrConfig, http.StatusBadRequest, "malformed"},
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
-	{sqlwriter.ErrStamp, http.StatusUnprocessableEntity, "stamp"},
 	{sqlwriter.ErrPairing, http.StatusGone, "pairing"},
 }
 
@@ -120,6 +141,12 @@ var problems = []struct {
 func (s *sessions) problem(err error) problem {
 	if p, ok := errors.AsType[problem](err); ok {
 		return p
+	}
+	if _, ok := errors.AsType[*session.OwnerError](err); ok {
+		return problem{http.StatusPreconditionFailed, "owner", err.Error()}
+	}
+	if _, ok := errors.AsType[*session.StampError](err); ok {
+		return problem{http.StatusUnprocessableEntity, "stamp", err.Error()}
 	}
 	for _, p := range problems {
 		if errors.Is(err, p.err) {
@@ -178,60 +205,95 @@ func answer(w http.ResponseWriter, status int, body any) {
 func answerText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowance(len(text))))
 	w.WriteHeader(status)
 	// An error means that the client is gone.
 	_, _ = io.WriteString(w, text)
 }
 
 func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return malformed("the query of the URL cannot be read")
-	}
-	name, cursor := query.Get("session"), query.Get("cursor")
-	if len(query["session"]) != 1 || len(query["cursor"]) > 1 {
-		return malformed("the query must have one session, and may have one cursor")
-	}
-	if err := sqlwriter.CheckName(name); err != nil {
-		return err
-	}
-	unsent, err := body(w, r, s.DB.Limits().Body)
-	if err != nil {
-		return err
-	}
-
 	who, err := s.identify(r)
 	if err != nil {
 		return err
 	}
+	if who.id != "" {
+		w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
+	}
+	name, sent, err := asked(r.URL)
+	if err != nil {
+		return err
+	}
+	if sent.Items, err = body(w, r, s.DB.Limits().Body); err != nil {
+		return err
+	}
 	if who.id == "" {
 		switch {
-		case cursor != "":
-			// What was sent with the id that is gone must be sent again.
-			return session.ErrCursor
-		case unsent == "":
+		case sent.Owner != "" || sent.Cursor != "":
+			// He had an id, and it is gone: all must be sent with a new one.
+			return &session.OwnerError{}
+		case sent.Items == "":
 			w.Header().Set("Session-Cursor", "")
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
 		who = newVisitor()
 	}
-	done, err := s.DB.Exchange(r.Context(), who.id, name, cursor, unsent)
+	done, err := s.DB.Exchange(r.Context(), who.id, name, sent)
 	if err != nil {
+		if refused, ok := errors.AsType[*session.StampError](err); ok {
+			w.Header().Set("Session-Latest", strconv.FormatInt(refused.Latest.UnixMilli(), 10))
+		}
 		return err
 	}
 
 	who.remember(w, r)
-	w.Header().Set("Session-Cursor", done.Next)
+	w.Header().Set("Session-Owner", done.Owner)
+	w.Header().Set("Session-Cursor", done.Cursor)
+	if done.Age >= 0 {
+		w.Header().Set("Session-Age", strconv.FormatInt(done.Age, 10))
+	}
 	if done.Skipped > 0 {
 		w.Header().Set("Session-Skipped", strconv.Itoa(done.Skipped))
 	}
-	if done.Received == "" {
+	if done.Item == "" {
 		w.WriteHeader(http.StatusNoContent)
 	} else {
-		answerText(w, http.StatusOK, done.Received)
+		answerText(w, http.StatusOK, done.Item)
 	}
 	return nil
+}
+
+// asked returns what the URL of an exchange says: the name of the session, and
+// of what is sent all but the items.
+func asked(at *url.URL) (name string, sent session.Sent, err error) {
+	query, err := url.ParseQuery(at.RawQuery)
+	if err != nil {
+		return "", sent, malformed("the query of the URL cannot be read")
+	}
+	if len(query["session"]) != 1 {
+		return "", sent, malformed("the query must have one session")
+	}
+	for _, parameter := range []string{"owner", "cursor", "now", "max-age"} {
+		if len(query[parameter]) > 1 {
+			return "", sent, malformed("the query must not have " + parameter + " more than once")
+		}
+	}
+	name = query.Get("session")
+	if err := sqlwriter.CheckName(name); err != nil {
+		return "", sent, err
+	}
+	sent.Owner, sent.Cursor = query.Get("owner"), query.Get("cursor")
+	for parameter, millis := range map[string]*int64{"now": &sent.Now, "max-age": &sent.MaxAge} {
+		if !query.Has(parameter) {
+			continue
+		}
+		number, err := strconv.ParseUint(query.Get(parameter), 10, 63)
+		if err != nil {
+			return "", sent, malformed("the query's " + parameter + " must be a number of milliseconds, in decimal digits")
+		}
+		*millis = int64(number)
+	}
+	return name, sent, nil
 }
 
 func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
@@ -247,6 +309,7 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	who.remember(w, r)
+	w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
 	answer(w, http.StatusOK, struct {
 		Code    string `json:"code"`
 		Expires string `json:"expires"`
@@ -271,6 +334,7 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	visitor{id: id, stale: true}.remember(w, r)
+	w.Header().Set("Session-Owner", sqlwriter.Tag(id))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -290,7 +354,7 @@ func body(w http.ResponseWriter, r *http.Request, limit int) (string, error) {
 	if r.Body == nil {
 		return "", nil
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	text, err := io.ReadAll(http.MaxBytesReader(w, newSlow(w, r.Body), int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return "", fmt.Errorf("%w: the body may have %d bytes", session.ErrQuota, limit)
 	}
@@ -305,6 +369,41 @@ func body(w http.ResponseWriter, r *http.Request, limit int) (string, error) {
 		return "", problem{http.StatusUnsupportedMediaType, "content-type", "the body must be plain JSON: Content-Type must be application/json, and Content-Encoding absent"}
 	}
 	return string(text), nil
+}
+
+const (
+	// patience is how long a client may be silent.
+	patience = 30 * time.Second
+	// slowest is how many bytes of a body come, or go, in a second on the
+	// slowest line that is waited for.
+	slowest = 4 << 10
+)
+
+// allowance is how long a body may take that has so many bytes until now.
+func allowance(bytes int) time.Duration {
+	return patience + time.Duration(bytes)*time.Second/slowest
+}
+
+// A slow is the body of a request by a client whose line may be slow, but who
+// may not send it byte by byte for hours. It is read as the server's own time
+// limit for requests could not tell the two apart.
+type slow struct {
+	io.ReadCloser
+	deadlines *http.ResponseController
+	began     time.Time
+	read      int
+}
+
+func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
+	return &slow{body, http.NewResponseController(w), time.Now(), 0}
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	// Where there are no deadlines, as in a Worker, they are the host's concern.
+	_ = s.deadlines.SetReadDeadline(s.began.Add(allowance(s.read)))
+	n, err := s.ReadCloser.Read(p)
+	s.read += n
+	return n, err
 }
 
 func malformed(what string) problem { return problem{http.StatusBadRequest, "malformed", what} }

@@ -29,7 +29,6 @@ func post(path, body string) *http.Request {
 
 func TestTheCookieIsForThisHostAndHTTPS(t *testing.T) {
 	handler := mustNew(t, Config{DB: openDB(t)})
-	sent := "[" + item(`"set":{"a":1}`) + "]"
 	for _, test := range []struct {
 		url    string
 		prefix string
@@ -42,8 +41,7 @@ func TestTheCookieIsForThisHostAndHTTPS(t *testing.T) {
 		// Behind something that ends TLS.
 		{"http://example.com", "__Host-session-writer="},
 	} {
-		r := post(test.url+"/sessions/exchange?session=cart", sent)
-		code, header, body := answerTo(handler, r)
+		code, header, body := answerTo(handler, post(test.url+"/sessions/exchange?session=cart", "[]"))
 		cookie := header.Get("Set-Cookie")
 		secure := strings.HasPrefix(test.prefix, "__Host-")
 		if code != 204 || !strings.HasPrefix(cookie, test.prefix) || strings.Contains(cookie, "Secure") != secure ||
@@ -53,8 +51,8 @@ func TestTheCookieIsForThisHostAndHTTPS(t *testing.T) {
 
 		// A cookie of the plain name, which other hosts can set, is none there.
 		value, _, _ := strings.Cut(strings.TrimPrefix(cookie, test.prefix), ";")
-		for name, want := range map[string]int{test.prefix: 200, "x-": 204} {
-			r = post(test.url+"/sessions/exchange?session=cart", "")
+		for name, want := range map[string]int{test.prefix: 204, "x-": 412} {
+			r := post(test.url+"/sessions/exchange?session=cart&owner="+header.Get("Session-Owner"), "")
 			r.Header.Set("Cookie", name+value)
 			if code, _, _ := answerTo(handler, r); code != want {
 				t.Errorf("%s with the cookie %s: %d, want %d", test.url, name, code, want)
@@ -82,16 +80,29 @@ func TestIdentify(t *testing.T) {
 		r.Header.Set("User", user)
 		return answerTo(handler, r)
 	}
-	const exchange = "/sessions/exchange?session=cart"
+	const hello = "/sessions/exchange?session=cart"
 	sent := item(`"set":{"a":1}`)
+	for _, items := range []string{"", "[]", "[" + sent + "]"} {
+		code, header, body := ask("ada", hello, items)
+		if code != 204 || header.Get("Session-Owner") != sqlwriter.Tag("ada") || header.Get("Session-Cursor") != "" || header.Get("Set-Cookie") != "" {
+			t.Errorf("Ada says %q: %d %v %s, want 204 and her tag", items, code, header, body)
+		}
+	}
+	exchange := hello + "&owner=" + sqlwriter.Tag("ada")
+	if code, header, body := ask("ada", exchange, ""); code != 204 || header.Get("Session-Cursor") != "" {
+		t.Errorf("Ada has %d %v %s, want nothing yet", code, header, body)
+	}
 	if code, header, body := ask("ada", exchange, "["+sent+"]"); code != 204 || header.Get("Set-Cookie") != "" {
 		t.Errorf("Ada's first: %d %s, Set-Cookie: %q", code, body, header.Get("Set-Cookie"))
 	}
 	if code, _, body := ask("ada", exchange, ""); code != 200 || body != sent {
 		t.Errorf("Ada has %d %s, want %s", code, body, sent)
 	}
-	if code, _, body := ask("bob", exchange, ""); code != 204 {
+	if code, _, body := ask("bob", hello+"&owner="+sqlwriter.Tag("bob"), ""); code != 204 {
 		t.Errorf("Bob has %d %s, want nothing", code, body)
+	}
+	if code, header, body := ask("bob", exchange, ""); code != 412 || header.Get("Session-Owner") != sqlwriter.Tag("bob") {
+		t.Errorf("Bob asks as Ada: %d %s, want 412 and his tag", code, body)
 	}
 	for _, user := range []string{"nobody", ""} {
 		code, _, body := ask(user, exchange, "["+sent+"]")
@@ -132,8 +143,11 @@ func TestADatabaseThatFails(t *testing.T) {
 	handler := mustNew(t, Config{DB: sqlwriter.New(db, sqlwriter.Limits{}), ErrorLog: log.New(&logged, "", 0)})
 	check := func() {
 		t.Helper()
+		id := newVisitor().id
+		exchange := post("http://localhost/sessions/exchange?session=cart&owner="+sqlwriter.Tag(id), "["+item(`"set":{"a":1}`)+"]")
+		exchange.Header.Set("Cookie", "session-writer="+id+"-0") // that is to be renewed
 		for _, r := range []*http.Request{
-			post("/sessions/exchange?session=cart", "["+item(`"set":{"a":1}`)+"]"),
+			exchange,
 			post("/sessions/pair", ""),
 			post("/sessions/join", `{"code":"0000-0000-0000-0000"}`),
 			httptest.NewRequest("GET", "/sessions/health", nil),

@@ -13,7 +13,7 @@ func file(t testing.TB) string {
 	t.Helper()
 	const name = "DB"
 	db := open(t, name)
-	for _, table := range []string{"sessions", "entries", "pairings", "changes"} {
+	for _, table := range []string{"sessions", "entries", "records", "pairings", "changes"} {
 		exec(t, db, `DROP TABLE IF EXISTS `+table)
 	}
 	return name
@@ -33,7 +33,7 @@ func open(t testing.TB, name string) *sql.DB {
 func commits(t testing.TB, db *sql.DB) func() int {
 	t.Helper()
 	exec(t, db, `CREATE TABLE changes (change TEXT)`)
-	for _, table := range []string{"sessions", "entries"} {
+	for _, table := range []string{"sessions", "records"} {
 		for _, change := range []string{"INSERT", "UPDATE", "DELETE"} {
 			exec(t, db, `CREATE TRIGGER `+table+`_`+change+` AFTER `+change+` ON `+table+
 				` BEGIN INSERT INTO changes VALUES ('`+change+`'); END`)

@@ -2,12 +2,10 @@ package sqlwriter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -15,30 +13,7 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/wasm/engine"
-	"github.com/session-interop/session-writer/writertest"
 )
-
-func openDevice(ctx context.Context, options ...session.Option) (*session.Session, error) {
-	return session.Open(ctx, session.NewMemory(), "cart", options...)
-}
-
-// loadElsewhere returns what a device finds that comes only now.
-func loadElsewhere(ctx context.Context, server session.Server) (map[string]json.RawMessage, error) {
-	device, err := openDevice(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := device.Exchange(ctx, server); err != nil {
-		return nil, err
-	}
-	return device.Load(ctx)
-}
-
-func TestServer(t *testing.T) {
-	writertest.TestServer(t, func(t *testing.T) session.Server {
-		return create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
-	})
-}
 
 func stamp(millis int64, n int) string { return fmt.Sprintf("%013d-0000-%012x", millis, n) }
 
@@ -54,16 +29,21 @@ const past = 1_700_000_000_000
 // merges them.
 func merged(t *testing.T, items []string) string {
 	t.Helper()
-	cleared, records, unreadable, err := engine.ParseItems("[" + strings.Join(items, ",") + "]")
+	said, unreadable, err := engine.ParseItems("[" + strings.Join(items, ",") + "]")
 	if err != nil || unreadable > 0 {
 		t.Fatalf("%d unreadable, %v: %q", unreadable, err, items)
 	}
-	return engine.FormatItem(cleared, records)
+	return engine.FormatItem(said)
 }
 
-func mustExchange(t *testing.T, d *DB, owner, name, cursor, unsent string) Exchanged {
+// exchange exchanges a session as who knows its owner.
+func exchange(ctx context.Context, d *DB, owner, name, cursor, items string) (Exchanged, error) {
+	return d.Exchange(ctx, owner, name, session.Sent{Owner: Tag(owner), Cursor: cursor, Items: items})
+}
+
+func mustExchange(t *testing.T, d *DB, owner, name, cursor, items string) Exchanged {
 	t.Helper()
-	done, err := d.Exchange(t.Context(), owner, name, cursor, unsent)
+	done, err := exchange(t.Context(), d, owner, name, cursor, items)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,10 +112,10 @@ func TestMergingIsTheEnginesInAnyOrderAndRepetition(t *testing.T) {
 			unsent = "[" + strings.Join(items, ",") + "]"
 		}
 		done := mustExchange(t, processes[random.IntN(2)], s.owner, s.name, r.cursor, unsent)
-		r.cursor = done.Next
+		r.cursor = done.Cursor
 		r.items = append(r.items, items...)
-		if done.Received != "" {
-			r.items = append(r.items, done.Received)
+		if done.Item != "" {
+			r.items = append(r.items, done.Item)
 		}
 		s.sent = append(s.sent, items...)
 		if got, want := merged(t, r.items), merged(t, s.sent); got != want {
@@ -172,7 +152,7 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 			sent := item(past, `"set":{`+jsonString(key)+`:`+value+`}`)
 			owner := key + value
 			mustExchange(t, d, owner, "cart", "", "["+sent+"]")
-			got := mustExchange(t, d, owner, "cart", "", "").Received
+			got := mustExchange(t, d, owner, "cart", "", "").Item
 			if want := merged(t, []string{sent}); got != want || !strings.Contains(got, value) {
 				t.Errorf("got %.200s, want %.200s", got, want)
 			}
@@ -216,7 +196,11 @@ func TestLimits(t *testing.T) {
 		{"a key", Limits{Key: 10}, "",
 			"[" + item(past+2, `"set":{"`+long(10)+`":1}`) + "]",
 			"[" + item(past+2, `"set":{"a":2,"`+long(11)+`":1}`) + "]",
-			"a key has 11 bytes, and may have 10"},
+			`key "xxxxxxxxxxx" has 11 bytes, and may have 10`},
+		{"a long key", Limits{Key: 50}, "",
+			"[" + item(past+2, `"set":{"`+long(50)+`":1}`) + "]",
+			"[" + item(past+2, `"set":{"a":2,"é`+long(50)+`":1}`) + "]",
+			`key "é` + long(39) + `…" has 52 bytes, and may have 50`},
 		{"entries in one batch", Limits{Entries: 10}, "",
 			"[" + item(past+2, `"set":{`+entries(0, 10, `"k%d":1`)+`}`) + "]",
 			"[" + item(past+2, `"set":{`+entries(0, 11, `"k%d":2`)+`}`) + "]",
@@ -244,12 +228,12 @@ func TestLimits(t *testing.T) {
 				mustExchange(t, d, owner, "cart", "", test.before)
 			}
 			before := mustExchange(t, d, owner, "cart", "", "")
-			_, err := d.Exchange(t.Context(), owner, "cart", "", test.over)
+			_, err := exchange(t.Context(), d, owner, "cart", "", test.over)
 			if !errors.Is(err, session.ErrQuota) || !strings.Contains(err.Error(), test.sentence) {
 				t.Errorf("got %v, want ErrQuota, %q", err, test.sentence)
 			}
-			if after := mustExchange(t, d, owner, "cart", "", ""); after.Received != before.Received {
-				t.Errorf("it has %s, want what it had before: %s", after.Received, before.Received)
+			if after := mustExchange(t, d, owner, "cart", "", ""); after.Item != before.Item {
+				t.Errorf("it has %s, want what it had before: %s", after.Item, before.Item)
 			}
 			mustExchange(t, d, owner, "cart", "", test.fits)
 		})
@@ -261,10 +245,10 @@ func TestLimits(t *testing.T) {
 		for i := range 3 {
 			mustExchange(t, d, owner, fmt.Sprint(i), "", sent)
 		}
-		if _, err := d.Exchange(t.Context(), owner, "3", "", sent); !errors.Is(err, session.ErrQuota) {
+		if _, err := exchange(t.Context(), d, owner, "3", "", sent); !errors.Is(err, session.ErrQuota) {
 			t.Errorf("the fourth session: %v, want ErrQuota", err)
 		}
-		if got := mustExchange(t, d, owner, "3", "", ""); got != (Exchanged{}) {
+		if got := mustExchange(t, d, owner, "3", "", ""); got.Cursor != "" || got.Item != "" {
 			t.Errorf("the fourth session has %v, want none", got)
 		}
 		mustExchange(t, d, owner, "2", "", sent)
@@ -278,34 +262,15 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-func TestStampsFromTheFuture(t *testing.T) {
-	d := create(t, open(t, file(t)), Limits{})
-	now := time.Now()
-	d.now = func() time.Time { return now }
-	limit := now.Add(24 * time.Hour).UnixMilli()
-	for _, members := range []string{`"set":{"a":1}`, `"remove":["a"]`, `"clear":true`} {
-		_, err := d.Exchange(t.Context(), owner, "cart", "", "["+item(past, `"set":{"b":1}`)+","+item(limit+1, members)+"]")
-		if !errors.Is(err, ErrStamp) {
-			t.Errorf("%s in 24 hours and a millisecond: %v, want ErrStamp", members, err)
-		}
-		if got := mustExchange(t, d, owner, "cart", "", ""); got.Received != "" {
-			t.Errorf("%s was merged", got.Received)
-		}
-	}
-	for _, members := range []string{`"set":{"a":1}`, `"remove":["a"]`, `"clear":true`} {
-		mustExchange(t, d, owner, members, "", "["+item(limit, members)+"]")
-	}
-}
-
 func TestCursors(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	sent := "[" + item(past, `"set":{"a":1}`) + "]"
 	first := mustExchange(t, d, owner, "cart", "", sent)
-	if first.Received != "" {
-		t.Errorf("got back what was sent: %s", first.Received)
+	if first.Item != "" {
+		t.Errorf("got back what was sent: %s", first.Item)
 	}
-	good := first.Next
-	other := mustExchange(t, d, owner, "other", "", sent).Next
+	good := first.Cursor
+	other := mustExchange(t, d, owner, "other", "", sent).Cursor
 	epoch, version, _ := strings.Cut(good, "-")
 
 	for _, cursor := range []string{
@@ -313,35 +278,50 @@ func TestCursors(t *testing.T) {
 		epoch + "-99999999999999999999", strings.ToUpper(epoch) + "x-" + version, " " + good, good + " ", good + "\x00",
 	} {
 		unsent := "[" + item(past+9, `"set":{"b":1}`) + "]"
-		if _, err := d.Exchange(t.Context(), owner, "cart", cursor, unsent); !errors.Is(err, session.ErrCursor) {
+		if _, err := exchange(t.Context(), d, owner, "cart", cursor, unsent); !errors.Is(err, session.ErrCursor) {
 			t.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
 		}
 	}
 	for _, cursor := range []string{good, "-0"} {
-		if _, err := d.Exchange(t.Context(), owner, "none", cursor, ""); !errors.Is(err, session.ErrCursor) {
+		if _, err := exchange(t.Context(), d, owner, "none", cursor, ""); !errors.Is(err, session.ErrCursor) {
 			t.Errorf("the cursor %q for no session: %v, want ErrCursor", cursor, err)
 		}
 	}
-	if got := mustExchange(t, d, owner, "cart", good, ""); got.Received != "" || got.Next != good {
+	if got := mustExchange(t, d, owner, "cart", good, ""); got.Item != "" || got.Cursor != good {
 		t.Errorf("got %v after refusals, want nothing new at %s", got, good)
 	}
 	if strings.ContainsAny(good, " ,;") {
 		t.Errorf("the cursor %q does not fit in a header or a record", good)
 	}
-	if next := mustExchange(t, d, owner, "cart", good, sent).Next; next != good {
+	if next := mustExchange(t, d, owner, "cart", good, sent).Cursor; next != good {
 		t.Errorf("what was there already moved the cursor from %s to %s", good, next)
+	}
+}
+
+// Who sends what loses by a hair is told what won.
+func TestOfTwoInAMillisecondTheLoserIsToldOfTheOther(t *testing.T) {
+	batch := func(writer int, value string) string {
+		return `{"format":1,"batches":[{"stamp":"` + stamp(past, writer) + `","set":{"a":` + value + `}}]}`
+	}
+	for _, loses := range []string{batch(1, "1"), batch(2, "1")} {
+		d := create(t, open(t, file(t)), Limits{})
+		won := batch(2, "2")
+		mustExchange(t, d, owner, "cart", "", "["+won+"]")
+		if got := mustExchange(t, d, owner, "cart", "", "["+loses+"]").Item; got != won {
+			t.Errorf("who sent %s is given %q, want %s", loses, got, won)
+		}
 	}
 }
 
 func TestMalformed(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	for _, unsent := range []string{"x", "{}", "[", "[1,]", "[1] 2", " ", "null", `"[]"`, "[\"\xff\"]", item(past, `"set":{}`)} {
-		if _, err := d.Exchange(t.Context(), owner, "cart", "", unsent); !errors.Is(err, ErrMalformed) {
+		if _, err := exchange(t.Context(), d, owner, "cart", "", unsent); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q: %v, want ErrMalformed", unsent, err)
 		}
 	}
 	for _, name := range []string{"", "a/b", "\xff", strings.Repeat("x", 1025)} {
-		if _, err := d.Exchange(t.Context(), owner, name, "", ""); !errors.Is(err, session.ErrConfig) {
+		if _, err := exchange(t.Context(), d, owner, name, "", ""); !errors.Is(err, session.ErrConfig) {
 			t.Errorf("session %q: %v, want ErrConfig", name, err)
 		}
 		if _, err := d.Open(t.Context(), owner, name); !errors.Is(err, session.ErrConfig) {
@@ -352,7 +332,7 @@ func TestMalformed(t *testing.T) {
 	if done.Skipped != 3 {
 		t.Errorf("skipped %d, want 3", done.Skipped)
 	}
-	if got := mustExchange(t, d, owner, "cart", "", "").Received; got != item(past, `"set":{"a":1}`) {
+	if got := mustExchange(t, d, owner, "cart", "", "").Item; got != item(past, `"set":{"a":1}`) {
 		t.Errorf("got %s, want the item among those that are skipped", got)
 	}
 }
@@ -372,7 +352,7 @@ func TestNoBatchIsTorn(t *testing.T) {
 					set = append(set, fmt.Sprintf(`"%s":"%d/%d"`, key, w, n))
 				}
 				text := `[{"format":1,"batches":[{"stamp":"` + stamp(past+int64(n), w) + `","set":{` + strings.Join(set, ",") + `}}]}]`
-				if _, err := processes[w%2].Exchange(t.Context(), owner, "cart", "", text); err != nil {
+				if _, err := exchange(t.Context(), processes[w%2], owner, "cart", "", text); err != nil {
 					t.Error(err)
 				}
 			}
@@ -384,20 +364,20 @@ func TestNoBatchIsTorn(t *testing.T) {
 		reading.Go(func() {
 			var cursor string
 			for last := false; ; {
-				got, err := processes[r%2].Exchange(t.Context(), owner, "cart", cursor, "")
+				got, err := exchange(t.Context(), processes[r%2], owner, "cart", cursor, "")
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				cursor = got.Next
-				if got.Received != "" {
-					_, records, _, err := engine.ParseItems("[" + got.Received + "]")
-					if err != nil || len(records) != len(keys) {
-						t.Errorf("got %s, %v, want %d entries", got.Received, err, len(keys))
+				cursor = got.Cursor
+				if got.Item != "" {
+					said, _, err := engine.ParseItems("[" + got.Item + "]")
+					if err != nil || len(said.Records) != len(keys) {
+						t.Errorf("got %s, %v, want %d entries", got.Item, err, len(keys))
 					}
-					for _, record := range records {
-						if record.Stamp != records[0].Stamp || record.Value != records[0].Value {
-							t.Errorf("got %s, parts of two batches", got.Received)
+					for _, record := range said.Records {
+						if record.Stamp != said.Records[0].Stamp || record.Value != said.Records[0].Value {
+							t.Errorf("got %s, parts of two batches", got.Item)
 						}
 					}
 				}
@@ -417,153 +397,13 @@ func TestNoBatchIsTorn(t *testing.T) {
 	reading.Wait()
 }
 
-func TestReplication(t *testing.T) {
-	ctx := t.Context()
-	server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
-	var devices []*session.Session
-	for range 2 {
-		device, err := openDevice(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		devices = append(devices, device)
-	}
-	one, two := devices[0], devices[1]
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	meet := func(want string) {
-		t.Helper()
-		for _, device := range []*session.Session{one, two, one} {
-			must(device.Exchange(ctx, server))
-		}
-		for i, device := range devices {
-			got, err := device.Load(ctx)
-			must(err)
-			if text, _ := json.Marshal(got); string(text) != want {
-				t.Errorf("device %d has %s, want %s", i, text, want)
-			}
-		}
-		elsewhere, err := loadElsewhere(ctx, server)
-		must(err)
-		if text, _ := json.Marshal(elsewhere); string(text) != want {
-			t.Errorf("a new device has %s, want %s", text, want)
-		}
-	}
-	save := func(r *session.Session, entries map[string]any) { t.Helper(); must(r.Save(ctx, maps.All(entries))) }
-
-	save(one, map[string]any{"a": 1, "b": 1})
-	save(two, map[string]any{"c": 2})
-	meet(`{"a":1,"b":1,"c":2}`)
-	must(two.Remove(ctx, "a"))
-	save(one, map[string]any{"b": 3})
-	meet(`{"b":3,"c":2}`)
-	must(one.Clear(ctx))
-	meet(`{}`)
-	save(two, map[string]any{"d": 4})
-	meet(`{"d":4}`)
-	must(two.Clear(ctx))
-	save(two, map[string]any{"e": 5})
-	meet(`{"e":5}`)
-}
-
-func TestWhatExpiredStaysSo(t *testing.T) {
-	ctx := t.Context()
-	server := create(t, open(t, file(t)), Limits{}).Server(owner, "cart")
-	old := "[" + item(time.Now().Add(-2*time.Hour).UnixMilli(), `"set":{"a":1}`) + "]"
-	if _, _, err := server(ctx, "", old); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		maxAge time.Duration
-		want   int
-	}{{time.Hour, 0}, {3 * time.Hour, 1}} {
-		device, err := openDevice(ctx, session.MaxAge(test.maxAge))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if err := device.Exchange(ctx, server); err != nil {
-				t.Fatal(err)
-			}
-			got, err := device.Load(ctx)
-			if err != nil || len(got) != test.want {
-				t.Errorf("with MaxAge %v: %v, %v, want %d entries", test.maxAge, got, err, test.want)
-			}
-		}
-	}
-}
-
-// A Writer on the server and a device find what the other saved.
-func TestSessionAndDeviceShareWhatIsSaved(t *testing.T) {
-	ctx := t.Context()
-	d := create(t, open(t, file(t)), Limits{})
-	w, err := d.Open(ctx, owner, "cart")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := d.Server(owner, "cart")
-	device, err := openDevice(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(want map[string]json.RawMessage) {
-		t.Helper()
-		if err := device.Exchange(ctx, server); err != nil {
-			t.Fatal(err)
-		}
-		here, err := w.Load(ctx)
-		if err != nil || !reflect.DeepEqual(here, want) {
-			t.Errorf("the Session has %s, %v, want %s", here, err, want)
-		}
-		there, err := device.Load(ctx)
-		if err != nil || !reflect.DeepEqual(there, want) {
-			t.Errorf("the device has %s, %v, want %s", there, err, want)
-		}
-	}
-	steps := []error{
-		w.Save(ctx, maps.All(map[string]any{"a": 1, "b": 2})),
-		device.Exchange(ctx, server),
-		device.Save(ctx, maps.All(map[string]any{"a": 3, "c": "x"})),
-		device.Exchange(ctx, server),
-		w.Remove(ctx, "b", "not there"),
-	}
-	if err := errors.Join(steps...); err != nil {
-		t.Fatal(err)
-	}
-	check(map[string]json.RawMessage{"a": json.RawMessage(`3`), "c": json.RawMessage(`"x"`)})
-
-	var got string
-	if found, err := w.Get(ctx, "c", &got); !found || err != nil || got != "x" {
-		t.Errorf("Get gives %q, %t, %v", got, found, err)
-	}
-	if found, err := w.Get(ctx, "b", nil); found || err != nil {
-		t.Errorf("Get of what was removed gives %t, %v", found, err)
-	}
-	var number int
-	var entry *session.EntryError
-	if _, err := w.Get(ctx, "c", &number); !errors.As(err, &entry) || entry.Key != "c" {
-		t.Errorf("Get of a string as a number: %v, want an EntryError", err)
-	}
-	if err := w.Clear(ctx); err != nil {
-		t.Fatal(err)
-	}
-	check(map[string]json.RawMessage{})
-	if err := w.Remove(ctx, ""); !errors.Is(err, session.ErrKey) {
-		t.Errorf("Remove of the empty key: %v, want ErrKey", err)
-	}
-}
-
 // What was cleared is deleted by a statement of its own, which may not come.
 func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{Entries: 2})
-	first := mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1,"b":1}`)+"]").Next
-	exec(t, d.db, `CREATE TRIGGER refuse_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+	first := mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1,"b":1}`)+"]").Cursor
+	exec(t, d.db, `CREATE TRIGGER refuse_delete BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'refused'); END`)
 	clearing := item(past+5, `"clear":true,"set":{"c":1}`)
-	if _, err := d.Exchange(t.Context(), owner, "cart", first, "["+clearing+"]"); err == nil {
+	if _, err := exchange(t.Context(), d, owner, "cart", first, "["+clearing+"]"); err == nil {
 		t.Fatal("nothing was deleted")
 	}
 
@@ -571,9 +411,17 @@ func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
 	mustExchange(t, d, owner, "cart", "", "["+item(past+6, `"set":{"d":1}`)+"]") // there is room for it
 	want := merged(t, []string{clearing, item(past+6, `"set":{"d":1}`)})
 	for _, cursor := range []string{"", first} {
-		if got := mustExchange(t, d, owner, "cart", cursor, "").Received; got != want {
+		if got := mustExchange(t, d, owner, "cart", cursor, "").Item; got != want {
 			t.Errorf("from the cursor %q: got %s, want %s", cursor, got, want)
 		}
+	}
+	if _, err := exchange(t.Context(), d, owner, "cart", "", "["+clearing+"]"); err == nil {
+		t.Error("sent again, it is deleted")
+	}
+	exec(t, d.db, `DROP TRIGGER refuse_delete`)
+	exec(t, d.db, `CREATE TRIGGER ignore_delete BEFORE DELETE ON records BEGIN SELECT RAISE(IGNORE); END`)
+	if got := mustExchange(t, d, owner, "cart", "", "["+clearing+"]").Item; got != item(past+6, `"set":{"d":1}`) {
+		t.Errorf("who sends the clearing is given %s, want what is later", got)
 	}
 	s, err := d.Open(t.Context(), owner, "cart")
 	if err != nil {

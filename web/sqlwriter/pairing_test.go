@@ -95,7 +95,7 @@ func TestTheDatabaseTellsNoSecret(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 	code := mustPair(t, d, owner)
-	for _, table := range []string{"sessions", "entries", "pairings"} {
+	for _, table := range []string{"sessions", "records", "pairings"} {
 		rows, err := d.db.Query(`SELECT * FROM ` + table)
 		if err != nil {
 			t.Fatal(err)

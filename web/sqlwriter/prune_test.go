@@ -30,27 +30,66 @@ func TestPruneForgetsOldRemovals(t *testing.T) {
 	start := time.Now()
 	at := start.UnixMilli()
 	mustExchange(t, d, owner, "cart", "", "["+item(at, `"clear":true,"set":{"a":1,"b":1}`)+"]")
-	removed := mustExchange(t, d, owner, "cart", "", "["+item(at+1, `"remove":["b"]`)+"]").Next
+	removed := mustExchange(t, d, owner, "cart", "", "["+item(at+1, `"remove":["b"]`)+"]").Cursor
 	now := start.Add(KeptFor)
 	d.now = func() time.Time { return now }
 	mustExchange(t, d, owner, "cart", removed, "") // keeps the session in use
 
 	mustPrune(t, d, now)
-	if n := count(t, d, "entries"); n != 3 {
-		t.Errorf("there are %d rows when the removal is just KeptFor old, want 3", n)
+	if n := count(t, d, "records"); n != 4 {
+		t.Errorf("there are %d rows when the removal is just KeptFor old, want 4", n)
 	}
-	mustPrune(t, d, now.Add(2*time.Millisecond))
-	if n := count(t, d, "entries"); n != 2 {
-		t.Errorf("there are %d rows afterwards, want 2: the clearing and an entry", n)
+	mustPrune(t, d, now.Add(24*time.Hour))
+	if n := count(t, d, "records"); n != 3 {
+		t.Errorf("there are %d rows a day later, want 3: the newest stamp, the clearing and an entry", n)
 	}
 
 	// Who was there before it was pruned misses nothing that came after.
-	if got := mustExchange(t, d, owner, "cart", removed, ""); got.Next != removed || got.Received != "" {
+	if got := mustExchange(t, d, owner, "cart", removed, ""); got.Cursor != removed || got.Item != "" {
 		t.Errorf("the cursor %s gives %v, want nothing new", removed, got)
 	}
 	mustExchange(t, d, owner, "cart", "", "["+item(at+9, `"set":{"c":1}`)+"]")
-	if got := mustExchange(t, d, owner, "cart", removed, ""); !strings.Contains(got.Received, `"c"`) || got.Next == removed {
+	if got := mustExchange(t, d, owner, "cart", removed, ""); !strings.Contains(got.Item, `"c"`) || got.Cursor == removed {
 		t.Errorf("got %v, want what came since", got)
+	}
+}
+
+// How long a removal is remembered counts from when it came: its device may
+// have been away for almost as long.
+func TestPruneKeepsWhatCameLate(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	start := time.Now()
+	now := start
+	d.now = func() time.Time { return now }
+	mustExchange(t, d, owner, "cart", "", "["+item(start.UnixMilli(), `"set":{"a":1}`)+","+item(start.UnixMilli()+9, `"set":{"b":1}`)+"]")
+	reader := mustExchange(t, d, owner, "cart", "", "").Cursor
+
+	now = start.Add(KeptFor - 24*time.Hour)
+	mustPrune(t, d, now)
+	removed := mustExchange(t, d, owner, "cart", "", "["+item(start.UnixMilli()+1, `"remove":["a"]`)+"]").Cursor
+	arrived := now
+	for now.Before(arrived.Add(KeptFor - 24*time.Hour)) {
+		now = now.Add(100 * 24 * time.Hour)
+		mustExchange(t, d, owner, "cart", "", "") // keeps the session in use
+		if now.Before(arrived.Add(KeptFor)) {
+			mustPrune(t, d, now)
+		}
+	}
+	if got := mustExchange(t, d, owner, "cart", reader, "").Item; !strings.Contains(got, `"remove":["a"]`) {
+		t.Errorf("who comes after almost as long is given %q, want the removal", got)
+	}
+	mustPrune(t, d, arrived.Add(KeptFor+24*time.Hour))
+	if n := count(t, d, `records WHERE value IS NULL`); n != 0 {
+		t.Errorf("there are %d removals a day after KeptFor, want none", n)
+	}
+
+	// Nor does who has it miss what comes then.
+	if got := mustExchange(t, d, owner, "cart", removed, ""); got.Cursor != removed || got.Item != "" {
+		t.Errorf("the cursor %s gives %+v, want nothing new", removed, got)
+	}
+	mustExchange(t, d, owner, "cart", "", "["+item(start.UnixMilli()+10, `"set":{"c":1}`)+"]")
+	if got := mustExchange(t, d, owner, "cart", removed, "").Item; !strings.Contains(got, `"c"`) {
+		t.Errorf("the cursor %s gives %q, want what is new", removed, got)
 	}
 }
 
@@ -58,8 +97,8 @@ func TestPruneDeletesSessionsThatAreNotUsed(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	start := time.Now()
 	sent := "[" + item(start.UnixMilli(), `"set":{"a":1}`) + "]"
-	idle := mustExchange(t, d, owner, "idle", "", sent).Next
-	used := mustExchange(t, d, owner, "used", "", sent).Next
+	idle := mustExchange(t, d, owner, "idle", "", sent).Cursor
+	used := mustExchange(t, d, owner, "used", "", sent).Cursor
 	if _, _, err := d.Pair(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
@@ -78,16 +117,16 @@ func TestPruneDeletesSessionsThatAreNotUsed(t *testing.T) {
 	if n := count(t, d, "sessions"); n != 1 {
 		t.Errorf("there are %d sessions a day after KeptFor, want 1", n)
 	}
-	if n := count(t, d, "entries"); n != 1 {
-		t.Errorf("there are %d entries, want 1", n)
+	if n := count(t, d, "records"); n != 2 {
+		t.Errorf("there are %d rows, want 2: the newest stamp and an entry", n)
 	}
-	if _, err := d.Exchange(t.Context(), owner, "idle", idle, sent); !errors.Is(err, session.ErrCursor) {
+	if _, err := exchange(t.Context(), d, owner, "idle", idle, sent); !errors.Is(err, session.ErrCursor) {
 		t.Errorf("the session that was deleted: %v, want ErrCursor", err)
 	}
-	if got := mustExchange(t, d, owner, "used", used, ""); got.Next != used {
-		t.Errorf("the session that is used is at %s, want %s", got.Next, used)
+	if got := mustExchange(t, d, owner, "used", used, ""); got.Cursor != used {
+		t.Errorf("the session that is used is at %s, want %s", got.Cursor, used)
 	}
-	if next := mustExchange(t, d, owner, "idle", "", sent).Next; next == idle {
+	if next := mustExchange(t, d, owner, "idle", "", sent).Cursor; next == idle {
 		t.Errorf("the session begins anew with the cursor %s of the old one", next)
 	}
 }
@@ -103,10 +142,10 @@ func TestNothingIsMergedIntoASessionThatIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.merge(t.Context(), of, "of another epoch", sent); !errors.Is(err, errGone) {
+	if err := d.merge(t.Context(), of, "of another epoch", batch{Said: sent}); !errors.Is(err, errGone) {
 		t.Errorf("got %v, want %v", err, errGone)
 	}
-	if n := count(t, d, "entries"); n != 0 {
+	if n := count(t, d, "records"); n != 0 {
 		t.Errorf("there are %d entries, want none", n)
 	}
 }

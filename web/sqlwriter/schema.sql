@@ -1,9 +1,9 @@
 -- What is in these tables says what the constants of this package say of it.
 -- Blank lines separate the statements, which D1 takes one at a time, and takes
--- a comment alone for an error.
+-- a comment alone for an error. All of them may be applied again and again.
 --
 -- owner is the SHA-256 of an owner's id, in hexadecimal. name is JSON text.
--- version counts up to what was deleted from entries; used is a date.
+-- version counts up to what was deleted from records, and used is a date.
 CREATE TABLE IF NOT EXISTS sessions (
   owner TEXT NOT NULL,
   name TEXT NOT NULL,
@@ -15,9 +15,41 @@ CREATE TABLE IF NOT EXISTS sessions (
 
 CREATE INDEX IF NOT EXISTS sessions_used ON sessions (used);
 
--- key and value are JSON texts. A removal has no value. The key '' is no
--- entry's: its stamp is that of the last clearing. A merge that must not be
--- gives one of the versions that the constraints name.
+-- key and value are JSON texts. A removal has no value. merged is the date on
+-- which a row got what it has. A merge that must not be gives one of the
+-- versions that the constraints name.
+--
+-- Keys without quotes are of no entry. '' has the stamp of the last clearing,
+-- 'newest' the greatest stamp of all, and as its value when somebody last
+-- saved, in milliseconds since 1970 by the server's clock. 'ended' has the stamp
+-- of the last clearing that was made because a session was over, and as its
+-- value, unless that was wrong, the stamp of the batch that said so, a space,
+-- and the stamp of the clearing before.
+--
+-- value is the last column, so that the others are read without it. WITHOUT
+-- ROWID, to find a row would take to read the values of its neighbours.
+CREATE TABLE IF NOT EXISTS records (
+  owner TEXT NOT NULL,
+  session TEXT NOT NULL,
+  key TEXT NOT NULL,
+  stamp TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  merged TEXT NOT NULL,
+  value TEXT,
+  PRIMARY KEY (owner, session, key),
+  CONSTRAINT entries_limit CHECK (version <> -1),
+  CONSTRAINT bytes_limit CHECK (version <> -2),
+  CONSTRAINT session_gone CHECK (version <> -3)
+);
+
+CREATE INDEX IF NOT EXISTS records_version ON records (owner, session, version);
+
+CREATE INDEX IF NOT EXISTS records_removed ON records (merged) WHERE value IS NULL;
+
+CREATE INDEX IF NOT EXISTS records_ended ON records (merged) WHERE key = 'ended';
+
+-- Databases that were made before there were records have entries, which are
+-- moved. Those that have none get the table for a moment.
 CREATE TABLE IF NOT EXISTS entries (
   owner TEXT NOT NULL,
   session TEXT NOT NULL,
@@ -25,15 +57,21 @@ CREATE TABLE IF NOT EXISTS entries (
   stamp TEXT NOT NULL,
   value TEXT,
   version INTEGER NOT NULL,
-  PRIMARY KEY (owner, session, key),
-  CONSTRAINT entries_limit CHECK (version <> -1),
-  CONSTRAINT bytes_limit CHECK (version <> -2),
-  CONSTRAINT session_gone CHECK (version <> -3)
+  PRIMARY KEY (owner, session, key)
 ) WITHOUT ROWID;
 
-CREATE INDEX IF NOT EXISTS entries_version ON entries (owner, session, version);
+INSERT INTO records (owner, session, key, stamp, version, merged, value)
+SELECT owner, session, key, stamp, version, date('now'), value
+FROM entries WHERE true
+ON CONFLICT DO NOTHING;
 
-CREATE INDEX IF NOT EXISTS entries_removed ON entries (stamp) WHERE value IS NULL;
+INSERT INTO records (owner, session, key, stamp, version, merged, value)
+SELECT owner, session, 'newest', max(stamp), max(version), date('now'),
+  CAST(min(CAST(substr(max(stamp), 1, 13) AS INTEGER), 1000 * CAST(strftime('%s', 'now') AS INTEGER)) AS TEXT)
+FROM entries WHERE true GROUP BY owner, session
+ON CONFLICT DO NOTHING;
+
+DROP TABLE entries;
 
 -- code is the SHA-256 of a pairing code, in hexadecimal, and sealed the id of
 -- an owner, which only who has the code can read.

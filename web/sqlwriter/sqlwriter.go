@@ -32,8 +32,6 @@ import (
 var (
 	// ErrMalformed means that what came is not in the form that it must have.
 	ErrMalformed = errors.New("malformed")
-	// ErrStamp means that a batch was made too far in the future.
-	ErrStamp = errors.New("a stamp from the future")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
 )
@@ -42,8 +40,12 @@ var (
 // the longest that browsers keep a cookie (RFC 6265bis, section 5.5).
 const KeptFor = 400 * 24 * time.Hour
 
-// maxSkew is how far ahead of this clock another may be.
-const maxSkew = 24 * time.Hour
+// maxSkew is how far ahead of this clock another may be. A session that is
+// ahead all the same, as this clock was once, may go on by moreSkew at a time.
+const (
+	maxSkew  = 24 * time.Hour
+	moreSkew = time.Hour
+)
 
 // maxName is the size of the name of a session.
 const maxName = 1024
@@ -105,14 +107,49 @@ func (d *DB) Limits() Limits { return d.limits }
 //go:embed schema.sql
 var schema string
 
-// Create makes the tables that are not there yet.
+//go:embed restored.sql
+var restored string
+
+// Create makes the tables that are not there yet, and moves to them what
+// earlier versions of this package kept in others.
 func (d *DB) Create(ctx context.Context) error {
+	err := d.create(ctx)
+	// Of several processes that do so at once, one drops the table that the
+	// others have just made. That happens once for each of them at the most.
+	for range 10 {
+		if err == nil || !strings.Contains(err.Error(), "no such table") {
+			break
+		}
+		err = d.create(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("create the tables: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) create(ctx context.Context) error {
 	for statement := range strings.SplitSeq(schema, "\n\n") {
 		if _, err := d.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("create the tables: %w", err)
+			return err
 		}
 	}
 	return nil
+}
+
+// Restored has all that exchange a session send again what it lacks, and
+// returns how many sessions there are. It is to be called after the database
+// was put back from a backup, before it is used: otherwise what was exchanged
+// since the backup is missing for good.
+func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
+	result, err := d.db.ExecContext(ctx, restored)
+	if err == nil {
+		sessions, err = result.RowsAffected()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("restored: %w", err)
+	}
+	return sessions, nil
 }
 
 // Ping reports whether the tables can be read.
@@ -178,16 +215,19 @@ func (d *DB) query(ctx context.Context, statement string, parameters []any, scan
 }
 
 // Prune deletes what now nobody can use any more: sessions that were not used
-// for KeptFor, removals as old as that, and pairing codes that have expired. It
-// is to be called from time to time, by one process or several.
+// for KeptFor, removals that came as long ago as that, what was cleared then
+// because a session was over, and pairing codes that have expired. It is to be
+// called from time to time, by one process or several.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
-	before := now.Add(-KeptFor)
+	before := date(now.Add(-KeptFor))
 	for _, step := range []struct{ statement, parameter string }{
 		{prunePairings, timestamp(now)},
-		{pruneSessions, date(before)},
+		{pruneSessions, before},
 		{pruneOrphans, ""},
-		{keepVersions, stampAt(before)},
-		{pruneRemovals, stampAt(before)},
+		{pruneEnded, before},
+		{forgetEnded, before},
+		{keepVersions, before},
+		{pruneRemovals, before},
 	} {
 		var parameters []any
 		if step.parameter != "" {
@@ -205,9 +245,6 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
-// stampAt returns a text that sorts between the stamps before t and the others.
-func stampAt(t time.Time) string { return fmt.Sprintf("%013d", max(t.UnixMilli(), 0)) }
 
 // An id names a session as the tables do.
 type id struct{ owner, session string }
@@ -244,6 +281,10 @@ func digest(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Tag returns what those who exchange an owner's sessions may know of the
+// owner: 16 hexadecimal digits, by which they tell one from another.
+func Tag(owner string) string { return digest("session-writer owner\x00" + owner)[:16] }
+
 func jsonString(text string) string { return string(engine.AppendString(nil, text)) }
 
 // A cursor says up to which version somebody has a session, of which epoch. The
@@ -271,34 +312,48 @@ func parseCursor(text string) (cursor, bool) {
 	return c, err == nil && version >= 0 && c.String() == text
 }
 
-// find returns what a session is at, and whether it is there.
-func (d *DB) find(ctx context.Context, of id) (at cursor, used string, found bool, err error) {
-	var version string
-	err = d.queryRow(ctx, findSession, []any{of.owner, of.session}, &at.epoch, &used, &version)
+// A standing is what is known of a session that is there.
+type standing struct {
+	cursor
+	used   string       // the date of its last use
+	newest engine.Stamp // the greatest of all; empty when there is none
+	// touched is when somebody last saved, in milliseconds since 1970 by this
+	// clock.
+	touched int64
+}
+
+// find returns what is known of a session, and whether it is there.
+func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err error) {
+	var version, touched string
+	err = d.queryRow(ctx, findSession, []any{of.owner, of.session},
+		&at.epoch, &at.used, &version, &at.newest, &touched)
 	if errors.Is(err, sql.ErrNoRows) {
-		return cursor{}, "", false, nil
+		return standing{}, false, nil
 	}
 	if err == nil {
 		at.version, err = strconv.ParseInt(version, 10, 64)
 	}
-	return at, used, err == nil, err
+	if err == nil && at.newest != "" {
+		at.touched, err = strconv.ParseInt(touched, 10, 64)
+	}
+	return at, err == nil, err
 }
 
 // use makes sure that a session is there and is known to be in use, and
-// returns what it is at. What is known of it already saves asking.
-func (d *DB) use(ctx context.Context, of id, at cursor, used string, found bool) (cursor, error) {
+// returns what is known of it. What is known already saves asking.
+func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing, error) {
 	today := date(d.now())
 	if found {
-		if used >= today {
+		if at.used >= today {
 			return at, nil
 		}
 		return at, d.exec(ctx, useSession, of.owner, of.session, today)
 	}
 	limit := strconv.Itoa(d.limits.Sessions)
 	if err := d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
-		return cursor{}, err
+		return standing{}, err
 	}
-	at, _, found, err := d.find(ctx, of)
+	at, found, err := d.find(ctx, of)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
 	}
@@ -307,55 +362,86 @@ func (d *DB) use(ctx context.Context, of id, at cursor, used string, found bool)
 
 // A batch is what is to be merged at once.
 type batch struct {
-	cleared engine.Stamp
-	records []engine.Record
+	engine.Said
+	// touched is when Newest was saved, in milliseconds since 1970 by this clock.
+	touched int64
+	// over says that what Ended speaks of is to be cleared, unless something
+	// later is there.
+	over bool
+	// since is the version that the sender has of the session.
+	since int64
+	// alive is up to when the session was not over for the sender, as the first
+	// 13 digits of a stamp; empty if he did not have the session.
+	alive string
+	// A session of which nothing later was seen than overAt, the first 13 digits
+	// of a stamp, was over for the sender himself when EndedBy began it anew. Then
+	// what counts is the last that he had saved before, and up to when it was not
+	// over after that.
+	overAt      string
+	before      engine.Stamp
+	aliveBefore string
 }
-
-func (b batch) empty() bool { return b.cleared == "" && len(b.records) == 0 }
 
 // merge merges a batch into the session of that epoch, or nothing of it.
 func (d *DB) merge(ctx context.Context, of id, epoch string, b batch) error {
-	text, err := d.parameter(b)
+	text, err := d.parameter(b.Said)
 	if err != nil {
 		return err
 	}
+	var seen, end engine.Stamp
+	if b.EndedBy != "" {
+		end = b.Ended.Next()
+	}
+	if b.over {
+		seen = b.Ended
+	}
 	err = d.exec(ctx, merge, of.owner, of.session, text, epoch,
-		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes))
-	if err == nil && b.cleared != "" {
+		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes), date(d.now()),
+		string(b.Cleared), string(b.Newest), strconv.FormatInt(b.touched, 10),
+		string(seen), string(end), string(b.EndedBy),
+		b.alive, strconv.FormatInt(b.since, 10),
+		b.overAt, string(b.before), b.aliveBefore)
+	if err == nil && (b.Cleared != "" || b.over) {
 		err = d.exec(ctx, dropCleared, of.owner, of.session)
 	}
 	return d.describe(err)
 }
 
-// parameter returns a batch as the statement takes it.
-func (d *DB) parameter(b batch) (string, error) {
+// parameter returns what is said as the statement takes it.
+func (d *DB) parameter(said engine.Said) (string, error) {
 	text := []byte{'['}
-	add := func(key string, stamp engine.Stamp, value string) {
-		if len(text) > 1 {
+	for i, r := range said.Records {
+		if len(r.Key) > d.limits.Key {
+			return "", fmt.Errorf("%w: key %q has %d bytes, and may have %d", session.ErrQuota, shorten(r.Key), len(r.Key), d.limits.Key)
+		}
+		if i > 0 {
 			text = append(text, ',')
 		}
-		text = append(engine.AppendString(append(text, '['), key), `,"`...)
-		text = append(append(text, stamp...), `",`...)
-		if value == "" {
+		text = append(engine.AppendString(append(text, '['), jsonString(r.Key)), `,"`...)
+		text = append(append(text, r.Stamp...), `",`...)
+		if r.Value == "" {
 			text = append(text, `null]`...)
 		} else {
-			text = append(engine.AppendString(text, value), ']')
+			text = append(engine.AppendString(text, r.Value), ']')
 		}
-	}
-	if b.cleared != "" {
-		add("", b.cleared, "")
-	}
-	for _, r := range b.records {
-		if len(r.Key) > d.limits.Key {
-			return "", fmt.Errorf("%w: a key has %d bytes, and may have %d", session.ErrQuota, len(r.Key), d.limits.Key)
-		}
-		add(jsonString(r.Key), r.Stamp, r.Value)
 	}
 	text = append(text, ']')
 	if len(text) > d.limits.Batch {
 		return "", fmt.Errorf("%w: what is saved at once takes %d bytes, and may take %d", session.ErrQuota, len(text), d.limits.Batch)
 	}
 	return string(text), nil
+}
+
+// shorten returns the first 40 characters of a text that has more.
+func shorten(text string) string {
+	n := 0
+	for i := range text {
+		if n == 40 {
+			return text[:i] + "…"
+		}
+		n++
+	}
+	return text
 }
 
 // errGone means that a session was deleted between two statements.

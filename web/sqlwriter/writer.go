@@ -24,6 +24,9 @@ type Session struct {
 	clock engine.Clock
 }
 
+// errClock means that the session has the last stamp that there can be.
+var errClock = errors.New("no later stamp can be made than what the session has")
+
 var _ session.Writer = (*Session)(nil)
 
 // Open opens a session, which need not be there yet. The error wraps
@@ -108,23 +111,23 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // write merges one batch, of the members that are given, with a stamp greater
 // than all in the session.
 func (s *Session) write(ctx context.Context, members string) error {
-	at, used, found, err := s.db.find(ctx, s.id)
+	at, found, err := s.db.find(ctx, s.id)
 	if err != nil {
 		return err
 	}
-	if at, err = s.db.use(ctx, s.id, at, used, found); err != nil {
+	if at, err = s.db.use(ctx, s.id, at, found); err != nil {
 		return s.db.describe(err)
 	}
-	var newest string
-	if err := s.db.queryRow(ctx, newestStamp, []any{s.id.owner, s.id.session}, &newest); err != nil {
-		return err
+	if at.newest != "" {
+		s.clock.See(at.newest)
 	}
-	if stamp, ok := engine.ParseStamp(newest); ok {
-		s.clock.See(stamp)
+	now := s.db.now().UnixMilli()
+	stamp, ok := s.clock.Tick(now, s.writer)
+	if !ok {
+		return errClock
 	}
-	stamp := s.clock.Tick(s.db.now().UnixMilli(), s.writer)
-	var b batch
-	b.cleared, b.records, _, err = engine.ParseItems(
+	b := batch{touched: max(now, 0)}
+	b.Said, _, err = engine.ParseItems(
 		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)
 	if err != nil {
 		return err

@@ -1,0 +1,1 @@
+UPDATE sessions SET epoch = lower(hex(randomblob(8)))
