@@ -30,8 +30,8 @@ export { SessionError };
  *   kept: in localStorage, which is the default, in sessionStorage, or in
  *   memory until the page goes.
  * @property {number} [maxAge] In seconds. A session in which nothing was saved
- *   or removed for so long is over: `load` gives nothing, and the next `save`
- *   begins a new one. By default it never is.
+ *   or removed for so long, on any device, is over: `load` gives nothing, and
+ *   the next `save` begins a new one. By default it never is.
  * @property {"memory"} [fallback] Where to keep the session when the storage is
  *   disabled. By default `open` rejects then.
  * @property {WasmSource} [wasm] The WebAssembly module, by default the

@@ -8,7 +8,7 @@ import { StorageAreas } from "./storage.js";
  */
 
 // The same as in wasm/main.go.
-const protocol = 2;
+const protocol = 3;
 
 /**
  * What a storage's failure means, by its code in the module. Any other is the
@@ -21,6 +21,9 @@ const failures = {
   [-2]: ["quota", "the storage is full"],
   [-3]: ["internal", "the storage threw"],
 };
+
+/** The code of a text of others that is no item. */
+const unreadable = -6;
 
 /**
  * Keeps a batch that no browser's storage could ever take from using up the
@@ -276,6 +279,14 @@ function notCompiled(name, cause) {
  * @property {(handle: number, on: number, now: number) => number} watch
  * @property {(handle: number, length: number) => void} see
  * @property {(handle: number, now: number) => number} refresh
+ * @property {(handle: number, now: number) => void} prepare
+ * @property {(handle: number, now: number) => number} alive
+ * @property {(handle: number, length: number, now: number) => number} stamp
+ * @property {(handle: number, length: number, now: number) => number} divide
+ * @property {(handle: number, now: number) => void} compact
+ * @property {(handle: number, latest: number, now: number) => void} restamp
+ * @property {(handle: number, now: number) => number} unsent
+ * @property {(handle: number) => void} forget
  */
 
 /** The Go program that is running in this page. */
@@ -343,6 +354,9 @@ export class Module {
 
   /** @param {number} code */
   #failure(code) {
+    if (code === unreadable) {
+      return new SessionError("sync", "what the server sent is no item");
+    }
     if (!Object.hasOwn(failures, code)) {
       return new SessionError("internal", this.#read(this.#exports.message()));
     }

@@ -9,7 +9,7 @@ import { keysOf, places } from "./storage.js";
  *
  * @typedef {object} Change
  * @property {Record<string, unknown>} set The entries that are new or were
- *   saved again.
+ *   saved again; and with `cleared`, every entry that is left.
  * @property {string[]} removed The keys that are gone, however that came about.
  * @property {boolean} cleared Whether the session was emptied, before what is
  *   in `set`.
@@ -81,7 +81,12 @@ export class Session {
       for (const session of active) {
         if (storageArea !== session.#area) continue;
         if (key === null) session.#refreshSoon();
-        else if (key.startsWith(`${session.#name}/`)) session.#see(key);
+        else if (
+          key.startsWith(`${session.#name}/`) ||
+          key === `/${session.#name}`
+        ) {
+          session.#see(key);
+        }
       }
     };
     onPageShow = ({ persisted }) => {
@@ -220,8 +225,9 @@ export class Session {
   }
 
   /**
-   * Removes all entries that this tab can know of. What another saves at the
-   * same moment stays.
+   * Removes all entries that were saved before: also those that another device
+   * saved, and of which this one has not heard yet. What others save at the same
+   * moment, or later, stays.
    *
    * @throws {SessionError} `quota`, `disabled`
    */
@@ -281,7 +287,6 @@ export class Session {
    */
   async sync(url, options = {}) {
     const { Sync } = await import("./sync.js");
-    const area = this.#area;
     const sync = this.#use("sync", nothing, () => {
       if (!this.active) {
         throw new SessionError(
@@ -289,24 +294,80 @@ export class Session {
           "the session is closed: open it again",
         );
       }
-      return Sync.begin(
-        {
-          name: this.#name,
-          area,
-          keys: () => keysOf(area, `${this.#name}/`),
-          onWrite: (listener) => {
-            this.#written = listener;
-          },
-          received: (key) => {
-            for (const session of this.#here()) session.#see(key);
-          },
-        },
-        url,
-        options,
-      );
+      return Sync.begin(this.#lend(), url, options);
     });
     this.#sync?.close();
     return (this.#sync = sync);
+  }
+
+  /**
+   * Drops what is stored here of the session, and ends its sync. The copy on the
+   * server stays, and what is kept here for other owners. It is what a logout
+   * calls: after `await sync.now()`, if nothing is to be lost.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  forget() {
+    this.#sync?.close();
+    this.#use("forget", nothing, (handle) =>
+      this.#module.number((go) => go.forget(handle)),
+    );
+    this.#turned();
+  }
+
+  /** @returns {import("./sync.js").Lent} */
+  #lend() {
+    const module = this.#module;
+    /** @type {<T>(f: (handle: number) => T) => T} */
+    const use = (f) => this.#use("sync", nothing, f);
+    const area = this.#area;
+    return {
+      name: this.#name,
+      maxAge: this.#maxAge,
+      area,
+      keys: (begin) => keysOf(area, begin),
+      onWrite: (listener) => {
+        this.#written = listener;
+      },
+      get: (key) => this.get(key),
+      changed: () => this.#turned(),
+      unsent: () => {
+        const [count, ...stamps] = use((handle) =>
+          module.text((go) => go.unsent(handle, Date.now())),
+        ).split(" ");
+        return { count: Number(count), stamps };
+      },
+      prepare: () =>
+        use((handle) => module.number((go) => go.prepare(handle, Date.now()))),
+      alive: () =>
+        use((handle) => module.text((go) => go.alive(handle, Date.now()))),
+      stamp: (text) =>
+        use((handle) => {
+          const length = module.pass(text);
+          return module.text((go) => go.stamp(handle, length, Date.now()));
+        }),
+      divide: (stamp) =>
+        use((handle) => {
+          const length = module.pass(stamp);
+          return (
+            module.number((go) => go.divide(handle, length, Date.now())) === 1
+          );
+        }),
+      compact: () =>
+        use((handle) => module.number((go) => go.compact(handle, Date.now()))),
+      restamp: (latest) =>
+        use((handle) =>
+          module.number((go) => go.restamp(handle, latest, Date.now())),
+        ),
+    };
+  }
+
+  /** Has every session here find out what is there, and whose that is. */
+  #turned() {
+    for (const session of this.#here()) {
+      session.#see(`/${this.#name}`);
+      session.#refreshSoon();
+    }
   }
 
   /**

@@ -1,4 +1,5 @@
 import { describe, say } from "./error.js";
+import { draft, Exchange, joined, sizeOf } from "./exchange.js";
 // The one that pages know; all else of its file is not that large.
 import { SessionError } from "./index.js";
 import { faultIn } from "./options.js";
@@ -28,13 +29,11 @@ import { faultIn } from "./options.js";
 /**
  * What a session lends to its Sync.
  *
- * @typedef {object} Lent
- * @property {string} name
- * @property {() => Iterable<string>} keys those of the session's items
- * @property {Pick<Storage, "getItem" | "setItem">} area
- * @property {(listener: () => void) => void} onWrite calls the listener after
- *   each save, removal and clearing, until it is given another
- * @property {(key: string) => void} received is told of an item that was added
+ * @typedef {import("./exchange.js").Lent & {
+ *   get: (key: string) => unknown,
+ *   onWrite: (listener: () => void) => void,
+ * }} Lent get returns the value that a key has here; onWrite calls the listener after each save, removal and clearing,
+ *   until it is given another
  */
 
 /**
@@ -46,11 +45,21 @@ const keepaliveLimit = 60_000;
 /** In milliseconds: the first wait after a failure, and the longest. */
 const backOff = { first: 1_000, longest: 300_000 };
 
-/** The stamp that the key of an item ends with. */
-const stamped = /^\d{13}-[\da-f]{4}-[\da-f]{12}$/;
-
-/** How long the server may take for an answer, in milliseconds. */
+/**
+ * How long nothing may come from the server, in milliseconds; and how much of
+ * what is sent to it passes in one on a line that is slow, in bytes.
+ */
 const patience = 30_000;
+const slowest = 4;
+
+/** The size of an answer that is none of our server's, in bytes. */
+const maxAnswer = 16 * 2 ** 20;
+
+/**
+ * How long what the server has no room for is not sent again by itself, in
+ * milliseconds.
+ */
+const refusalTime = 300_000;
 
 /** A session's copy on a server, and what keeps the two the same. */
 export class Sync {
@@ -59,11 +68,6 @@ export class Sync {
   #delay;
   #interval;
   #fetch;
-  /**
-   * The key of the item that says what the server has: its cursor, and the
-   * stamps of items. wasm/engine/exchange.go says why.
-   */
-  #record;
   #closed = false;
   #busy = false;
   /**
@@ -77,8 +81,14 @@ export class Sync {
    */
   #last = Promise.resolve();
   #offline = false;
-  /** Whether the last exchange had to begin anew. */
-  #anew = false;
+  /**
+   * The items for which the server had no room, the largest entry in them, and
+   * when that was.
+   * @type {Set<string>}
+   */
+  #refused = new Set();
+  #largest = { key: "", size: 0 };
+  #refusedAt = 0;
   /** @type {SessionError | undefined} */
   #error;
   #failures = 0;
@@ -101,7 +111,6 @@ export class Sync {
     if (fault) throw new SessionError("config", fault);
     const { delay = 1, interval = 30, fetch } = options;
     this.#lent = lent;
-    this.#record = `/${lent.name}`;
     this.#url = baseOf(url);
     this.#delay = delay * 1000;
     this.#interval = interval * 1000;
@@ -132,7 +141,7 @@ export class Sync {
    */
   get state() {
     try {
-      this.#count = this.#unsent().count;
+      this.#count = this.#lent.unsent().count;
     } catch {
       // The storage is disabled: the next exchange says so.
     }
@@ -170,6 +179,11 @@ export class Sync {
    * @returns {Promise<void>} rejects with a SessionError: `sync`
    */
   now() {
+    this.#refused.clear();
+    return this.#soon();
+  }
+
+  #soon() {
     // One that has begun may have done so before the last save.
     this.#next ??= this.#last
       .catch(() => {})
@@ -203,13 +217,16 @@ export class Sync {
    * @returns {Promise<void>} rejects with a SessionError: `sync`
    */
   async join(code) {
-    // An answer still to come could make the browser another's again.
+    // What was saved here is on the server as this browser's, whatever becomes
+    // of it.
     await this.now().catch(() => {});
-    await this.#accepted(
-      this.#request("join", JSON.stringify({ code: String(code) })),
-    );
-    this.#anew = false;
-    await this.now(); // which finds that the server knows no cursor of ours
+    await this.#inTurn(async () => {
+      const response = await this.#accepted(
+        this.#request("join", JSON.stringify({ code: String(code) })),
+      );
+      joined(this.#lent, response.headers.get("Session-Owner") ?? "");
+    });
+    await this.now();
   }
 
   /** Ends it. What is not on the server yet stays here for another time. */
@@ -243,7 +260,8 @@ export class Sync {
   };
 
   #onStorage = (/** @type {StorageEvent} */ { key }) => {
-    if (key === this.#record || key?.startsWith(`${this.#lent.name}/`)) {
+    const { name } = this.#lent;
+    if (key === `/${name}` || key?.startsWith(`${name}/`)) {
       this.#tellSoon();
     }
   };
@@ -256,11 +274,11 @@ export class Sync {
   /** Sends what there is, as the page may be about to go. */
   #onHidden = () => {
     try {
-      const { cursor, count, body } = this.#unsent();
-      if (count > 0 && new Blob([body]).size <= keepaliveLimit) {
+      const sent = draft(this.#lent, keepaliveLimit);
+      if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
         // Its answer may find nobody here. Then all of it is sent again, which
         // does no harm.
-        this.#send(cursor, body, true).catch(() => {});
+        this.#send(sent, true).catch(() => {});
       }
     } catch {
       // The storage is disabled.
@@ -278,7 +296,7 @@ export class Sync {
     clearTimeout(this.#timer);
     this.#due = due;
     this.#timer = setTimeout(
-      () => this.now().catch(() => {}), // the state tells of it
+      () => this.#soon().catch(() => {}), // the state tells of it
       Math.min(wait, 0x7fffffff),
     );
   }
@@ -303,18 +321,27 @@ export class Sync {
     this.#busy = true;
     this.#tellSoon();
     try {
-      await inTurn(
-        `session-writer ${this.#url} ${this.#lent.name}`,
-        async () => {
-          const known = await this.#exchangeOnce();
-          if (!known) await this.#beginAnew();
-          this.#anew = !known;
-        },
+      if (this.#hasRoom()) this.#refused.clear();
+      const refused = await this.#inTurn(() =>
+        new Exchange(
+          this.#lent,
+          (sent) => this.#answer(this.#send(sent)),
+          this.#refused,
+        ).run(),
       );
       this.#failures = 0;
-      this.#error = undefined;
+      if (refused) {
+        for (const stamp of refused.stamps) this.#refused.add(stamp);
+        this.#largest = refused;
+        this.#refusedAt = Date.now();
+        throw this.#failure(
+          `the server has no room for the key ${describe(refused.key)}, whose value has ${refused.size} characters: ${refused.why}`,
+          { key: refused.key },
+        );
+      }
+      if (this.#refused.size === 0) this.#error = undefined;
     } catch (cause) {
-      this.#failures++;
+      if (this.#refused.size === 0) this.#failures++;
       this.#error =
         cause instanceof SessionError
           ? cause
@@ -327,106 +354,71 @@ export class Sync {
     }
   }
 
-  /**
-   * Sends everything to a server that has other sessions for this browser, or
-   * none any more.
-   */
-  async #beginAnew() {
-    // Each time it would keep another copy, for nobody.
-    if (!this.#anew) {
-      this.#lent.area.setItem(this.#record, " ");
-      if (await this.#exchangeOnce()) return;
-    }
-    throw this.#failure(
-      "the server does not know this browser again: it must keep cookies",
+  /** Whether the server may have room now for what it refused. */
+  #hasRoom() {
+    if (this.#refused.size === 0) return false;
+    const { key, size } = this.#largest;
+    return (
+      Date.now() - this.#refusedAt > refusalTime ||
+      sizeOf(this.#lent.get(key)) !== size
     );
   }
 
-  /** Reports whether the server knew the cursor. */
-  async #exchangeOnce() {
-    const { area } = this.#lent;
-    if (area.getItem(this.#record) === null) {
-      // Said at once, so that no removal is forgotten from now on.
-      area.setItem(this.#record, " ");
-    }
-    const { cursor, stamps, body } = this.#unsent();
-    const response = await this.#send(cursor, body);
-    if (response.status === 412) return false;
-    const text = await this.#text(await this.#accepted(response));
-    const next = response.headers.get("Session-Cursor");
-    if (next === null) throw this.#stranger();
-    if (text !== "") stamps.push(this.#receive(text));
-    // Somebody may have cleared the storage meanwhile, and what the server had
-    // sent before is not there any more.
-    if (area.getItem(this.#record) !== null) {
-      area.setItem(this.#record, [next, ...stamps].join(" "));
-    }
-    return true;
-  }
-
   /**
-   * Adds an item that the server sent to the session's, as another tab would,
-   * and returns its stamp.
+   * Calls f when no other tab or session of this browser is in its own call for
+   * the same server: not to send the same twice, nor to be taken for several
+   * browsers. Pages that may not use the Web Locks API do without.
    *
-   * @param {string} text
+   * @template T
+   * @param {() => Promise<T>} f
+   * @returns {Promise<T>}
    */
-  #receive(text) {
-    const { newest } = contentOf(text) ?? {};
-    if (newest === undefined) {
-      throw this.#failure("what the server sent is no item of the format 1");
-    }
-    const random = crypto.getRandomValues(new Uint8Array(6));
-    const writer = [...random].map((n) => n.toString(16).padStart(2, "0"));
-    // What is saved from now on must come after what is in it, whatever the
-    // clock of the device was that it is from.
-    const now = `${String(Date.now()).padStart(13, "0")}-0000`;
-    const at = newest.slice(0, now.length);
-    const stamp = `${at > now ? at : now}-${writer.join("")}`;
-    const key = `${this.#lent.name}/${stamp}`;
-    this.#lent.area.setItem(key, text);
-    this.#lent.received(key);
-    return stamp;
-  }
-
-  /** What is not on the server, as far as is known here. */
-  #unsent() {
-    const { area, name } = this.#lent;
-    const [cursor, ...sent] = (area.getItem(this.#record) ?? "").split(" ");
-    const had = new Set(sent);
-    /** @type {string[]} */
-    const stamps = [];
-    /** @type {string[]} */
-    const texts = [];
-    const keys = new Set();
-    for (const key of this.#lent.keys()) {
-      const stamp = key.slice(name.length + 1);
-      if (had.has(stamp)) {
-        stamps.push(stamp);
-        continue;
-      }
-      const text = stamped.test(stamp) && area.getItem(key);
-      const content = text && contentOf(text);
-      if (!content) continue; // damaged, somebody else's, or gone
-      stamps.push(stamp);
-      texts.push(text);
-      for (const key of content.keys) keys.add(key);
-    }
-    return {
-      cursor,
-      stamps,
-      count: keys.size,
-      body: texts.length > 0 ? `[${texts}]` : "",
-    };
+  async #inTurn(f) {
+    const locks = globalThis.navigator?.locks;
+    const name = `session-writer ${this.#url}`;
+    return locks ? await locks.request(name, f) : await f();
   }
 
   /**
-   * @param {string} cursor
-   * @param {string} body
+   * @param {import("./exchange.js").Sent} sent
    * @param {boolean} [keepalive]
    */
-  #send(cursor, body, keepalive) {
-    const query = new URLSearchParams({ session: this.#lent.name, cursor });
-    return this.#request(`exchange?${query}`, body, keepalive);
+  #send({ owner, cursor, items }, keepalive) {
+    const query = new URLSearchParams({ session: this.#lent.name });
+    if (owner) query.set("owner", owner);
+    if (cursor) query.set("cursor", cursor);
+    if (this.#lent.maxAge) query.set("max-age", String(this.#lent.maxAge));
+    query.set("now", String(Date.now()));
+    return this.#request(`exchange?${query}`, items, keepalive);
+  }
+
+  /**
+   * Reads an answer to what was sent.
+   *
+   * @param {Promise<Response>} answer
+   * @returns {Promise<import("./exchange.js").Answer>}
+   */
+  async #answer(answer) {
+    const response = await answer;
+    const { ok, status, headers } = response;
+    const text = await this.#text(response);
+    const cursor = headers.get("Session-Cursor");
+    if (ok && cursor === null) throw this.#stranger();
+    /** @type {(name: string) => number} */
+    const number = (name) => {
+      const digits = headers.get(name) ?? "";
+      return /^\d{1,15}$/.test(digits) ? Number(digits) : NaN;
+    };
+    const age = number("Session-Age");
+    return {
+      status,
+      owner: headers.get("Session-Owner") ?? "",
+      cursor: cursor ?? "",
+      item: ok ? text : "",
+      age: Number.isNaN(age) ? -1 : age,
+      latest: number("Session-Latest"),
+      why: ok ? "" : why(status, text),
+    };
   }
 
   /**
@@ -434,19 +426,28 @@ export class Sync {
    * @param {string} [body]
    * @param {boolean} [keepalive]
    */
-  async #request(path, body, keepalive = false) {
+  async #request(path, body = "", keepalive = false) {
+    const silence = new Silence();
     try {
-      const response = await this.#fetch(new URL(path, this.#url), {
-        method: "POST",
-        ...(body && { body, headers: { "Content-Type": "application/json" } }),
-        cache: "no-store",
-        keepalive,
-        signal: keepalive ? null : AbortSignal.timeout(patience),
-      });
+      if (!keepalive) silence.allow(patience + body.length / slowest);
+      const response = await silence.unless(
+        this.#fetch(new URL(path, this.#url), {
+          method: "POST",
+          ...(body && {
+            body,
+            headers: { "Content-Type": "application/json" },
+          }),
+          cache: "no-store",
+          keepalive,
+          signal: keepalive ? null : silence.signal,
+        }),
+      );
       this.#offline = false;
       return response;
     } catch (cause) {
       throw this.#unreachable(cause);
+    } finally {
+      silence.end();
     }
   }
 
@@ -458,21 +459,34 @@ export class Sync {
   async #accepted(answer) {
     const response = await answer;
     if (response.ok) return response;
-    let why = "";
-    try {
-      why = `: ${JSON.parse(await response.text()).error}`;
-    } catch {
-      // It is not one of ours.
-    }
-    throw this.#failure(`the server answers ${response.status}${why}`);
+    throw this.#failure(why(response.status, await this.#text(response)));
   }
 
   /** @param {Response} response */
   async #text(response) {
+    const silence = new Silence();
+    silence.allow(patience);
     try {
-      return await response.text();
+      const reader = response.body?.getReader?.();
+      if (!reader) return await silence.unless(response.text());
+      const decoder = new TextDecoder();
+      let text = "";
+      for (let size = 0; ;) {
+        const { done, value } = await silence.unless(reader.read());
+        if (done) return text + decoder.decode();
+        silence.allow(patience);
+        size += value.length;
+        if (size > maxAnswer) {
+          reader.cancel().catch(() => {});
+          throw this.#stranger();
+        }
+        text += decoder.decode(value, { stream: true });
+      }
     } catch (cause) {
+      if (cause instanceof SessionError) throw cause;
       throw this.#unreachable(cause);
+    } finally {
+      silence.end();
     }
   }
 
@@ -504,7 +518,7 @@ export class Sync {
 
   /**
    * @param {string} why
-   * @param {{ cause?: unknown }} [more]
+   * @param {{ cause?: unknown, key?: string }} [more]
    */
   #failure(why, more) {
     return new SessionError(
@@ -532,41 +546,68 @@ export class Sync {
   }
 }
 
-/**
- * Calls f when no other tab is in its own call under that name: not to send
- * the same twice. Pages that may not use the Web Locks API do without.
- *
- * @param {string} name
- * @param {() => Promise<void>} f
- * @returns {Promise<void>}
- */
-async function inTurn(name, f) {
-  const locks = globalThis.navigator?.locks;
-  await (locks ? locks.request(name, f) : f());
+/** A time in which something must come. */
+class Silence {
+  #controller = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {(reason: unknown) => void} */
+  #fail = () => {};
+  /** @type {Promise<never>} */
+  #broken = new Promise((_, reject) => {
+    this.#fail = reject;
+  });
+
+  constructor() {
+    this.#broken.catch(() => {});
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  /** @param {number} milliseconds from now on, whatever was allowed before */
+  allow(milliseconds) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const reason = new DOMException("it does not answer", "TimeoutError");
+      this.#controller.abort(reason);
+      this.#fail(reason);
+    }, milliseconds);
+  }
+
+  /**
+   * What becomes of a promise, unless nothing does in time. A page's own fetch
+   * need not heed the signal.
+   *
+   * @template T
+   * @param {Promise<T>} promise
+   * @returns {Promise<T>}
+   */
+  unless(promise) {
+    return Promise.race([promise, this.#broken]);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+  }
 }
 
 /**
- * Returns what an item speaks of, or undefined, when its text is none of the
- * format that is known here.
+ * What a server says of a refusal.
  *
+ * @param {number} status
  * @param {string} text
  */
-function contentOf(text) {
+function why(status, text) {
+  let words = "";
   try {
-    const { format, batches } = JSON.parse(text);
-    if (format !== 1) return;
-    const keys = new Set();
-    let newest = "";
-    for (const { stamp, clear, set = {}, remove = [] } of batches) {
-      if (!stamped.test(stamp)) return;
-      if (stamp > newest) newest = stamp;
-      if (clear) keys.add(null);
-      for (const key of [...Object.keys(set), ...remove]) keys.add(key);
-    }
-    return newest === "" ? undefined : { newest, keys };
+    const { error } = JSON.parse(text);
+    if (typeof error === "string") words = `: ${error}`;
   } catch {
-    return;
+    // It is not one of ours.
   }
+  return `the server answers ${status}${words}`;
 }
 
 /**

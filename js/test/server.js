@@ -99,7 +99,14 @@ function withoutProtocol(wasm) {
  * @property {string | URL} origin
  * @property {"both" | "requests" | "nothing"} passes what reaches the other
  *   side: with "requests" the answers are lost
- * @property {{ path: string, body: string }[]} passed the requests that did
+ * @property {{ path: string, body: string, status: number }[]} passed the
+ *   requests that did, and how they were answered
+ * @property {string | undefined} user whom the other server is asked as: what is
+ *   asked as a user comes with the cookies that the server gave him, and the
+ *   browser sees none of them. Without one it has its own.
+ * @property {((path: string) => unknown) | undefined} meanwhile is awaited when
+ *   there is an answer, before that passes
+ * @property {Map<string, Map<string, string>>} jars the cookies of each user
  */
 
 /**
@@ -209,7 +216,10 @@ export async function startSite({ isolated = false } = {}) {
       folders.unshift([prefix, folder, policy, caching]),
     forward: (prefix, origin) => {
       /** @type {Forward} */
-      const forward = { origin, passes: "both", passed: [] };
+      const forward = {
+        ...{ origin, passes: "both", passed: [] },
+        ...{ user: undefined, meanwhile: undefined, jars: new Map() },
+      };
       forwards.push([prefix, forward]);
       return forward;
     },
@@ -236,20 +246,44 @@ async function pass(forward, request, response) {
     return;
   }
   const path = request.url ?? "/";
-  forward.passed.push({ path, body: body.toString() });
+  const passed = { path, body: body.toString(), status: 0 };
+  forward.passed.push(passed);
+  const jar = jarOf(forward);
   const { method, headers } = request;
+  if (jar) headers.cookie = [...jar].map((pair) => pair.join("=")).join("; ");
   const other = httpRequest(new URL(path, forward.origin), { method, headers });
   other.on("error", () => request.socket.destroy());
-  other.on("response", (answer) => {
+  other.on("response", async (answer) => {
+    passed.status = answer.statusCode ?? 500;
+    if (jar) {
+      for (const cookie of answer.headers["set-cookie"] ?? []) {
+        const [, name, value] = /^(.+?)=([^;]*)/.exec(cookie) ?? [];
+        jar.set(name, value);
+      }
+      delete answer.headers["set-cookie"];
+    }
+    await forward.meanwhile?.(path);
     if (forward.passes === "requests") {
       answer.resume();
       request.socket.destroy();
       return;
     }
-    response.writeHead(answer.statusCode ?? 500, answer.headers);
+    response.writeHead(passed.status, answer.headers);
     answer.pipe(response);
   });
   other.end(body);
+}
+
+/**
+ * The cookies of the user whom a server is asked as, if there is one.
+ *
+ * @param {Forward} forward
+ */
+function jarOf({ user, jars }) {
+  if (user === undefined) return undefined;
+  const jar = jars.get(user) ?? new Map();
+  jars.set(user, jar);
+  return jar;
 }
 
 /**

@@ -1,99 +1,20 @@
 import assert from "node:assert/strict";
 import { inBrowser } from "./in-browser.js";
 import { serverName, startSessions } from "./sessions-server.js";
+import {
+  load,
+  minute,
+  now,
+  otherDevice,
+  pair,
+  save,
+  setClock,
+  state,
+  sync,
+  withServer,
+} from "./synced.js";
 
 /** @typedef {import("./browser.js").Page} Page */
-
-/**
- * Declares a test with a server of its own, below /sessions/.
- *
- * @param {string} name
- * @param {(visit: import("./in-browser.js").Visit & {
- *   server: import("./sessions-server.js").SessionsServer,
- *   forward: import("./server.js").Forward,
- * }) => unknown} body
- */
-function withServer(name, body) {
-  inBrowser(`${name} (${serverName} server)`, async (visit) => {
-    const server = await startSessions();
-    visit.t.after(() => server.close());
-    const forward = visit.site.forward("/sessions/", server.origin);
-    await body({ ...visit, server, forward });
-  });
-}
-
-/**
- * Opens a session in a page and syncs it, with exchanges on request only.
- *
- * @param {Page} page
- * @param {any} [options]
- * @param {any} [openOptions]
- */
-function sync(page, options = {}, openOptions = undefined) {
-  return page.evaluate(
-    async (options, openOptions) => {
-      const session = await inPage.open("cart", openOptions);
-      const sync = await session.sync("/sessions/", {
-        delay: 1000,
-        interval: 1000,
-        ...options,
-      });
-      Object.assign(inPage.kept, { session, sync });
-      await sync.now().catch(() => {});
-    },
-    options,
-    openOptions,
-  );
-}
-
-/**
- * @param {Page} page
- * @param {Record<string, unknown>} entries
- */
-const save = (page, entries) =>
-  page.evaluate((entries) => inPage.kept.session.save(entries), entries);
-
-/** @param {Page} page */
-const now = (page) => page.evaluate(() => inPage.kept.sync.now());
-
-/** @param {Page} page */
-const load = (page) => page.evaluate(() => inPage.kept.session.load());
-
-/** @param {Page} page */
-const state = (page) =>
-  page.evaluate(() => {
-    const { status, unsent, error } = inPage.kept.sync.state;
-    return { status, unsent, message: error?.message, code: error?.code };
-  });
-
-/**
- * Has the second device join the sessions of the first.
- *
- * @param {Page} first
- * @param {Page} second
- */
-async function pair(first, second) {
-  const code = await first.evaluate(
-    async () => (await inPage.kept.sync.pair()).code,
-  );
-  await second.evaluate((code) => inPage.kept.sync.join(code), code);
-}
-
-/**
- * Returns a second device that has joined the first, and what was saved there.
- *
- * @param {Page} page
- * @param {() => Promise<Page>} newDevice
- * @param {Record<string, unknown>} entries
- */
-async function otherDevice(page, newDevice, entries) {
-  const other = await newDevice();
-  await sync(page);
-  await sync(other);
-  await save(page, entries);
-  await pair(page, other);
-  return other;
-}
 
 /**
  * Saves, and tries to exchange that while nothing passes.
@@ -166,6 +87,33 @@ withServer(
     assert.deepEqual(changes, [
       { set: { a: 2 }, removed: ["b"], cleared: false, remote: true },
     ]);
+  },
+);
+
+withServer(
+  "who is told of a clearing is told of all that is left",
+  async ({ page, newDevice }) => {
+    const other = await otherDevice(page, newDevice, { old: 1, also: 1 });
+    await now(page);
+    await page.evaluate(() => inPage.kept.session.clear());
+    await setClock(other, minute);
+    await save(other, { cart: 1, also: 2 });
+    await other.evaluate(() => {
+      inPage.kept.changes = inPage.recordChanges(inPage.kept.session);
+    });
+    await now(page);
+    const changes = await other.evaluate(async () => {
+      await inPage.kept.sync.now();
+      await inPage.until(() => inPage.kept.changes.length > 0);
+      return inPage.kept.changes;
+    });
+    assert.deepEqual(changes, [
+      {
+        ...{ set: { cart: 1, also: 2 }, removed: ["old"] },
+        ...{ cleared: true, remote: true },
+      },
+    ]);
+    assert.deepEqual(await load(other), { cart: 1, also: 2 });
   },
 );
 
@@ -262,7 +210,7 @@ withServer(
     const other = await newPage();
     await sync(other);
     const [first, ...more] = forward.passed;
-    assert.match(first.path, /cursor=[0-9a-f]+-\d+$/);
+    assert.match(first.path, /&cursor=[0-9a-f]+-\d+&/);
     assert.deepEqual(JSON.parse(first.body)[0].batches[0].set, { b: 1 });
     assert.deepEqual(
       more.map(({ body }) => body),

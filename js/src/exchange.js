@@ -1,0 +1,605 @@
+import { describe } from "./error.js";
+// The one that pages know.
+import { SessionError } from "./index.js";
+import { markForm, readItem, stampForm, tagForm } from "./item.js";
+
+/**
+ * What a session lends to its exchange. Items are texts here: what they say is
+ * for the module alone to read.
+ *
+ * @typedef {object} Lent
+ * @property {string} name
+ * @property {number} maxAge In milliseconds; 0 for none.
+ * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} area
+ * @property {(begin: string) => string[]} keys those in the area that begin so
+ * @property {() => { count: number, stamps: string[] }} unsent how many entries
+ *   and removals the server may not have, and the items that say so, those to be
+ *   sent first last
+ * @property {() => void} changed is told that items, or whose they are, changed
+ * @property {() => void} prepare makes what is unsent such that it can be sent
+ * @property {() => string} alive the text of an item with what is shown
+ * @property {(text: string) => string} stamp for an item that others have made
+ * @property {(stamp: string) => boolean} divide puts two items in an item's place
+ * @property {() => void} compact merges all items
+ * @property {(latest: number) => void} restamp stamps anew what is later, and unsent
+ */
+
+/**
+ * What is sent to a server in one request.
+ *
+ * @typedef {object} Sent
+ * @property {string} owner The tag of whose session it is; empty to be told.
+ * @property {string} cursor
+ * @property {string} items A JSON array, or empty.
+ */
+
+/**
+ * What a server answers.
+ *
+ * @typedef {object} Answer
+ * @property {number} status
+ * @property {string} owner The tag of whose session it has; empty for nobody's.
+ * @property {string} cursor
+ * @property {string} item
+ * @property {number} age How long ago somebody saved, in milliseconds; less
+ *   than 0 when nobody did.
+ * @property {number} latest The time up to which it takes stamps.
+ * @property {string} why What it says of a refusal.
+ */
+
+/**
+ * What a server has no room for.
+ *
+ * @typedef {object} Refused
+ * @property {string[]} stamps Those of the items.
+ * @property {string} key That of the largest entry.
+ * @property {number} size Its, in characters of JSON.
+ * @property {string} why
+ */
+
+/**
+ * The ledger of a session, in the item of its name after a slash. See
+ * wasm/engine/ledger.go, which is the same in Go, also for all that follows.
+ *
+ * @typedef {object} Ledger
+ * @property {string} owner
+ * @property {string} generation
+ * @property {string} active
+ * @property {string} cursor
+ * @property {Set<string>} stamps
+ */
+
+/** The size from which what is sent is sent in parts, in UTF-16 code units. */
+const partSize = 256 * 1024;
+
+/** How often an exchange begins again because others changed what it is about. */
+const maxBegun = 6;
+
+const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([^ \n]+)(?: (.*))?$/;
+
+/** How often a browser is followed that became another's, and then another's. */
+const maxHeirs = 16;
+
+/** What stands for no cursor. */
+const noCursor = "-";
+
+/** One exchange of a session with the server that keeps a copy of it. */
+export class Exchange {
+  #lent;
+  #send;
+  #skip;
+  /**
+   * The owner whom the server does not know any more: what is his becomes that
+   * of whoever the server takes this browser for.
+   */
+  #heir = "";
+  #knewNobody = false;
+  /** Whether each item is sent by itself. */
+  #single = false;
+  /** @type {Refused | undefined} */
+  #refused;
+
+  /**
+   * @param {Lent} lent
+   * @param {(sent: Sent) => Promise<Answer>} send
+   * @param {Set<string>} skip the stamps of items that are not to be sent
+   */
+  constructor(lent, send, skip) {
+    this.#lent = lent;
+    this.#send = send;
+    this.#skip = skip;
+  }
+
+  /**
+   * Makes the exchange.
+   *
+   * @returns {Promise<Refused | undefined>} what the server has no room for
+   */
+  async run() {
+    for (let begun = 0; begun < maxBegun; begun++) {
+      if (await this.#attempt()) return this.#refused;
+    }
+    throw failure(this.#lent, "whose session this is changes all the time");
+  }
+
+  /** Reports whether nothing changed that it is about. */
+  async #attempt() {
+    let ledger = this.#read();
+    // Another's session may be shown by now.
+    if (this.#heir !== ledger?.owner) this.#heir = "";
+    const asks = !ledger || this.#heir !== "";
+    if (ledger && !asks) ledger = this.#prepare(ledger);
+    let items = ledger && !asks ? this.#unsent(ledger) : [];
+    for (let answered = false; !answered || items.length > 0;) {
+      const part = takePart(items, this.#single);
+      const answer = await this.#send({
+        owner: (!asks && ledger?.owner) || "",
+        cursor: (!asks && ledger?.cursor) || "",
+        items:
+          part.length > 0
+            ? `[${part.map(({ text }) => text)}]`
+            : asks && (this.#heir || this.#own(undefined).length > 0)
+              ? "[]"
+              : "",
+      });
+      switch (answer.status) {
+        case 200:
+        case 204:
+          if (asks) return this.#meet(ledger, answer.owner);
+          if (!this.#take(/** @type {Ledger} */ (ledger), part, answer)) {
+            return this.#read() === undefined; // it was forgotten
+          }
+          ledger = this.#read();
+          answered = true;
+          break;
+        case 412:
+          if (asks || !ledger) throw stranger(this.#lent);
+          if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
+          else this.#begin(ledger.owner); // it has lost all that it had
+          return false;
+        case 413:
+          if (part.length > 1) {
+            this.#single = true; // for which of them has it no room?
+            items.push(...part);
+          } else if (part.length === 0 || !ledger) {
+            throw failure(this.#lent, answer.why);
+          } else if (this.#read()?.owner !== ledger.owner) {
+            return this.#read() === undefined; // it is not for this one
+          } else if (this.#lent.divide(part[0].stamp)) {
+            items = this.#unsent(ledger);
+          } else {
+            this.#refuse(part[0], answer.why);
+          }
+          break;
+        case 422:
+          // Or what is here would be stamped as older than what it was saved
+          // after.
+          if (!ledger || !(answer.latest >= this.#latest(ledger))) {
+            throw stranger(this.#lent);
+          }
+          this.#lent.restamp(answer.latest);
+          // A removal or clearing may be older now than what it was made after,
+          // and what that is may be gone from here.
+          this.#begin(ledger.owner);
+          return false;
+        default:
+          throw failure(this.#lent, answer.why);
+      }
+    }
+    return true;
+  }
+
+  /** Makes what is unsent ready. @param {Ledger} ledger */
+  #prepare(ledger) {
+    if (!this.#stands(ledger)) ledger = this.#begin(ledger.owner);
+    this.#lent.prepare();
+    const size = this.#unsent(ledger).reduce(
+      (sum, { text }) => sum + text.length,
+      0,
+    );
+    if (size > partSize) {
+      // What is superseded need not be sent. But of what is compacted all is
+      // sent, also what the server has.
+      if (size > 2 * this.#lent.alive().length) this.#lent.compact();
+      // As far as there is room: otherwise it is sent as it is.
+      for (let divided = true; divided;) {
+        divided = this.#unsent(ledger).some(
+          ({ stamp, text }) =>
+            text.length > partSize && this.#lent.divide(stamp),
+        );
+      }
+    }
+    this.#lent.changed();
+    return ledger;
+  }
+
+  /**
+   * What is to be sent, the first last.
+   *
+   * @param {Ledger} ledger
+   */
+  #unsent(ledger) {
+    return unsent(this.#lent, ledger).filter(
+      ({ stamp }) =>
+        !this.#skip.has(stamp) && !this.#refused?.stamps.includes(stamp),
+    );
+  }
+
+  /**
+   * The latest time that the server has something from.
+   *
+   * @param {Ledger} ledger
+   */
+  #latest({ owner, stamps }) {
+    const times = [...stamps].flatMap((stamp) => {
+      const text = this.#lent.area.getItem(this.#key(owner, stamp));
+      return text === null ? [] : batchesOf(text).map(timeOf);
+    });
+    return times.reduce((a, b) => Math.max(a, b), 0);
+  }
+
+  /**
+   * The stamps of an owner's items, or of those that are nobody's yet.
+   *
+   * @param {Ledger | undefined} ledger
+   */
+  #own(ledger) {
+    const begin = this.#key(ledger?.owner, "");
+    return this.#lent
+      .keys(begin)
+      .map((key) => key.slice(begin.length))
+      .filter((name) => stampForm.test(name));
+  }
+
+  /**
+   * @param {string | undefined} owner
+   * @param {string} name
+   */
+  #key(owner, name) {
+    return `${this.#lent.name}/${owner ? `${owner}/` : ""}${name}`;
+  }
+
+  /** @returns {Ledger | undefined} */
+  #read() {
+    return readLedger(this.#lent);
+  }
+
+  /** @param {Ledger} ledger */
+  #write({ owner, generation, active, cursor, stamps }) {
+    const fields = [owner, generation, active, cursor || noCursor, ...stamps];
+    this.#lent.area.setItem(`/${this.#lent.name}`, fields.join(" "));
+    this.#lent.changed();
+  }
+
+  /**
+   * Whether what the ledger says of the items is true: it may have been written
+   * after somebody cleared the storage.
+   *
+   * @param {Ledger} ledger
+   */
+  #stands({ owner, generation }) {
+    return this.#lent.area.getItem(this.#key(owner, generation)) !== null;
+  }
+
+  /**
+   * Begins a generation of an owner's session, in which nothing is known to have
+   * been exchanged, and shows that.
+   *
+   * @param {string} owner
+   * @returns {Ledger}
+   */
+  #begin(owner) {
+    const bytes = crypto.getRandomValues(new Uint8Array(6));
+    const generation = [...bytes]
+      .map((n) => n.toString(16).padStart(2, "0"))
+      .join("");
+    const active = "0".repeat(13);
+    const ledger = { owner, generation, active, cursor: "", stamps: new Set() };
+    this.#lent.area.setItem(this.#key(owner, generation), "");
+    this.#write(ledger);
+    this.#unmark(owner, generation);
+    return ledger;
+  }
+
+  /**
+   * @param {string} owner
+   * @param {string} [generation] the one that stays
+   */
+  #unmark(owner, generation) {
+    const begin = this.#key(owner, "");
+    for (const key of this.#lent.keys(begin)) {
+      const name = key.slice(begin.length);
+      if (markForm.test(name) && name !== generation) {
+        this.#lent.area.removeItem(key);
+      }
+    }
+  }
+
+  /**
+   * Gets to know whose session the server has. Reports whether there is nothing
+   * more to be done.
+   *
+   * @param {Ledger | undefined} before
+   * @param {string} owner
+   */
+  #meet(before, owner) {
+    const ledger = this.#read();
+    if (ledger?.owner !== before?.owner) return false;
+    if (owner === "" && !before) return true; // there is nothing to be kept
+    if (!tagForm.test(owner)) throw stranger(this.#lent);
+    if (!ledger) this.#begin(owner);
+    else if (owner !== ledger.owner) {
+      this.#lent.area.setItem(`//${ledger.owner}`, owner);
+      this.#give(ledger, owner);
+    }
+    this.#heir = "";
+    return false;
+  }
+
+  /**
+   * Follows a server that has the session of another owner.
+   *
+   * @param {Ledger} before
+   * @param {string} owner
+   */
+  #turn(before, owner) {
+    const ledger = this.#read();
+    if (ledger?.owner !== before.owner) return;
+    if (owner === "") {
+      // Who has just been told who he is does not know it any more.
+      if (this.#knewNobody) {
+        throw failure(
+          this.#lent,
+          "the server does not know this browser again: it must keep cookies",
+        );
+      }
+      this.#knewNobody = true;
+      this.#heir = ledger.owner;
+      return;
+    }
+    if (!tagForm.test(owner)) throw stranger(this.#lent);
+    /** @type {string | null} */
+    let heir = ledger.owner;
+    for (let i = 0; i < maxHeirs && heir !== owner; i++) {
+      heir = this.#lent.area.getItem(`//${heir}`);
+    }
+    if (heir === owner) this.#give(ledger, owner);
+    else this.#leave(ledger, owner);
+  }
+
+  /**
+   * Makes what is alive here another owner's. What was removed or cleared was so
+   * without having seen what that one has.
+   *
+   * @param {Ledger} ledger
+   * @param {string} owner
+   */
+  #give(ledger, owner) {
+    const { area } = this.#lent;
+    const had = this.#own(ledger);
+    const text = this.#lent.alive();
+    if (text !== "") {
+      area.setItem(this.#key(owner, this.#lent.stamp(text)), text);
+    }
+    this.#begin(owner);
+    for (const stamp of had.sort()) {
+      area.removeItem(this.#key(ledger.owner, stamp));
+    }
+    this.#unmark(ledger.owner);
+    this.#lent.changed();
+  }
+
+  /**
+   * Shows another owner's session, and keeps for the former what the server does
+   * not have of his.
+   *
+   * @param {Ledger} ledger
+   * @param {string} owner
+   */
+  #leave(ledger, owner) {
+    // From now on the ledger says nothing of what is here.
+    this.#unmark(ledger.owner);
+    this.#begin(owner); // before anybody sees a part of it
+    for (const stamp of this.#own(ledger).sort()) {
+      if (ledger.stamps.has(stamp)) {
+        this.#lent.area.removeItem(this.#key(ledger.owner, stamp));
+      }
+    }
+  }
+
+  /**
+   * Takes what a server sent back that has merged a part. Reports whether the
+   * exchange can go on.
+   *
+   * @param {Ledger} before
+   * @param {{ stamp: string }[]} part
+   * @param {Answer} answer
+   */
+  #take(before, part, { owner, cursor, item, age }) {
+    if (
+      owner !== before.owner ||
+      !/^[^ \n]*$/.test(cursor) ||
+      cursor === noCursor ||
+      (cursor === "" && item !== "")
+    ) {
+      throw stranger(this.#lent);
+    }
+    const { area } = this.#lent;
+    const stamp = item && this.#lent.stamp(item);
+    const ledger = this.#read();
+    if (
+      ledger?.owner !== owner ||
+      ledger.generation !== before.generation ||
+      !this.#stands(ledger)
+    ) {
+      return false;
+    }
+    const there = new Set(this.#own(ledger));
+    const stamps = [...ledger.stamps, ...part.map(({ stamp }) => stamp)];
+    const next = {
+      ...ledger,
+      // Without a cursor nobody could tell that the server has lost it.
+      stamps: new Set(cursor && stamps.filter((stamp) => there.has(stamp))),
+    };
+    if (age >= 0) {
+      next.active = String(Math.max(0, Date.now() - age)).padStart(13, "0");
+    }
+    if (stamp) {
+      // What the server has now counts, whether there is room for more or not.
+      const key = this.#key(owner, stamp);
+      try {
+        area.setItem(key, item);
+        this.#write({
+          ...next,
+          cursor,
+          stamps: new Set(next.stamps).add(stamp),
+        });
+      } catch (error) {
+        area.removeItem(key);
+        this.#write(next);
+        throw error;
+      }
+      if (!batchesOf(item).some(({ clear }) => clear)) return true;
+      // What was cleared is to be gone from the storage, too. What is left may
+      // be in an item of its own then, and is to be sent once more.
+      this.#lent.compact();
+      return area.getItem(key) !== null;
+    }
+    this.#write({ ...next, cursor });
+    return true;
+  }
+
+  /**
+   * @param {{ stamp: string, text: string }} item
+   * @param {string} why
+   */
+  #refuse({ stamp, text }, why) {
+    this.#refused ??= { stamps: [], key: "", size: 0, why };
+    this.#refused.stamps.push(stamp);
+    for (const { set } of batchesOf(text)) {
+      for (const [key, value] of Object.entries(set)) {
+        const size = sizeOf(value);
+        if (size > this.#refused.size)
+          Object.assign(this.#refused, { key, size });
+      }
+    }
+  }
+}
+
+/**
+ * @param {Pick<Lent, "area" | "name">} lent
+ * @returns {Ledger | undefined}
+ */
+function readLedger({ area, name }) {
+  const text = area.getItem(`/${name}`) ?? "";
+  const [, owner, generation, active, cursor, stamps = ""] =
+    ledgerForm.exec(text) ?? [];
+  if (owner === undefined) return undefined;
+  return {
+    owner,
+    generation,
+    active,
+    cursor: cursor === noCursor ? "" : cursor,
+    stamps: new Set(stamps.split(" ")),
+  };
+}
+
+/**
+ * Takes note that what is this browser's is from now on that owner's whose
+ * sessions it has joined.
+ *
+ * @param {Lent} lent
+ * @param {string} owner his tag
+ */
+export function joined(lent, owner) {
+  if (!tagForm.test(owner)) throw stranger(lent);
+  const before = readLedger(lent)?.owner;
+  if (before !== undefined && before !== owner) {
+    lent.area.setItem(`//${before}`, owner);
+  }
+}
+
+/**
+ * What a page that is about to go can send without waiting for an answer, if
+ * there is something.
+ *
+ * @param {Lent} lent
+ * @param {number} limit the size of the items, in UTF-16 code units
+ * @returns {Sent | undefined}
+ */
+export function draft(lent, limit) {
+  const ledger = readLedger(lent);
+  if (!ledger) return undefined;
+  const texts = unsent(lent, ledger).map(({ text }) => text);
+  const items = `[${texts}]`;
+  if (texts.length === 0 || items.length > limit) return undefined;
+  return { owner: ledger.owner, cursor: ledger.cursor, items };
+}
+
+/**
+ * Takes items from the end of a list, up to the size of a part.
+ *
+ * @param {{ stamp: string, text: string }[]} items
+ * @param {boolean} single
+ */
+function takePart(items, single) {
+  const part = [];
+  for (let size = 0; items.length > 0;) {
+    size += items[items.length - 1].text.length;
+    if (part.length > 0 && (single || size > partSize)) break;
+    part.push(/** @type {{ stamp: string, text: string }} */ (items.pop()));
+  }
+  return part;
+}
+
+/**
+ * The items of whose words the server may not have all, those to be sent first
+ * last.
+ *
+ * @param {Lent} lent
+ * @param {Ledger} ledger
+ */
+function unsent({ area, name, unsent }, { owner }) {
+  return unsent().stamps.flatMap((stamp) => {
+    const text = area.getItem(`${name}/${owner}/${stamp}`);
+    return text === null ? [] : [{ stamp, text }];
+  });
+}
+
+/**
+ * The batches of an item; none of one that is damaged.
+ *
+ * @param {string} text
+ * @returns {import("./item.js").Batch[]}
+ */
+function batchesOf(text) {
+  const item = readItem(text);
+  return "batches" in item ? item.batches : [];
+}
+
+/** @param {{ stamp: string }} batch */
+function timeOf({ stamp }) {
+  return Number(stamp.slice(0, 13));
+}
+
+/**
+ * The size of a value, in characters of JSON.
+ *
+ * @param {unknown} value
+ */
+export function sizeOf(value = null) {
+  return JSON.stringify(value).length;
+}
+
+/** @param {Pick<Lent, "name">} lent */
+function stranger(lent) {
+  return failure(lent, "what answers is no server for sessions");
+}
+
+/**
+ * @param {Pick<Lent, "name">} lent
+ * @param {string} why
+ */
+function failure({ name }, why) {
+  return new SessionError("sync", `session ${describe(name)}: sync: ${why}`);
+}

@@ -1,0 +1,117 @@
+/** The form of the keys and texts in which sessions are stored: see the README. */
+
+/** The stamp of a batch, and of an item, whose key ends with it. */
+export const stampForm = /^\d{13}-[\da-f]{4}-[\da-f]{12}$/;
+
+/** The tag of an owner. */
+export const tagForm = /^[\da-f]{16}$/;
+
+/** What marks the generation of an owner's items. */
+export const markForm = /^[\da-f]{12}$/;
+
+/** An item's key: the session's name, the owner's tag if it has one, the stamp. */
+const keyForm =
+  /^([^/]+)\/(?:([\da-f]{16})\/)?(\d{13})-([\da-f]{4})-([\da-f]{12})$/;
+
+/** Later stamps, after the year 2255, are none. */
+const latest = 9_000_000_000_000;
+
+/**
+ * What an item says of a batch.
+ *
+ * @typedef {object} Batch
+ * @property {string} stamp
+ * @property {boolean} clear whether it drops all that is older
+ * @property {string} [ended] the greatest stamp of a session that it found over
+ * @property {Record<string, unknown>} set
+ * @property {string[]} remove
+ */
+
+/**
+ * Returns what the key of an item says, or undefined when it is none.
+ *
+ * @param {string} key
+ */
+export function readKey(key) {
+  const parts = keyForm.exec(key);
+  if (!parts) return undefined;
+  const [, name, owner, milliseconds, counter, writer] = parts;
+  return { name, owner, milliseconds: Number(milliseconds), counter, writer };
+}
+
+/**
+ * Returns the batches of an item, or why it cannot be read: it is `damaged`, or
+ * perhaps of another version's `format`.
+ *
+ * @param {string} text
+ * @returns {{ batches: Batch[] } | { fault: "damaged" | "format" }}
+ */
+export function readItem(text) {
+  let item;
+  try {
+    item = JSON.parse(text);
+  } catch {
+    return { fault: "damaged" };
+  }
+  if (!isObject(item) || Object.keys(item)[0] !== "format") {
+    return { fault: "damaged" };
+  }
+  // 1.0 is the same number, and not how this format is written.
+  if (!/^\s*\{\s*"format"\s*:\s*1\s*[,}]/.test(text)) {
+    return { fault: "format" };
+  }
+  const { format, batches, ...others } = item;
+  if (
+    !Array.isArray(batches) ||
+    batches.length === 0 ||
+    !batches.every(isBatch) ||
+    Object.keys(others).length > 0
+  ) {
+    return { fault: "damaged" };
+  }
+  return {
+    batches: batches.map(({ stamp, clear, ended, set, remove }) => ({
+      stamp,
+      clear: clear === true,
+      ended,
+      set: set ?? {},
+      remove: remove ?? [],
+    })),
+  };
+}
+
+/** @param {any} batch */
+function isBatch(batch) {
+  if (!isObject(batch) || Object.keys(batch)[0] !== "stamp") return false;
+  const { stamp, clear, ended, set, remove, ...others } = batch;
+  return (
+    isStamp(stamp) &&
+    (clear === undefined || clear === true) &&
+    (ended === undefined || (isStamp(ended) && ended <= stamp)) &&
+    (set === undefined || (isObject(set) && !Object.hasOwn(set, ""))) &&
+    (remove === undefined || (Array.isArray(remove) && remove.every(isKey))) &&
+    Object.keys(others).length === 0
+  );
+}
+
+/** @param {unknown} value */
+function isStamp(value) {
+  return (
+    typeof value === "string" &&
+    stampForm.test(value) &&
+    Number(value.slice(0, 13)) < latest
+  );
+}
+
+/** @param {unknown} value */
+function isKey(value) {
+  return typeof value === "string" && value !== "";
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

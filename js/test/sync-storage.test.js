@@ -1,0 +1,120 @@
+// Somebody else clears the storage while it is synced.
+import assert from "node:assert/strict";
+import { load, now, otherDevice, save, state, withServer } from "./synced.js";
+
+/** @typedef {import("./browser.js").Page} Page */
+
+/** @type {Record<string, unknown>} */
+const all = { x: 1, y: 1, "from the other": 1 };
+
+/**
+ * Returns a second device. The server has all that the two have.
+ *
+ * @param {import("./synced.js").SyncVisit} visit
+ */
+async function filled({ page, newDevice }) {
+  const other = await otherDevice(page, newDevice, { x: 1, y: 1 });
+  await save(other, { "from the other": 1 });
+  await now(other);
+  await now(page);
+  assert.deepEqual(await load(page), all);
+  return other;
+}
+
+/**
+ * Exchanges until everything is here again, which takes two at most.
+ *
+ * @param {Page} page
+ * @param {Page} other
+ */
+async function isBack(page, other, want = all) {
+  await now(page);
+  await now(page);
+  assert.deepEqual(await load(page), want);
+  assert.deepEqual(
+    [(await state(page)).status, (await state(page)).unsent],
+    ["idle", 0],
+  );
+  await now(other);
+  assert.deepEqual(await load(other), want);
+}
+
+/** @type {Record<string, (page: Page, tab: Page) => Promise<unknown>>} */
+const clearings = {
+  "the page": (page) => page.evaluate(() => localStorage.clear()),
+  "another tab": async (page, tab) => {
+    await tab.evaluate(() => localStorage.clear());
+    await page.evaluate(() => inPage.until(() => localStorage.length === 0));
+  },
+};
+
+for (const [who, clear] of Object.entries(clearings)) {
+  withServer(
+    `a storage that ${who} clears during an exchange is filled again`,
+    async (visit) => {
+      const { page, newPage, forward } = visit;
+      const other = await filled(visit);
+      const tab = await newPage();
+      await save(page, { z: 1 });
+      let cleared = 0;
+      forward.meanwhile = async () => {
+        if (cleared++ === 0) await clear(page, tab);
+      };
+      await page.evaluate(() => inPage.kept.sync.now().catch(() => {}));
+      assert.ok(cleared > 0);
+      forward.meanwhile = undefined;
+      await isBack(page, other, { ...all, z: 1 });
+    },
+  );
+
+  withServer(
+    `a storage that ${who} clears during a first exchange is filled again`,
+    async (visit) => {
+      const { page, newPage, forward } = visit;
+      const other = await filled(visit);
+      const tab = await newPage();
+      await clear(page, tab);
+      let cleared = 0;
+      forward.meanwhile = async () => {
+        if (cleared++ === 1) await clear(page, tab);
+      };
+      await page.evaluate(() => inPage.kept.sync.now().catch(() => {}));
+      assert.ok(cleared > 1);
+      forward.meanwhile = undefined;
+      await isBack(page, other);
+    },
+  );
+}
+
+for (const ledger of ["what it wrote last", "all but that"]) {
+  withServer(
+    `a storage that is cleared a moment after an exchange, but for ${ledger}, is filled again`,
+    async (visit) => {
+      const { page } = visit;
+      const other = await filled(visit);
+      await page.evaluate(async (late) => {
+        const before = Object.keys(localStorage).filter(
+          (key) => late || key !== "/cart",
+        );
+        inPage.kept.session.save({ z: 1 });
+        await inPage.kept.sync.now();
+        for (const key of before) localStorage.removeItem(key);
+      }, ledger === "what it wrote last");
+      await isBack(page, other, { ...all, z: 1 });
+    },
+  );
+}
+
+withServer(
+  "a storage that is cleared again and again is filled again",
+  async (visit) => {
+    const { page, forward } = visit;
+    const other = await filled(visit);
+    forward.meanwhile = () => page.evaluate(() => localStorage.clear());
+    for (let i = 0; i < 3; i++) {
+      await page.evaluate(() => inPage.kept.sync.now().catch(() => {}));
+    }
+    forward.meanwhile = undefined;
+    await isBack(page, other);
+  },
+);
