@@ -1,20 +1,17 @@
 import { byId, create, formatKey, formatNumber, formatTime } from "./dom.js";
+import { readItem, readKey } from "./session-writer/item.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
-
-/** An item's key: the session's name/milliseconds-counter-writer. */
-const ITEM_KEY = /^([^/]+)\/(\d{13})-([0-9a-f]{4})-([0-9a-f]{12})$/;
-
-/** The format of the items that this page understands. */
-const FORMAT = 1;
 
 /** How long changes are gathered before the storage is read, in milliseconds. */
 const GATHER_TIME = 100;
 
 /** What lies in the storage: the session's items, and how much room they take. */
 export class StoredItems {
-  /** @type {Map<string, { text: string, element: HTMLElement }>} */
+  /** @type {Map<string, { text: string, owner: string, element: HTMLElement }>} */
   #shown = new Map();
+  /** The tag of the owner whose session is shown; empty when it is nobody's. */
+  #owner = "";
   #refreshing = false;
 
   #session;
@@ -43,7 +40,10 @@ export class StoredItems {
   }
 
   refresh() {
-    const prefix = `${this.#session.name}/`;
+    const { name } = this.#session;
+    const prefix = `${name}/`;
+    const ledger = this.#area.getItem(`/${name}`) ?? "";
+    this.#owner = ledger.split(" ", 1)[0];
     /** @type {Map<string, string>} */
     const items = new Map();
     const names = new Set();
@@ -55,11 +55,12 @@ export class StoredItems {
         continue;
       }
       units += key.length + text.length;
-      const name = ITEM_KEY.exec(key)?.[1];
+      const name = readKey(key)?.name;
       if (name !== undefined) {
         names.add(name);
       }
-      if (key.startsWith(prefix)) {
+      // What marks an owner's items has no text.
+      if (key.startsWith(prefix) && text !== "") {
         items.set(key, text);
       }
     }
@@ -72,8 +73,8 @@ export class StoredItems {
 
   /** @param {Map<string, string>} items */
   #showItems(items) {
-    for (const [key, { text, element }] of this.#shown) {
-      if (items.get(key) !== text) {
+    for (const [key, { text, owner, element }] of this.#shown) {
+      if (items.get(key) !== text || owner !== this.#owner) {
         element.remove();
         this.#shown.delete(key);
       }
@@ -83,8 +84,8 @@ export class StoredItems {
       let element = this.#shown.get(key)?.element;
       if (!element) {
         const text = /** @type {string} */ (items.get(key));
-        element = describeItem(key, text);
-        this.#shown.set(key, { text, element });
+        element = describeItem(key, text, this.#owner);
+        this.#shown.set(key, { text, owner: this.#owner, element });
         if (previous) {
           previous.after(element);
         } else {
@@ -129,28 +130,30 @@ function showMeter(id, units) {
  *
  * @param {string} key
  * @param {string} text
+ * @param {string} owner the tag of the one whose session is shown
  */
-function describeItem(key, text) {
-  const stamp = ITEM_KEY.exec(key);
-  const { contents, fault } = stamp
+function describeItem(key, text, owner) {
+  const named = readKey(key);
+  const { contents, fault } = named
     ? examine(text)
     : { contents: "", fault: "foreign: its key ends in no stamp" };
 
   const summary = create("summary", {});
-  if (stamp) {
-    const milliseconds = Number(stamp[2]);
-    const time = create("time", {}, formatTime(milliseconds));
-    time.dateTime = new Date(milliseconds).toISOString();
+  if (named) {
+    const time = create("time", {}, formatTime(named.milliseconds));
+    time.dateTime = new Date(named.milliseconds).toISOString();
     summary.append(time);
   } else {
     summary.append(create("code", {}, formatKey(key)));
   }
   const size = `${formatNumber(key.length + text.length)} units`;
+  const kept =
+    named?.owner && named.owner !== owner ? "kept for another owner" : "";
   summary.append(
     create(
       "span",
       { className: "hint" },
-      contents ? `${contents} · ${size}` : size,
+      [kept, contents, size].filter(Boolean).join(" · "),
     ),
   );
   if (fault) {
@@ -164,12 +167,14 @@ function describeItem(key, text) {
     summary,
     create("p", { className: "key" }, create("code", {}, formatKey(key))),
   );
-  if (stamp) {
+  if (named) {
+    const { counter, writer, owner } = named;
+    const whose = owner ? `, owner ${owner}` : "";
     details.append(
       create(
         "p",
         { className: "hint" },
-        `counter ${parseInt(stamp[3], 16)}, writer ${stamp[4]}`,
+        `counter ${parseInt(counter, 16)}, writer ${writer}${whose}`,
       ),
     );
   }
@@ -189,31 +194,23 @@ function describeItem(key, text) {
  * @returns {{ contents: string, fault: string }}
  */
 function examine(text) {
-  let item;
-  try {
-    item = JSON.parse(text);
-  } catch {
-    return { contents: "", fault: "damaged: not JSON" };
-  }
-  if (item?.format !== FORMAT) {
+  const item = readItem(text);
+  if ("fault" in item) {
     return {
       contents: "",
       fault:
-        typeof item?.format === "number"
-          ? `unknown format ${item.format}`
-          : "foreign: it names no format",
+        item.fault === "format"
+          ? "of another version: its format is not 1"
+          : "damaged",
     };
-  }
-  if (!Array.isArray(item.batches) || !item.batches.every(isBatch)) {
-    return { contents: "", fault: "damaged: not a list of batches" };
   }
   let set = 0;
   let removed = 0;
   let cleared = false;
   for (const batch of item.batches) {
-    set += Object.keys(batch.set ?? {}).length;
-    removed += (batch.remove ?? []).length;
-    cleared ||= Boolean(batch.clear);
+    set += Object.keys(batch.set).length;
+    removed += batch.remove.length;
+    cleared ||= batch.clear;
   }
   const contents = [
     count(item.batches.length, "batch", "batches"),
@@ -222,15 +219,6 @@ function examine(text) {
     cleared && "clears",
   ];
   return { contents: contents.filter(Boolean).join(", "), fault: "" };
-}
-
-/** @param {any} batch */
-function isBatch(batch) {
-  return (
-    typeof batch?.stamp === "string" &&
-    typeof (batch.set ?? {}) === "object" &&
-    Array.isArray(batch.remove ?? [])
-  );
 }
 
 /**
