@@ -2,10 +2,13 @@
 #   make run     builds everything and serves the page, on ADDR
 #   make edge    the same as a Cloudflare Worker, on this machine's workerd
 #   make deploy  puts that Worker on Cloudflare
-#   make test    checks and tests everything, in the browsers that BROWSERS
-#                names: chromium, firefox, webkit; and with the modules of the
-#                COMPILERS: tinygo, go
+#   make restored  is to be run after that Worker's database was put back from a
+#                backup
+#   make test    checks and tests what matters most, in Chromium
 # For contributors:
+#   make test-all  adds to make test the Worker, the browsers that BROWSERS names
+#                (chromium, firefox, webkit), the modules of the COMPILERS (tinygo,
+#                go), long simulations and mutants
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
@@ -45,7 +48,7 @@ go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 SHELL = bash
 .SHELLFLAGS = -eu -o pipefail -c
 
-.PHONY: run edge deploy test build tinygo format fuzz clean
+.PHONY: run edge deploy restored test build tinygo format fuzz clean
 .DELETE_ON_ERROR:
 
 # Not go run, which would leave the server behind when it is told to end.
@@ -68,11 +71,13 @@ deploy: worker
 	$(wrangler) d1 execute $(d1) --remote --yes $(apply_schema)
 	$(wrangler) deploy --config $(worker)/wrangler.jsonc
 
-test: check test-go test-edge test-wasm
+test: check test-go test-js
+
+test-all: check test-go test-long test-edge test-wasm
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
-# The parts of make test.
-.PHONY: check test-go test-edge test-wasm test-js
+# The parts of both.
+.PHONY: test-all check test-go test-long test-edge test-wasm test-js
 
 check: build worker $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
@@ -86,14 +91,20 @@ check: build worker $(tools)/staticcheck
 # Without the race detector in SQLite: it is C, translated, and no code of
 # ours, and takes ten times as long with it.
 test-go:
-	go test -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
+	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
+
+# Simulations of SIMULATED operations each, and what they find of mistakes that
+# are put into the code: without the race detector, for they run in one goroutine.
+SIMULATED = 3000000
+test-long:
+	go test -run 'Simulation|Replication' ./wasm/engine -sim.ops $(SIMULATED)
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages
 # that exchange their sessions with it.
 test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlwriter
 	cd $(worker) && npm test --silent
-	cd js && SERVER=edge node --test test/sync.test.js test/inspector.test.js
+	cd js && SERVER=edge node --test test/sync.test.js test/owners.test.js test/sync-storage.test.js test/inspector.test.js
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
@@ -183,9 +194,14 @@ wrangler = $(worker)/node_modules/.bin/wrangler
 # and close the database meanwhile.
 apply_schema = --command="$$(<web/sqlwriter/schema.sql)" >/dev/null
 
+# Has all browsers send again what a database lacks that was put back from a
+# backup. Natively, the server does so with -restored.
+restored: worker
+	$(wrangler) d1 execute $(d1) --remote --yes --command="$$(<web/sqlwriter/restored.sql)" >/dev/null
+
 # It asks for newer versions when it shows its banner.
-edge deploy: export WRANGLER_HIDE_BANNER = true
-edge deploy: export WRANGLER_SEND_METRICS = false
+edge deploy restored: export WRANGLER_HIDE_BANNER = true
+edge deploy restored: export WRANGLER_SEND_METRICS = false
 edge: export CLOUDFLARE_CF_FETCH_ENABLED = false
 
 .PHONY: worker
@@ -199,7 +215,7 @@ $(worker)/node_modules/.package-lock.json: $(worker)/package-lock.json
 $(worker)/dist/worker/worker.mjs: go.mod
 	go tool workers-assets-gen -mode=go -runtime=cloudflare -o $(@D)
 
-$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlwriter/schema.sql
+$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
 	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./web
 	chmod 644 $@
 
@@ -207,7 +223,7 @@ $(worker)/dist/site/_headers: web/dist/index.html $(go_files)
 	rm -rf $(@D)
 	go run ./$(worker) web/dist $(@D)
 
-$(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql
+$(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
 	go build -o $@ ./web
 
 # What is installed, here and nowhere else.
