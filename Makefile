@@ -95,7 +95,7 @@ test-go:
 
 # Simulations of SIMULATED operations each, and what they find of mistakes that
 # are put into the code: without the race detector, for they run in one goroutine.
-SIMULATED = 3000000
+SIMULATED = 1000000
 test-long:
 	go test -run 'Simulation|Replication' ./wasm/engine -sim.ops $(SIMULATED)
 

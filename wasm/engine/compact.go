@@ -174,7 +174,7 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 		}
 	}
 	s.lower(snap, l, latest)
-	s.ahead = false // or tick would move the clock to where it was
+	s.ahead.Store(false) // or tick would move the clock to where it was
 	if items == nil {
 		return nil
 	}

@@ -19,7 +19,10 @@
 // what each visitor of a page downloads.
 package engine
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 const (
 	// A session is compacted after so many saves through one Session, and
@@ -94,18 +97,18 @@ type Session struct {
 
 	newWriter func() string
 
-	owner  string // the tag of the owner whose session is shown; empty for nobody's
-	turned bool   // whether that may have changed
-	active int64  // when somebody saved last, as far as the server told
+	owner  string      // the tag of the owner whose session is shown; empty for nobody's
+	turned atomic.Bool // whether that may have changed
+	active int64       // when somebody saved last, as far as the server told
 
-	told    bool   // whether all stamps come to See or Refresh as they are made
-	newest  Stamp  // greatest batch stamp read or made
-	ahead   bool   // whether the clock may be ahead for something that is gone
-	now     int64  // at the last call
-	woke    int64  // when the last call after a long time was
-	view    *state // what the reader of changes knows; nil while there is none
-	saves   int    // since the last compaction
-	cleared bool   // whether one of them was a clearing that is yet to be tidied up
+	told    bool         // whether all stamps come to See or Refresh as they are made
+	newest  Stamp        // greatest batch stamp read or made
+	ahead   atomic.Bool  // whether the clock may be ahead for something that is gone
+	now     atomic.Int64 // at the last call
+	woke    int64        // when the last call after a long time was
+	view    *state       // what the reader of changes knows; nil while there is none
+	saves   int          // since the last compaction
+	cleared bool         // whether one of them was a clearing that is yet to be tidied up
 
 	// items are those that may be there, as they were last read. As none is
 	// written twice, one that has the same text says the same.
@@ -147,16 +150,17 @@ func (s *Session) Told(told bool) error {
 // session's.
 func (s *Session) See(key string) bool {
 	if key == s.ledgerKey() {
-		s.turned = true
+		s.turned.Store(true)
 		return true
 	}
 	if !strings.HasPrefix(key, s.prefix) {
 		return false
 	}
-	name, _, shown := s.nameOf(key)
-	if at, ok := ParseStamp(name); ok && shown {
+	if at, ok := ParseStamp(key[max(len(s.prefix), len(key)-stampLength):]); ok {
 		s.clock.See(at)
-		s.ahead = s.ahead || at.Millis() > s.now+maxAhead
+		if at.Millis() > s.now.Load()+maxAhead {
+			s.ahead.Store(true)
+		}
 	}
 	return true
 }
@@ -190,15 +194,17 @@ func (s *Session) look() error {
 // hear takes note of the time. After a long sleep it is some time before what
 // is known here is what there is.
 func (s *Session) hear(now int64) {
-	if s.now != 0 && now-s.now > asleep {
+	if had := s.now.Swap(now); had != 0 && now-had > asleep {
 		s.woke = now
 	}
-	s.now = now
 }
 
 // awake reports whether what is known here is not older than what others may
 // have forgotten.
-func (s *Session) awake() bool { return s.woke == 0 || s.now < s.woke || s.now-s.woke > catchUp }
+func (s *Session) awake() bool {
+	now := s.now.Load()
+	return s.woke == 0 || now < s.woke || now-s.woke > catchUp
+}
 
 // Save writes a batch as one item. An empty one is nothing. After an error the
 // session is what it was. While somebody watches, it returns what the batch
@@ -221,7 +227,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		} else {
 			b.ended = s.newest
 		}
-	} else if !s.told || s.turned {
+	} else if !s.told || s.turned.Load() {
 		if err := s.look(); err != nil {
 			return Change{}, err
 		}
@@ -268,7 +274,7 @@ func (s *Session) write(now int64, key, text string, size int, over []*item) (Ch
 
 // tick returns a stamp later than all that is known here.
 func (s *Session) tick(now int64) (Stamp, error) {
-	if s.ahead && s.clock.ahead(now) {
+	if s.ahead.Load() && s.clock.ahead(now) {
 		if err := s.settle(); err != nil {
 			return "", err
 		}
@@ -298,7 +304,7 @@ func (s *Session) settle() error {
 		return err
 	}
 	s.lower(snap, ledger{}, maxMillis)
-	s.ahead = false
+	s.ahead.Store(false)
 	return nil
 }
 
@@ -560,7 +566,7 @@ func (s snapshot) live() []Entry {
 //
 // What it returns is valid until the next call.
 func (s *Session) read() (snapshot, error) {
-	if !s.told || s.turned {
+	if !s.told || s.turned.Load() {
 		if _, err := s.attend(); err != nil {
 			return snapshot{}, err
 		}
@@ -607,7 +613,7 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 	if gone {
 		// No state tells what one item alone had in it.
 		next.state = state{}
-		if s.newest != "" && s.newest.Millis() > s.now+maxAhead {
+		if s.newest != "" && s.newest.Millis() > s.now.Load()+maxAhead {
 			s.newest = "" // it may be stamped anew
 		}
 	}

@@ -144,7 +144,7 @@ func (s *Session) attend() (ledger, error) {
 	if l.owner != s.owner {
 		s.belong(l.owner)
 	}
-	s.turned = false
+	s.turned.Store(false)
 	s.active = l.active
 	return l, nil
 }

@@ -1155,6 +1155,12 @@ func (d *device) kill() {
 // wipe clears the storage.
 func (t *tab) wipe() {
 	d := t.device
+	if d.wiped {
+		// Another tab that has heard of the first time only may begin a
+		// generation with what it saved before it hears of this one, too: then
+		// what is cleared is missing here until it is saved again.
+		d.meet()
+	}
 	d.world.note("%s clears the storage", t.name)
 	t.view = make(map[string]string)
 	t.change(change{by: t, kind: 'c'})
