@@ -1155,6 +1155,27 @@ func TestASessionThatWasKeptAliveOffline(t *testing.T) {
 	}
 }
 
+// Also by one who then found it over himself, later.
+func TestASessionThatWasKeptAliveAndThenFoundOver(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.save(entries{"user": "1"})
+	settle(a, b)
+	f.time += hour * 3 / 4
+	a.tick().save(entries{"seen": "1"}) // offline
+	f.time += hour / 2
+	b.tick().save(entries{"b": "1"})
+	b.sync()
+	b.has(entries{"b": "1"})
+	f.time += hour * 3 / 4 // more than an hour after what it has seen itself
+	a.tick().save(entries{"a": "1"})
+	a.has(entries{"a": "1"})
+	settle(a, b)
+	for _, d := range []*device{a, b} {
+		d.has(entries{"user": "1", "seen": "1", "a": "1", "b": "1"})
+	}
+}
+
 // But who found it over, too, did not keep it alive.
 func TestTwoFindTheSessionOver(t *testing.T) {
 	f := newFleet(t)

@@ -264,7 +264,17 @@ func (at *modelSession) refute(now int64, said *Said, sent Sent, since int) {
 		return
 	}
 	last := said.Newest
-	if said.EndedBy > cleared && said.EndedBy.Millis() > cleared.Millis()+sent.MaxAge { // it was over for him, too
+	if said.Ended != "" && said.Ended.Next() >= cleared { // it was over for him, too: after what?
+		var first Stamp
+		for stamp := range stampsOf(*said) {
+			if stamp >= cleared && (first == "" || stamp < first) {
+				first = stamp
+			}
+		}
+		if last = said.Ended; first == "" || first.Millis()-cleared.Millis() > sent.MaxAge {
+			return // nothing tells that it was not over before, already
+		}
+	} else if said.EndedBy > cleared && said.EndedBy.Millis() > cleared.Millis()+sent.MaxAge { // it was over for him, too
 		last = ""
 		for _, stamp := range append(slices.Collect(stampsOf(*said)), said.Newest) {
 			if stamp < said.EndedBy {
@@ -273,7 +283,6 @@ func (at *modelSession) refute(now int64, said *Said, sent Sent, since int) {
 		}
 	}
 	if sent.Cursor == "" || since >= at.endedAt || said.Cleared >= cleared ||
-		said.Ended != "" && said.Ended.Next() >= cleared ||
 		last < cleared || last.Millis()+sent.MaxAge < at.endedBy.Millis() {
 		return
 	}

@@ -310,10 +310,18 @@ func TestAnEndThatWasWrong(t *testing.T) {
 		p.has("new:1 three:1 two:1")
 	})
 
-	t.Run("not by who found it over later", func(t *testing.T) {
+	t.Run("not by who found it over later, but before that", func(t *testing.T) {
 		p, before := start(t, Limits{})
-		p.send(before, at(2000, `"set":{"alive":1}`), at(4500, ends(2000, `"set":{"two":1}`)))
+		p.send(before, at(500, `"set":{"alive":1}`), at(4500, ends(500, `"set":{"two":1}`)))
 		p.has("alive:1 new:1 two:1")
+	})
+
+	t.Run("by who kept it alive up to that, and found it over later", func(t *testing.T) {
+		p, before := start(t, Limits{})
+		if _, err := p.tryFor(4500, before, at(4000, `"set":{"alive":1}`), at(9000, ends(4000, `"set":{"two":1}`))); err != nil {
+			t.Fatal(err)
+		}
+		p.has("alive:1 both:1 new:1 old:1 two:1")
 	})
 
 	t.Run("by who had found over what came before", func(t *testing.T) {

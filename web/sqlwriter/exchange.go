@@ -108,6 +108,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 		touched: touched(said.Newest, sent.Now, now.UnixMilli()),
 		over:    at.isOver(said, sent.MaxAge, now.UnixMilli()),
 		since:   since.version,
+		maxAge:  sent.MaxAge,
 	}
 	if sent.Cursor != "" {
 		b.alive = alive(said.Newest, sent.MaxAge)
@@ -116,6 +117,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 		b.overAt = fmt.Sprintf("%013d", max(said.EndedBy.Millis()-sent.MaxAge, 0))
 		b.before = lastBefore(said, said.EndedBy)
 		b.aliveBefore = alive(b.before, sent.MaxAge)
+		b.aliveEnded = alive(said.Ended, sent.MaxAge)
 	}
 	if said.Newest != "" || b.over {
 		if err := d.merge(ctx, of, at.epoch, b); err != nil {

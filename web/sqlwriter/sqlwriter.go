@@ -380,6 +380,9 @@ type batch struct {
 	overAt      string
 	before      engine.Stamp
 	aliveBefore string
+	// aliveEnded is up to when the session was not over that Ended speaks of.
+	aliveEnded string
+	maxAge     int64 // the sender's, in milliseconds
 }
 
 // merge merges a batch into the session of that epoch, or nothing of it.
@@ -400,7 +403,7 @@ func (d *DB) merge(ctx context.Context, of id, epoch string, b batch) error {
 		string(b.Cleared), string(b.Newest), strconv.FormatInt(b.touched, 10),
 		string(seen), string(end), string(b.EndedBy),
 		b.alive, strconv.FormatInt(b.since, 10),
-		b.overAt, string(b.before), b.aliveBefore)
+		b.overAt, string(b.before), b.aliveBefore, b.aliveEnded, strconv.FormatInt(b.maxAge, 10))
 	if err == nil && (b.Cleared != "" || b.over) {
 		err = d.exec(ctx, dropCleared, of.owner, of.session)
 	}

@@ -42,15 +42,18 @@ UPDATE sessions SET used = ?3 WHERE owner = ?1 AND name = ?2 AND used < ?3`
 // before stays, so that it can come back.
 //
 // It comes back when that end was wrong, which a batch can show. Who sends it had
-// not heard of the end at his version, ?15. He saved after what the end had seen,
-// and did not find that over himself: ?12 is less than the end. And for him the
-// session was alive up to ?14, the first 13 digits of a stamp, which is not
-// before it was found over; ?14 is empty if he did not have the session. If what
-// the end had seen is before ?16, likewise digits, it was over for him, too, when
-// ?13 began it anew: then ?17 and ?18 stand for ?9 and ?14, of what he had saved
-// before that. What was
-// made before the end, and since the clearing before that, is then as if made at
-// the end. Of two of these, when they were made still tells which wins.
+// not heard of the end at his version, ?15. He saved after what the end had seen.
+// And for him the session was alive up to ?14, the first 13 digits of a stamp,
+// which is not before it was found over; ?14 is empty if he did not have the
+// session. What was made before the end, and since the clearing before that, is
+// then as if made at the end. Of two of these, when they were made still tells
+// which wins.
+//
+// He may have found it over himself. If that was what ?12 would clear, and so more
+// than what the end had seen, it was alive up to ?19, and what he saved within ?20
+// milliseconds tells that it was not over before, already. If what the end had
+// seen is before ?16, likewise digits, it was over when ?13 began it anew: then ?17
+// and ?18 stand for ?9 and ?14, of what he had saved before that.
 //
 // Values are strings, though they are JSON, so that SQLite neither parses them
 // nor limits their depth, and hands their numbers back as they were.
@@ -68,8 +71,11 @@ WITH session AS MATERIALIZED (
       FROM records WHERE owner = ?1 AND session = ?2 AND key = 'newest'
     )
     LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.key = 'ended' AND e.version > CAST(?15 AS INTEGER)
-      AND e.stamp = had AND e.stamp > ?12
-      AND CASE WHEN ?13 > e.stamp AND substr(e.stamp, 1, 13) < ?16
+      AND e.stamp = had
+      AND CASE WHEN ?12 >= e.stamp THEN ?12 > e.stamp AND substr(e.value, 1, 13) <= ?19 AND EXISTS (
+          SELECT 1 FROM json_each(?3) j WHERE j.value ->> 1 >= e.stamp
+            AND CAST(substr(j.value ->> 1, 1, 13) AS INTEGER) - CAST(substr(e.stamp, 1, 13) AS INTEGER) <= CAST(?20 AS INTEGER))
+        WHEN ?13 > e.stamp AND substr(e.stamp, 1, 13) < ?16
         THEN e.stamp <= ?17 AND substr(e.value, 1, 13) <= ?18
         ELSE e.stamp <= ?9 AND substr(e.value, 1, 13) <= ?14 END
   )
