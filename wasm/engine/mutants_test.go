@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -240,11 +241,66 @@ func TestSimulationCatchesMutants(t *testing.T) { catch(t, mutants, "TestSimulat
 
 func TestReplicationCatchesMutants(t *testing.T) { catch(t, replicationMutants, "TestReplication") }
 
+// seeds are those of schedules that found a mutant out. When the code changes and
+// they do not any more, others are looked for.
+var seeds = map[string]uint64{
+	"the server is taken to have what was saved during an exchange":   1807261199140885818,
+	"one stamp for all entries of a merged item":                      11498772375588133007,
+	"compaction removes an item that it did not read":                 14682694870112491495,
+	"removals are forgotten at once":                                  12758376787354652938,
+	"removals are forgotten while other items are left":               12041185585607122894,
+	"a removal is forgotten before what it suppresses is gone":        11081165975518999467,
+	"the clock forgets what it saw":                                   9975434387007927452,
+	"the clock follows the wall clock back":                           5480038202063755665,
+	"ties are broken by arrival":                                      3249630009484808866,
+	"compaction removes before it writes":                             215225417552641972,
+	"compaction removes though its write was refused":                 12274554608369207224,
+	"superseded is what has any newer entry":                          13907614785943840316,
+	"a clearing is lost in compaction":                                11840165151652858394,
+	"a load does not list again when items are gone":                  10452134116075428610,
+	"a load keeps what it read of items that are gone":                7793148997992832318,
+	"an item is written again in its place":                           18104915512183995156,
+	"a load compacts nothing and a save neither":                      3804321133095955517,
+	"a removal is forgotten before the server has it":                 2944408575717274276,
+	"forgetting asks the ledger only for the first item":              3222656395338346516,
+	"what is merged during an exchange counts as sent":                17529236770489334931,
+	"only what is stamped later than all that was sent is sent":       12472127227585750829,
+	"a clearing is not merged":                                        1939994211039275808,
+	"what was sent to a server that has lost it is not sent again":    6887208254201218002,
+	"the generation mark is not looked at":                            9415242003528281363,
+	"the ledger is written before the received item":                  14044153661946440378,
+	"what becomes another's brings removals":                          14156338479564233003,
+	"what was nobody's brings removals":                               17678582432964944743,
+	"what is too large is divided for whoever is shown":               820763358953332821,
+	"whom the server did not know stays so for whoever is shown":      13105684723816535001,
+	"a former owner's session is shown to the next":                   14639332017599078604,
+	"a clearing is told without all that is left":                     2655306622404505136,
+	"one batch gets several stamps anew":                              18321531316886415654,
+	"an end that the server did not take hides entries all the same":  11960021669015345522,
+	"whoever finds a session over drops it at once":                   2984199409083701400,
+	"a load of a session that is over drops it at once":               10309911567012963670,
+	"a server clears at an end though whoever sends it saved between": 8961040130892762871,
+	"an end is never taken back":                                      10819499178718814615,
+	"an end is taken back by who found it over himself":               11129917846959998529,
+	"an end is taken back by who had heard of it":                     6577368542203445906,
+	"divided, a batch is lost":                                        9713616085774575492,
+	"divided, a clearing is lost":                                     9849401502264996874,
+	"what is received is stamped before it":                           13474828372528834844,
+	"the newest batch may be dropped, which tells the age":            10985074836052028730,
+	"removals are pruned a day after they came":                       14258558837618451623,
+	"what is sent of a key is left out, though another won":           9320039569710114937,
+	"a database that was put back is taken for what it was":           18065659969217751672,
+	"a writer on the server does not come after what it found":        6743249850244677200,
+	"the age of a session is that of its arrival":                     11388930448876896611,
+	"a stranger's session is asked for with his cursor":               7484777695063404082,
+}
+
 func catch(t *testing.T, mutants []mutant, test string) {
 	if testing.Short() {
 		t.SkipNow() // it takes minutes
 	}
 	caught := regexp.MustCompile(`schedule (\d+), -sim\.seed (\d+): after \d+ steps: (.*)`)
+	caughtAgain := regexp.MustCompile(`: after \d+ steps: `)
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -254,14 +310,24 @@ func catch(t *testing.T, mutants []mutant, test string) {
 			} else if m.test != "" {
 				test = m.test
 			}
-			command := exec.Command("go", "test", "-count=1", "-vet=off", "-overlay", m.overlay(t), "-run", "^"+test+"$", place)
+			overlay := m.overlay(t)
+			run := func(arguments ...string) ([]byte, error) {
+				command := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-overlay", overlay, "-run", "^" + test + "$", place}, arguments...)...)
+				if place != "." || strings.HasPrefix(m.test, ". ") {
+					command.Dir = module
+				}
+				return command.CombinedOutput()
+			}
+			if seed := seeds[m.name]; seed != 0 {
+				if out, err := run("-sim.seed", strconv.FormatUint(seed, 10)); err != nil && caughtAgain.Match(out) {
+					return
+				}
+			}
+			var search []string
 			if m.test == "" {
-				command.Args = append(command.Args, "-sim.ops", "20000000")
+				search = []string{"-sim.ops", "40000000"}
 			}
-			if place != "." || strings.HasPrefix(m.test, ". ") {
-				command.Dir = module
-			}
-			out, err := command.CombinedOutput()
+			out, err := run(search...)
 			found := caught.FindSubmatch(out)
 			switch {
 			case err == nil:
