@@ -125,7 +125,7 @@ func (s *Session) exchange(ctx context.Context, server Server) error {
 		}
 	}
 	if refused, any := x.Refused(); any {
-		return &EntryError{refused.Key, fmt.Errorf("%d bytes are more than the server takes: %w", refused.Size, noRoom)}
+		return &EntryError{refused.Key, fmt.Errorf("the server has no room for its %d bytes: %w", refused.Size, noRoom)}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ import { markForm, readItem, stampForm, tagForm } from "./item.js";
  * @property {string} owner The tag of whose session it is; empty to be told.
  * @property {string} cursor
  * @property {string} items A JSON array, or empty.
+ * @property {boolean} timed Whether this clock tells when what is new was saved.
  */
 
 /**
@@ -53,7 +54,7 @@ import { markForm, readItem, stampForm, tagForm } from "./item.js";
  * @typedef {object} Refused
  * @property {string[]} stamps Those of the items.
  * @property {string} key That of the largest entry.
- * @property {number} size Its, in characters of JSON.
+ * @property {number} size Its, key and value, in characters.
  * @property {string} why
  */
 
@@ -88,12 +89,18 @@ export class Exchange {
   #lent;
   #send;
   #skip;
+  #ended;
   /**
    * The owner whom the server does not know any more: what is his becomes that
    * of whoever the server takes this browser for.
    */
   #heir = "";
   #knewNobody = false;
+  /**
+   * Whether something was stamped anew: from the time at which the server takes
+   * it, and not by this clock.
+   */
+  #restamped = false;
   /** Whether each item is sent by itself. */
   #single = false;
   /** @type {Refused | undefined} */
@@ -103,11 +110,13 @@ export class Exchange {
    * @param {Lent} lent
    * @param {(sent: Sent) => Promise<Answer>} send
    * @param {Set<string>} skip the stamps of items that are not to be sent
+   * @param {() => boolean} ended whether nothing is to be stored any more
    */
-  constructor(lent, send, skip) {
+  constructor(lent, send, skip, ended) {
     this.#lent = lent;
     this.#send = send;
     this.#skip = skip;
+    this.#ended = ended;
   }
 
   /**
@@ -132,20 +141,27 @@ export class Exchange {
     let items = ledger && !asks ? this.#unsent(ledger) : [];
     for (let answered = false; !answered || items.length > 0;) {
       const part = takePart(items, this.#single);
+      const keeps = this.#heir !== "" || this.#own(undefined).length > 0;
       const answer = await this.#send({
         owner: (!asks && ledger?.owner) || "",
         cursor: (!asks && ledger?.cursor) || "",
+        timed: !this.#restamped,
         items:
           part.length > 0
             ? `[${part.map(({ text }) => text)}]`
-            : asks && (this.#heir || this.#own(undefined).length > 0)
+            : asks && keeps
               ? "[]"
               : "",
       });
+      if (this.#ended()) return true;
+      const merged = answer.status === 200 || answer.status === 204;
+      if (!merged && !asks && !this.#is(ledger)) {
+        return this.#read() === undefined; // it is not for this one
+      }
       switch (answer.status) {
         case 200:
         case 204:
-          if (asks) return this.#meet(ledger, answer.owner);
+          if (asks) return this.#meet(ledger, answer.owner, keeps);
           if (!this.#take(/** @type {Ledger} */ (ledger), part, answer)) {
             return this.#read() === undefined; // it was forgotten
           }
@@ -155,16 +171,14 @@ export class Exchange {
         case 412:
           if (asks || !ledger) throw stranger(this.#lent);
           if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
-          else this.#begin(ledger.owner); // it has lost all that it had
+          else this.#begin(ledger.owner, ledger.active); // it has lost all
           return false;
         case 413:
           if (part.length > 1) {
             this.#single = true; // for which of them has it no room?
-            items.push(...part);
+            items.push(...part.reverse());
           } else if (part.length === 0 || !ledger) {
             throw failure(this.#lent, answer.why);
-          } else if (this.#read()?.owner !== ledger.owner) {
-            return this.#read() === undefined; // it is not for this one
           } else if (this.#lent.divide(part[0].stamp)) {
             items = this.#unsent(ledger);
           } else {
@@ -174,13 +188,17 @@ export class Exchange {
         case 422:
           // Or what is here would be stamped as older than what it was saved
           // after.
-          if (!ledger || !(answer.latest >= this.#latest(ledger))) {
+          if (
+            !ledger ||
+            !(answer.latest > 0 && answer.latest >= this.#latest(ledger))
+          ) {
             throw stranger(this.#lent);
           }
           this.#lent.restamp(answer.latest);
           // A removal or clearing may be older now than what it was made after,
           // and what that is may be gone from here.
-          this.#begin(ledger.owner);
+          this.#begin(ledger.owner, timeText(Date.now()));
+          this.#restamped = true;
           return false;
         default:
           throw failure(this.#lent, answer.why);
@@ -191,7 +209,8 @@ export class Exchange {
 
   /** Makes what is unsent ready. @param {Ledger} ledger */
   #prepare(ledger) {
-    if (!this.#stands(ledger)) ledger = this.#begin(ledger.owner);
+    if (!this.#stands(ledger))
+      ledger = this.#begin(ledger.owner, ledger.active);
     this.#lent.prepare();
     const size = this.#unsent(ledger).reduce(
       (sum, { text }) => sum + text.length,
@@ -259,6 +278,18 @@ export class Exchange {
     return `${this.#lent.name}/${owner ? `${owner}/` : ""}${name}`;
   }
 
+  /**
+   * Whether it is still the ledger, but for what was exchanged.
+   *
+   * @param {Ledger | undefined} ledger
+   */
+  #is(ledger) {
+    const now = this.#read();
+    return (
+      now?.owner === ledger?.owner && now?.generation === ledger?.generation
+    );
+  }
+
   /** @returns {Ledger | undefined} */
   #read() {
     return readLedger(this.#lent);
@@ -283,17 +314,17 @@ export class Exchange {
 
   /**
    * Begins a generation of an owner's session, in which nothing is known to have
-   * been exchanged, and shows that.
+   * been exchanged but when somebody saved last, and shows that.
    *
    * @param {string} owner
+   * @param {string} [active]
    * @returns {Ledger}
    */
-  #begin(owner) {
+  #begin(owner, active = timeText(0)) {
     const bytes = crypto.getRandomValues(new Uint8Array(6));
     const generation = [...bytes]
       .map((n) => n.toString(16).padStart(2, "0"))
       .join("");
-    const active = "0".repeat(13);
     const ledger = { owner, generation, active, cursor: "", stamps: new Set() };
     this.#lent.area.setItem(this.#key(owner, generation), "");
     this.#write(ledger);
@@ -321,11 +352,12 @@ export class Exchange {
    *
    * @param {Ledger | undefined} before
    * @param {string} owner
+   * @param {boolean} keeps whether there is something to be kept
    */
-  #meet(before, owner) {
+  #meet(before, owner, keeps) {
     const ledger = this.#read();
     if (ledger?.owner !== before?.owner) return false;
-    if (owner === "" && !before) return true; // there is nothing to be kept
+    if (owner === "" && !keeps) return true;
     if (!tagForm.test(owner)) throw stranger(this.#lent);
     if (!ledger) this.#begin(owner);
     else if (owner !== ledger.owner) {
@@ -378,12 +410,18 @@ export class Exchange {
     const { area } = this.#lent;
     const had = this.#own(ledger);
     const text = this.#lent.alive();
-    if (text !== "") {
-      area.setItem(this.#key(owner, this.#lent.stamp(text)), text);
+    const copied = text && this.#key(owner, this.#lent.stamp(text));
+    if (copied) area.setItem(copied, text);
+    try {
+      this.#begin(owner, ledger.active);
+    } catch (error) {
+      if (copied) area.removeItem(copied); // or it would be merged some day
+      throw error;
     }
-    this.#begin(owner);
     for (const stamp of had.sort()) {
-      area.removeItem(this.#key(ledger.owner, stamp));
+      const key = this.#key(ledger.owner, stamp);
+      // What cannot be read stays as it is.
+      if (!("fault" in readItem(area.getItem(key) ?? ""))) area.removeItem(key);
     }
     this.#unmark(ledger.owner);
     this.#lent.changed();
@@ -442,7 +480,7 @@ export class Exchange {
       stamps: new Set(cursor && stamps.filter((stamp) => there.has(stamp))),
     };
     if (age >= 0) {
-      next.active = String(Math.max(0, Date.now() - age)).padStart(13, "0");
+      next.active = timeText(Date.now() - age);
     }
     if (stamp) {
       // What the server has now counts, whether there is room for more or not.
@@ -476,11 +514,12 @@ export class Exchange {
   #refuse({ stamp, text }, why) {
     this.#refused ??= { stamps: [], key: "", size: 0, why };
     this.#refused.stamps.push(stamp);
-    for (const { set } of batchesOf(text)) {
-      for (const [key, value] of Object.entries(set)) {
-        const size = sizeOf(value);
-        if (size > this.#refused.size)
+    for (const { set, remove } of batchesOf(text)) {
+      for (const key of [...Object.keys(set), ...remove]) {
+        const size = sizeOf(key, set[key]);
+        if (size > this.#refused.size) {
           Object.assign(this.#refused, { key, size });
+        }
       }
     }
   }
@@ -533,7 +572,7 @@ export function draft(lent, limit) {
   const texts = unsent(lent, ledger).map(({ text }) => text);
   const items = `[${texts}]`;
   if (texts.length === 0 || items.length > limit) return undefined;
-  return { owner: ledger.owner, cursor: ledger.cursor, items };
+  return { owner: ledger.owner, cursor: ledger.cursor, items, timed: true };
 }
 
 /**
@@ -577,18 +616,29 @@ function batchesOf(text) {
   return "batches" in item ? item.batches : [];
 }
 
+/**
+ * A time as the ledger has it.
+ *
+ * @param {number} milliseconds since 1970
+ */
+function timeText(milliseconds) {
+  return String(Math.max(0, milliseconds)).padStart(13, "0");
+}
+
 /** @param {{ stamp: string }} batch */
 function timeOf({ stamp }) {
   return Number(stamp.slice(0, 13));
 }
 
 /**
- * The size of a value, in characters of JSON.
+ * The size of an entry, key and value as JSON, in characters; or of what removes
+ * it.
  *
+ * @param {string} key
  * @param {unknown} value
  */
-export function sizeOf(value = null) {
-  return JSON.stringify(value).length;
+export function sizeOf(key, value) {
+  return key.length + (value === undefined ? 0 : JSON.stringify(value).length);
 }
 
 /** @param {Pick<Lent, "name">} lent */

@@ -301,14 +301,17 @@ export class Session {
   }
 
   /**
-   * Drops what is stored here of the session, and ends its sync. The copy on the
-   * server stays, and what is kept here for other owners. It is what a logout
-   * calls: after `await sync.now()`, if nothing is to be lost.
+   * Drops what is stored here of the session, and ends its sync in this page.
+   * The copy on the server stays, and what is kept here for other owners. It is
+   * what a logout calls: after `await sync.now()`, or what was not sent is lost,
+   * and when the server does not take the browser for the user any more, or
+   * other tabs get the copy again.
    *
    * @throws {SessionError} `disabled`
    */
   forget() {
     this.#sync?.close();
+    for (const session of this.#here()) session.#sync?.close();
     this.#use("forget", nothing, (handle) =>
       this.#module.number((go) => go.forget(handle)),
     );

@@ -320,13 +320,16 @@ export class Sync {
     this.#due = Infinity; // what was due is done now
     this.#busy = true;
     this.#tellSoon();
+    /** @type {import("./exchange.js").Refused | undefined} */
+    let refused;
     try {
       if (this.#hasRoom()) this.#refused.clear();
-      const refused = await this.#inTurn(() =>
+      refused = await this.#inTurn(() =>
         new Exchange(
           this.#lent,
           (sent) => this.#answer(this.#send(sent)),
           this.#refused,
+          () => this.#closed,
         ).run(),
       );
       this.#failures = 0;
@@ -335,13 +338,13 @@ export class Sync {
         this.#largest = refused;
         this.#refusedAt = Date.now();
         throw this.#failure(
-          `the server has no room for the key ${describe(refused.key)}, whose value has ${refused.size} characters: ${refused.why}`,
+          `the server has no room for the key ${describe(refused.key)}, which takes ${refused.size} characters: ${refused.why}`,
           { key: refused.key },
         );
       }
       if (this.#refused.size === 0) this.#error = undefined;
     } catch (cause) {
-      if (this.#refused.size === 0) this.#failures++;
+      if (!refused) this.#failures++;
       this.#error =
         cause instanceof SessionError
           ? cause
@@ -360,7 +363,7 @@ export class Sync {
     const { key, size } = this.#largest;
     return (
       Date.now() - this.#refusedAt > refusalTime ||
-      sizeOf(this.#lent.get(key)) !== size
+      sizeOf(key, this.#lent.get(key)) !== size
     );
   }
 
@@ -383,12 +386,12 @@ export class Sync {
    * @param {import("./exchange.js").Sent} sent
    * @param {boolean} [keepalive]
    */
-  #send({ owner, cursor, items }, keepalive) {
+  #send({ owner, cursor, items, timed }, keepalive) {
     const query = new URLSearchParams({ session: this.#lent.name });
     if (owner) query.set("owner", owner);
     if (cursor) query.set("cursor", cursor);
     if (this.#lent.maxAge) query.set("max-age", String(this.#lent.maxAge));
-    query.set("now", String(Date.now()));
+    if (timed) query.set("now", String(Date.now()));
     return this.#request(`exchange?${query}`, items, keepalive);
   }
 
@@ -466,8 +469,8 @@ export class Sync {
   async #text(response) {
     const silence = new Silence();
     silence.allow(patience);
+    const reader = response.body?.getReader?.();
     try {
-      const reader = response.body?.getReader?.();
       if (!reader) return await silence.unless(response.text());
       const decoder = new TextDecoder();
       let text = "";
@@ -476,13 +479,11 @@ export class Sync {
         if (done) return text + decoder.decode();
         silence.allow(patience);
         size += value.length;
-        if (size > maxAnswer) {
-          reader.cancel().catch(() => {});
-          throw this.#stranger();
-        }
+        if (size > maxAnswer) throw this.#stranger();
         text += decoder.decode(value, { stream: true });
       }
     } catch (cause) {
+      reader?.cancel().catch(() => {});
       if (cause instanceof SessionError) throw cause;
       throw this.#unreachable(cause);
     } finally {

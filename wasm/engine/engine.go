@@ -97,9 +97,10 @@ type Session struct {
 
 	newWriter func() string
 
-	owner  string      // the tag of the owner whose session is shown; empty for nobody's
-	turned atomic.Bool // whether that may have changed
-	active int64       // when somebody saved last, as far as the server told
+	owner     string      // the tag of the owner whose session is shown; empty for nobody's
+	turned    atomic.Bool // whether that may have changed
+	active    int64       // when somebody saved last, as far as the server told
+	forgotten int         // how often Forget was called
 
 	told    bool         // whether all stamps come to See or Refresh as they are made
 	newest  Stamp        // greatest batch stamp read or made
@@ -224,7 +225,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		if !s.expired(now) {
 		} else if s.owner == "" {
 			ends, over = true, snap.items
-		} else {
+		} else if len(snap.live()) > 0 {
 			b.ended = s.newest
 		}
 	} else if !s.told || s.turned.Load() {
@@ -418,10 +419,11 @@ func (s *Session) load(now int64) (snapshot, error) {
 }
 
 // readAged reads what may be over. A stamp of the future tells nothing of the
-// age: what has one is as old as it is found.
+// age: what has one is as old as it is found. Of what is exchanged, the server
+// tells the age.
 func (s *Session) readAged(now int64) (snapshot, error) {
 	snap, err := s.read()
-	if err == nil && s.maxAge > 0 && s.newest != "" && s.newest.Millis() > now+maxAhead && s.awake() {
+	if err == nil && s.maxAge > 0 && s.owner == "" && s.newest != "" && s.newest.Millis() > now+maxAhead && s.awake() {
 		if err = s.restamp(now, now+maxAhead, false); err == nil {
 			snap, err = s.read()
 		}

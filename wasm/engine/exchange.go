@@ -154,13 +154,18 @@ type Exchange struct {
 	answered bool // whether the server has sent something back
 	anew     bool // whether the server knew nobody
 	begun    int
-	refused  Refused
+	// restamped says that something was stamped anew: from the time at which the
+	// server takes it, and not by this clock.
+	restamped bool
+	// forgotten is how often the session was forgotten, as it began.
+	forgotten int
+	refused   Refused
 }
 
 // Refused is the largest entry of a batch that a server has no room for.
 type Refused struct {
 	Key  string
-	Size int // of its value as JSON text, in bytes; 0 when nothing was refused
+	Size int // of key and value as JSON text, in bytes; 0 when nothing was refused
 }
 
 // Exchange begins an exchange.
@@ -182,7 +187,7 @@ func (x *Exchange) begin(now int64) error {
 	if err != nil {
 		return err
 	}
-	x.items, x.answered = nil, false
+	x.items, x.answered, x.forgotten = nil, false, s.forgotten
 	if x.heir != l.owner { // another's session is shown by now
 		x.heir = ""
 	}
@@ -275,7 +280,7 @@ func (s *Session) Restamp(now, latest int64) error {
 func (s *Session) prepare(now int64, l ledger) (ledger, error) {
 	stands, err := s.stands(l)
 	if err == nil && !stands {
-		l, err = s.begin(l.owner)
+		l, err = s.begin(l.owner, l.active)
 	}
 	if err == nil {
 		err = s.Prepare(now)
@@ -375,6 +380,9 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 		return Sent{}, false
 	}
 	x.sent = Sent{Now: now, MaxAge: x.s.maxAge}
+	if x.restamped {
+		x.sent.Now = 0 // nobody knows when it was saved, by what clock
+	}
 	if x.heir != "" || x.with.owner == "" && len(x.s.items) > 0 {
 		x.sent.Items = "[]"
 	} else {
@@ -405,24 +413,37 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) error {
 	s := x.s
 	s.hear(now)
-	var err error
-	switch {
-	case answered == Merged:
+	if answered == Merged {
 		return x.take(now, got)
+	}
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	switch {
+	case l.owner != x.with.owner || l.generation != x.with.generation:
+		return x.resume(now, l) // it is not for this one
+	case x.sent.Owner == "":
+		return ErrServer
 	case answered == Unknown && got.Owner != x.sent.Owner:
-		err = x.turn(now, got.Owner)
+		err = x.turn(now, l, got.Owner)
 	case answered == Unknown: // it has lost all that it had
-		_, err = s.begin(x.with.owner)
+		_, err = s.begin(l.owner, l.active)
 	case answered == NoRoom && len(x.part) > 1: // for which of them?
-		x.items, x.single = append(x.items, x.part...), true
+		x.single = true
+		for i := len(x.part) - 1; i >= 0; i-- {
+			x.items = append(x.items, x.part[i])
+		}
 		return nil
 	case answered == NoRoom && len(x.part) == 1:
-		return x.refuse(now, x.part[0])
-	case answered == TooLate:
-		if err = s.Restamp(now, latest); err == nil && x.with.owner != "" {
+		x.refuse(now, x.part[0])
+		return nil
+	case answered == TooLate && latest > 0:
+		if err = s.Restamp(now, latest); err == nil {
 			// A removal or clearing may be older now than what it was made
 			// after, and that may be gone from here: the server still has it.
-			_, err = s.begin(x.with.owner)
+			_, err = s.begin(l.owner, now)
+			x.restamped = true
 		}
 	default:
 		return ErrServer
@@ -434,35 +455,33 @@ func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) e
 }
 
 // refuse leaves out what the server has no room for: as little as can be.
-func (x *Exchange) refuse(now int64, it *item) error {
-	l, err := x.s.attend()
-	switch {
-	case err != nil:
-		return err
-	case l.owner != x.with.owner || l.generation != x.with.generation: // it is not for this one
-		return x.resume(now, l)
-	}
+func (x *Exchange) refuse(now int64, it *item) {
 	if halves := x.s.divide(now, it); halves != nil {
+		if halves[0].says.end.by != "" { // which goes first, and so is last
+			halves[0], halves[1] = halves[1], halves[0]
+		}
 		x.items = append(x.items, halves...)
-		return nil
+		return
 	}
 	for _, r := range it.says.records {
-		if size := len(r.value); size > x.refused.Size {
+		if size := len(r.key) + len(r.value); size > x.refused.Size {
 			x.refused = Refused{r.key, size}
 		}
 	}
-	return nil
 }
 
 // resume goes on with whose session it is now, if it is anybody's: otherwise it
 // was forgotten, or the storage cleared.
 func (x *Exchange) resume(now int64, l ledger) error {
 	if l.owner == "" && x.with.owner != "" {
-		x.answered, x.items = true, nil
+		x.finish()
 		return nil
 	}
 	return x.begin(now)
 }
+
+// finish leaves it at what was exchanged until now.
+func (x *Exchange) finish() { x.answered, x.items = true, nil }
 
 // Refused returns what the server has no room for, and whether there is such.
 func (x *Exchange) Refused() (refused Refused, any bool) { return x.refused, x.refused.Size > 0 }
@@ -496,10 +515,13 @@ func (x *Exchange) take(now int64, got Received) error {
 	switch {
 	case err != nil:
 		return err
-	case l.owner != x.with.owner || l.owner != "" && (l.generation != x.with.generation || !stands):
+	case x.forgotten != s.forgotten || l.owner != "" && l.owner == x.with.owner && l.generation == x.with.generation && !stands:
+		x.finish() // it was forgotten, or the storage cleared
+		return nil
+	case l.owner != x.with.owner || l.generation != x.with.generation:
 		return x.resume(now, l)
 	case x.sent.Owner == "" && x.heir == "":
-		if _, err = s.begin(got.Owner); err != nil {
+		if _, err = s.begin(got.Owner, 0); err != nil {
 			return err
 		}
 		return x.begin(now)
@@ -580,14 +602,10 @@ func (s *Session) receive(now int64, text string, says content) (Stamp, error) {
 }
 
 // turn follows a server that has the session of another owner.
-func (x *Exchange) turn(now int64, to string) error {
+func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 	s := x.s
-	if x.sent.Owner == "" || to != "" && !isTag(to) {
+	if to != "" && !isTag(to) {
 		return ErrServer
-	}
-	l, err := s.attend()
-	if err != nil || l.owner != x.with.owner {
-		return err
 	}
 	if to == "" {
 		// Who has just been told who he is does not know it any more.
@@ -617,16 +635,21 @@ func (s *Session) give(now int64, l ledger, to string) error {
 		return err
 	}
 	text, err := s.Alive(now)
+	copied := ""
 	if err == nil && text != "" {
 		var at Stamp
 		if at, err = s.tick(now); err == nil {
-			err = s.storage.SetItem(s.prefix+to+"/"+string(at), text)
+			copied = s.prefix + to + "/" + string(at)
+			err = s.storage.SetItem(copied, text)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := s.begin(to); err != nil {
+	if _, err := s.begin(to, l.active); err != nil {
+		if copied != "" {
+			_ = s.storage.RemoveItem(copied) // or it would be merged some day
+		}
 		return err
 	}
 	s.remove(snap.items)
@@ -651,7 +674,7 @@ func (s *Session) leave(l ledger, to string) error {
 		}
 	}
 	// Nobody is to see a part of it.
-	_, err = s.begin(to)
+	_, err = s.begin(to, 0)
 	if err == nil {
 		s.remove(sent)
 	}

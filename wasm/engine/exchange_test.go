@@ -1131,6 +1131,68 @@ func TestAFastClockEndsNothing(t *testing.T) {
 	}
 }
 
+// Nor does one that is a little ahead, whose stamps are the greatest.
+func TestASaveCountsThoughItsStampIsNotTheGreatest(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.skew = hour / 10
+	a.tick().save(entries{"a": "1"})
+	a.sync()
+	f.time += hour * 9 / 10
+	b.tick().save(entries{"b": "1"}) // which has not heard of it, and whose clock is right
+	b.sync()
+	f.time += hour / 5
+	a.tick()
+	a.sync()
+	settle(b, a)
+	for _, d := range []*device{a, b} {
+		d.tick().has(entries{"a": "1", "b": "1"})
+	}
+}
+
+// A logout comes while an answer is awaited, whatever that is.
+func TestWhatIsForgottenDuringAnExchangeIsNotBack(t *testing.T) {
+	for request := range 3 {
+		f := newFleet(t)
+		a, b := f.device(ada, 0), f.device(ada, 0)
+		b.save(entries{"b": "1"})
+		b.sync()
+		a.save(entries{"a": "1"})
+		if request == 2 { // of an exchange that begins anew
+			a.sync()
+			f.server.sessions = nil
+		}
+		n := 0
+		a.sync(func() {
+			if n++; n == min(request, 1)+1 || request == 2 && n == 1 {
+				if err := a.Forget(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		a.has(entries{})
+		if keys := a.lab().sessionKeys(); len(keys) > 0 {
+			t.Errorf("forgotten at request %d, there is %q", request, keys)
+		}
+	}
+}
+
+func TestAnEndIsSentFirstAlsoWhenThereIsNoRoom(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.save(entries{"old": "1"})
+	settle(a, b)
+	f.time += 5 * hour
+	a.tick().save(entries{"new": "1"})
+	a.save(entries{"big": `"` + strings.Repeat("x", 1000) + `"`})
+	a.room = 100
+	if err := a.exchange(); !errors.Is(err, ErrQuota) {
+		t.Fatal(err)
+	}
+	settle(b)
+	b.tick().has(entries{"new": "1"})
+}
+
 // Somebody was offline, and kept it alive by himself, when another found it
 // over.
 func TestASessionThatWasKeptAliveOffline(t *testing.T) {
@@ -1274,4 +1336,62 @@ func (l *lab) seed() map[string]string {
 		l.items = make(map[string]string)
 	}
 	return l.items
+}
+
+// A clock that is wrong by days, in a session that ends.
+func TestAWrongClockAndAMaximumAge(t *testing.T) {
+	for _, skew := range []int64{-400 * day, -2 * day, 26 * hour, 2 * day, 400 * day} {
+		f := newFleet(t)
+		a, b := f.device(ada, hour), f.device(ada, hour)
+		a.save(entries{"k": "1"})
+		settle(a, b)
+		f.time += 60_000
+		a.skew = skew
+		want := entries{"k": "2", "j": "1"}
+		a.tick().save(want)
+		a.has(want)
+		settle(a, b)
+		for _, d := range []*device{a, b} {
+			d.tick().has(want)
+		}
+		a.skew = 0
+		settle(a, b)
+		for _, d := range []*device{a, b} {
+			d.tick().has(want)
+		}
+	}
+}
+
+// It is found over, exchanged, and then begun anew: that is no second end.
+func TestASessionThatEndsOnceEndsOnce(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.save(entries{"x": "1"})
+	settle(a, b)
+	f.time += hour * 2 / 3
+	b.tick().save(entries{"l": "1"}) // offline
+	f.time += hour * 2 / 3
+	a.sync()
+	a.tick().save(entries{"n": "1"})
+	a.sync()
+	settle(b, a)
+	for _, d := range []*device{a, b} {
+		d.tick().has(entries{"x": "1", "l": "1", "n": "1"})
+	}
+}
+
+// What the server has never had may be over, too.
+func TestWhatWasNeverSentIsOver(t *testing.T) {
+	f := newFleet(t)
+	a := f.device(ada, hour)
+	a.sync()
+	a.save(entries{"old": "1"})
+	f.time += 2 * day
+	a.tick().has(entries{})
+	a.save(entries{"fresh": "1"})
+	settle(a)
+	a.has(entries{"fresh": "1"})
+	b := f.device(ada, hour)
+	settle(b)
+	b.has(entries{"fresh": "1"})
 }

@@ -168,9 +168,9 @@ func (s *Session) stands(l ledger) (bool, error) {
 }
 
 // begin begins a generation of that owner's session, in which nothing is known
-// to have been exchanged, and shows that.
-func (s *Session) begin(owner string) (ledger, error) {
-	l := ledger{owner: owner, generation: s.newWriter()}
+// to have been exchanged but when somebody saved last, and shows that.
+func (s *Session) begin(owner string, active int64) (ledger, error) {
+	l := ledger{owner: owner, generation: s.newWriter(), active: active}
 	if err := s.storage.SetItem(s.markKey(l), ""); err != nil {
 		return ledger{}, err
 	}
@@ -180,6 +180,7 @@ func (s *Session) begin(owner string) (ledger, error) {
 	if s.owner != owner {
 		s.belong(owner)
 	}
+	s.active = active
 	return l, s.unmark(owner, l.generation)
 }
 
@@ -222,12 +223,7 @@ func (s *Session) Forget() error {
 	if err != nil {
 		return err
 	}
-	// First, so that no exchange under way takes it for another generation.
-	if l.owner != "" {
-		if err := s.storage.RemoveItem(s.ledgerKey()); err != nil {
-			return err
-		}
-	}
+	s.forgotten++ // what an exchange brings that is under way is not for here
 	if err := s.unmark(l.owner, ""); err != nil {
 		return err
 	}
@@ -241,6 +237,11 @@ func (s *Session) Forget() error {
 			if err := s.storage.RemoveItem(key); err != nil {
 				return err
 			}
+		}
+	}
+	if l.owner != "" { // last, so that it can be tried again
+		if err := s.storage.RemoveItem(s.ledgerKey()); err != nil {
+			return err
 		}
 	}
 	s.belong("")

@@ -96,7 +96,7 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 	had := at.state.newest
 	at.refute(now, &said, sent, since)
 	between := func(stamp Stamp) bool { return said.Ended.Next() <= stamp && stamp < said.EndedBy }
-	if end := said.Ended; end != "" && sent.MaxAge > 0 && at.state.newest != "" && at.state.newest <= end && now-at.touched > sent.MaxAge &&
+	if end := said.Ended; end != "" && sent.MaxAge > 0 && at.state.newest <= end && now-at.touched > sent.MaxAge &&
 		!slices.ContainsFunc(slices.Collect(stampsOf(said)), between) {
 		at.before = max(at.state.cleared, said.Cleared)
 		at.over = make(map[string]version)
@@ -119,14 +119,15 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 		at.over, at.endedBy = nil, ""
 	}
 	at.merge(now, said)
-	if at.state.newest = max(at.state.newest, said.Newest); at.state.newest > had {
-		if said.Newest != "" {
-			saved := said.Newest.Millis()
-			if sent.Now > 0 {
-				saved += now - sent.Now
-			}
-			at.touched = max(at.touched, min(now, saved))
+	touched := at.touched
+	if said.Newest != "" {
+		saved := said.Newest.Millis()
+		if sent.Now > 0 {
+			saved += now - sent.Now
 		}
+		at.touched = max(at.touched, min(now, saved))
+	}
+	if at.state.newest = max(at.state.newest, said.Newest); at.state.newest > had || at.touched > touched {
 		at.versions = append(at.versions, "newest")
 	}
 
