@@ -23,7 +23,8 @@ const maxAnswer = 16 << 20
 // New returns how to exchange sessions, by their names, with the server whose
 // API is at address, such as https://example.com/sessions/. The client must
 // keep cookies (see net/http/cookiejar), unless its transport says in another
-// way who it is.
+// way who it is. Sessions that share its cookies are to share what New returns,
+// or those that begin at once may be taken for several visitors'.
 //
 // What is sent goes to the host of that address and to no other, nor over http
 // when the address is of https: to be redirected there is an error. So is an
@@ -43,8 +44,18 @@ func New(client *http.Client, address string) func(name string) session.Server {
 		}
 		return nil
 	}
+	// Two sessions that ask at once who this is would be told of two visitors.
+	asking := make(chan struct{}, 1)
 	return func(name string) session.Server {
 		return func(ctx context.Context, sent session.Sent) (session.Received, error) {
+			if sent.Owner == "" {
+				select {
+				case asking <- struct{}{}:
+					defer func() { <-asking }()
+				case <-ctx.Done():
+					return session.Received{}, ctx.Err()
+				}
+			}
 			return exchange(ctx, &bound, address, name, sent)
 		}
 	}

@@ -400,7 +400,9 @@ func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
 
 func (s *slow) Read(p []byte) (int, error) {
 	// Where there are no deadlines, as in a Worker, they are the host's concern.
-	_ = s.deadlines.SetReadDeadline(s.began.Add(allowance(s.read)))
+	deadline := s.began.Add(allowance(s.read))
+	_ = s.deadlines.SetReadDeadline(deadline)
+	_ = s.deadlines.SetWriteDeadline(deadline.Add(patience)) // the answer comes after it
 	n, err := s.ReadCloser.Read(p)
 	s.read += n
 	return n, err

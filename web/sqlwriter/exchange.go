@@ -196,7 +196,7 @@ func touched(newest engine.Stamp, sentAt, now int64) int64 {
 // saved for maxAge, in milliseconds, nor after what the sender had seen. now is
 // in milliseconds since 1970.
 func (at standing) isOver(said engine.Said, maxAge, now int64) bool {
-	return said.EndedBy != "" && maxAge > 0 && at.newest != "" && at.newest <= said.Ended && now-at.touched > maxAge &&
+	return said.EndedBy != "" && maxAge > 0 && at.newest <= said.Ended && now-at.touched > maxAge &&
 		!saves(said, said.Ended.Next(), said.EndedBy)
 }
 

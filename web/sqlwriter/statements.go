@@ -63,7 +63,7 @@ WITH session AS MATERIALIZED (
     max(before, ?8) AS kept
   FROM (
     SELECT had, newest, touched,
-      CASE WHEN ?11 <> '' AND newest <> '' AND newest <= ?11 THEN ?12 ELSE '' END AS over,
+      CASE WHEN ?11 <> '' AND newest <= ?11 THEN ?12 ELSE '' END AS over,
       coalesce(e.stamp, '') AS wrong,
       coalesce(substr(e.value, instr(e.value, ' ') + 1), had) AS before
     FROM (
@@ -109,7 +109,8 @@ WITH session AS MATERIALIZED (
   UNION ALL
   SELECT '', cleared, NULL FROM session WHERE cleared > had
   UNION ALL
-  SELECT 'newest', max(?9, over), CAST(max(touched, CAST(?10 AS INTEGER)) AS TEXT) FROM session WHERE max(?9, over) > newest
+  SELECT 'newest', max(?9, over, newest), CAST(max(touched, CAST(?10 AS INTEGER)) AS TEXT) FROM session
+  WHERE max(?9, over) > newest OR CAST(?10 AS INTEGER) > touched
   UNION ALL
   SELECT 'ended', max(over, wrong), CASE WHEN over <> '' THEN ?13 || ' ' || clearing END FROM session WHERE over <> '' OR wrong <> ''
 )
