@@ -249,6 +249,8 @@ withServer(
       else assert.equal(got.status, "offline", name);
 
       await now(page);
+      // What was compacted as the page was idle is to be sent once more.
+      if ((await state(page)).unsent > 0) await now(page);
       assert.deepEqual(await load(page), { ...before, other: n }, name);
       const { status, unsent } = await state(page);
       assert.deepEqual([status, unsent], ["idle", 0], name);

@@ -234,6 +234,8 @@ withServer(
       inPage.kept.changes = inPage.recordChanges(inPage.kept.session);
     });
 
+    // Or it would get the copy again, when it is shown.
+    await tab.evaluate(() => inPage.kept.sync?.close());
     const forgotten = await page.evaluate(() => {
       const { session, sync } = inPage.kept;
       inPage.kept.changes = inPage.recordChanges(session);
