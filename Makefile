@@ -8,7 +8,8 @@
 # For contributors:
 #   make test-all  adds to make test the Worker, the browsers that BROWSERS names
 #                (chromium, firefox, webkit), the modules of the COMPILERS (tinygo,
-#                go), long simulations and mutants
+#                go), and long simulations
+#   make mutants  has the simulations find mistakes that are put into the code
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
@@ -77,7 +78,7 @@ test-all: check test-go test-long test-edge test-wasm
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 # The parts of both.
-.PHONY: test-all check test-go test-long test-edge test-wasm test-js
+.PHONY: test-all check test-go test-long mutants test-edge test-wasm test-js
 
 check: build worker $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
@@ -93,11 +94,16 @@ check: build worker $(tools)/staticcheck
 test-go:
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
-# Simulations of SIMULATED operations each, and what they find of mistakes that
-# are put into the code: without the race detector, for they run in one goroutine.
+# Simulations of SIMULATED operations each: without the race detector, for they
+# run in one goroutine.
 SIMULATED = 1000000
 test-long:
-	go test -run 'Simulation|Replication' ./wasm/engine -sim.ops $(SIMULATED)
+	go test -run 'Simulation|Replication' -skip Mutants ./wasm/engine -sim.ops $(SIMULATED)
+
+# What they find of mistakes that are put into the code: it may take long to find
+# a schedule that does.
+mutants:
+	go test -run Mutants -timeout 60m -v ./wasm/engine
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages
 # that exchange their sessions with it.
