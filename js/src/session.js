@@ -310,7 +310,6 @@ export class Session {
    * @throws {SessionError} `disabled`
    */
   forget() {
-    this.#sync?.close();
     for (const session of this.#here()) session.#sync?.close();
     this.#use("forget", nothing, (handle) =>
       this.#module.number((go) => go.forget(handle)),

@@ -51,7 +51,7 @@ const (
 var (
 	errGone     = Fault("no such item")
 	errUnstable = Fault("the storage lists items that it does not have")
-	errClock    = Fault("the clock is at the end of time: no later stamp can be made")
+	errClock    = Fault("no later stamp can be made")
 )
 
 // An Entry is a key with its value as JSON text.
