@@ -96,7 +96,7 @@ test-go:
 
 # Simulations of SIMULATED operations each: without the race detector, for they
 # run in one goroutine.
-SIMULATED = 1000000
+SIMULATED = 500000
 test-long:
 	go test -run 'Simulation|Replication' -skip Mutants ./wasm/engine -sim.ops $(SIMULATED)
 

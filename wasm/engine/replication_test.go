@@ -1155,16 +1155,18 @@ func (d *device) kill() {
 // wipe clears the storage.
 func (t *tab) wipe() {
 	d := t.device
-	if d.wiped {
-		// Another tab that has heard of the first time only may begin a
-		// generation with what it saved before it hears of this one, too: then
-		// what is cleared is missing here until it is saved again.
-		d.meet()
+	// It is heard of at once. A tab that begins a generation before it hears of
+	// it would take what it saved before for stored: that is then missing here,
+	// until somebody saves it again.
+	for _, other := range d.open() {
+		other.frozen = 0
 	}
+	d.meet()
 	d.world.note("%s clears the storage", t.name)
 	t.view = make(map[string]string)
 	t.change(change{by: t, kind: 'c'})
 	d.wipe()
+	d.meet()
 }
 
 // wipe notes that a storage was cleared. With what was there its clock forgets
