@@ -94,11 +94,11 @@ check: build worker $(tools)/staticcheck
 test-go:
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
-# Simulations of SIMULATED operations each: without the race detector, for they
-# run in one goroutine.
-SIMULATED = 500000
+# A simulation of SIMULATED operations: without the race detector, for it runs in
+# one goroutine. That of exchanges runs as long as it does by itself.
+SIMULATED = 3000000
 test-long:
-	go test -run 'Simulation|Replication' -skip Mutants ./wasm/engine -sim.ops $(SIMULATED)
+	go test -run 'TestSimulation$$' ./wasm/engine -sim.ops $(SIMULATED)
 
 # What they find of mistakes that are put into the code: it may take long to find
 # a schedule that does.
