@@ -77,8 +77,9 @@ func FormatItem(said Said) string {
 
 // Sent is what a session sends to the server that keeps a copy of it.
 type Sent struct {
-	// Owner is the tag of whose session it is, as the server told it; empty
-	// for one that was never exchanged, which becomes that of whoever sends it.
+	// Owner is the tag of whose session it is, as the server told it. When it is
+	// empty, nothing is to be merged or given: the server is asked whose session
+	// it has, and Items is not empty if there is something to be kept.
 	Owner string
 	// Cursor is the server's, from the last exchange; empty when nothing of
 	// what the server has is here.
