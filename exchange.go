@@ -33,6 +33,9 @@ func (e *OwnerError) Error() string {
 type StampError struct {
 	// Latest is the time up to which it does.
 	Latest time.Time
+	// Newest is the greatest stamp of the session that the server has, which is
+	// not later than that; empty for none.
+	Newest string
 }
 
 // Error says up to when.
@@ -51,7 +54,9 @@ type Received = engine.Received
 //
 // The server MUST merge all that it is sent or none, but for items that it
 // cannot read. What it gives is what was merged since the cursor; what it was
-// sent in this request may be left out, and no batch is ever in part.
+// sent in this request may be left out, and no batch is ever in part. Without a
+// cursor it gives all that there is, what it was sent included, and says that this
+// is complete.
 //
 // The error is an *OwnerError when the session sent is not of the owner that
 // whoever asks is; it wraps ErrCursor when the cursor is unknown, is a
@@ -103,7 +108,7 @@ func (s *Session) exchange(ctx context.Context, server Server) error {
 			break
 		}
 		got, err := s.ask(ctx, server, sent)
-		answered, latest := engine.Merged, time.Time{}
+		answered, late := engine.Merged, engine.Late{}
 		if err != nil {
 			var owner *OwnerError
 			var stamp *StampError
@@ -113,14 +118,14 @@ func (s *Session) exchange(ctx context.Context, server Server) error {
 			case errors.Is(err, ErrCursor):
 				answered, got = engine.Unknown, Received{Owner: sent.Owner}
 			case errors.As(err, &stamp):
-				answered, latest = engine.TooLate, stamp.Latest
+				answered, late = engine.TooLate, engine.Late{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
 			case errors.Is(err, ErrQuota):
 				answered, noRoom = engine.NoRoom, err
 			default:
 				return err
 			}
 		}
-		if failed := x.Answer(now(), answered, got, latest.UnixMilli()); failed != nil {
+		if failed := x.Answer(now(), answered, got, late); failed != nil {
 			return errors.Join(failed, err)
 		}
 	}

@@ -98,7 +98,8 @@ type config struct{ maxAge time.Duration }
 //
 // In a session that is exchanged with a server it counts from the last save of
 // any device, as far as the server has told. What is over is then not shown, and
-// removed when the server says that nobody else has saved meanwhile.
+// stays until the server has it: somebody may have saved meanwhile. All devices
+// should have the same MaxAge.
 func MaxAge(d time.Duration) Option {
 	return func(c *config) error {
 		if d < time.Millisecond {

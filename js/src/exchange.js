@@ -42,9 +42,12 @@ import { markForm, readItem, stampForm, tagForm } from "./item.js";
  * @property {string} owner The tag of whose session it has; empty for nobody's.
  * @property {string} cursor
  * @property {string} item
+ * @property {boolean} complete Whether the item has all that there is, what was
+ *   sent included: what else is here, and known to be there, is not to be shown.
  * @property {number} age How long ago somebody saved, in milliseconds; less
  *   than 0 when nobody did.
  * @property {number} latest The time up to which it takes stamps.
+ * @property {string} newest The greatest stamp that it has, with a refusal of one.
  * @property {string} why What it says of a refusal.
  */
 
@@ -142,6 +145,7 @@ export class Exchange {
     for (let answered = false; !answered || items.length > 0;) {
       const part = takePart(items, this.#single);
       const keeps = this.#heir !== "" || this.#own(undefined).length > 0;
+      const asked = Date.now();
       const answer = await this.#send({
         owner: (!asks && ledger?.owner) || "",
         cursor: (!asks && ledger?.cursor) || "",
@@ -162,7 +166,9 @@ export class Exchange {
         case 200:
         case 204:
           if (asks) return this.#meet(ledger, answer.owner, keeps);
-          if (!this.#take(/** @type {Ledger} */ (ledger), part, answer)) {
+          if (
+            !this.#take(/** @type {Ledger} */ (ledger), part, answer, asked)
+          ) {
             return this.#read() === undefined; // it was forgotten
           }
           ledger = this.#read();
@@ -190,9 +196,15 @@ export class Exchange {
           // after.
           if (
             !ledger ||
-            !(answer.latest > 0 && answer.latest >= this.#latest(ledger))
+            !(answer.latest > 0 && answer.latest >= this.#latest(ledger)) ||
+            !(timeOf({ stamp: answer.newest }) <= answer.latest)
           ) {
             throw stranger(this.#lent);
+          }
+          // As if of an item that the server has: what is stamped anew is later.
+          if (answer.newest) {
+            ledger.stamps.add(answer.newest);
+            this.#write(ledger);
           }
           this.#lent.restamp(answer.latest);
           // A removal or clearing may be older now than what it was made after,
@@ -452,13 +464,14 @@ export class Exchange {
    * @param {Ledger} before
    * @param {{ stamp: string }[]} part
    * @param {Answer} answer
+   * @param {number} asked when it was asked for: the answer may have waited here
    */
-  #take(before, part, { owner, cursor, item, age }) {
+  #take(before, part, { owner, cursor, item, complete, age }, asked) {
     if (
       owner !== before.owner ||
       !/^[^ \n]*$/.test(cursor) ||
       cursor === noCursor ||
-      (cursor === "" && item !== "")
+      (cursor === "" && (item !== "" || complete))
     ) {
       throw stranger(this.#lent);
     }
@@ -468,42 +481,60 @@ export class Exchange {
     if (
       ledger?.owner !== owner ||
       ledger.generation !== before.generation ||
+      // Others have exchanged meanwhile, and who answers need not be the server
+      // that has what they sent: it may have lost all.
+      (before.cursor === "" && ledger.cursor !== "") ||
       !this.#stands(ledger)
     ) {
       return false;
     }
     const there = new Set(this.#own(ledger));
-    const stamps = [...ledger.stamps, ...part.map(({ stamp }) => stamp)];
-    const next = {
-      ...ledger,
-      // Without a cursor nobody could tell that the server has lost it.
-      stamps: new Set(cursor && stamps.filter((stamp) => there.has(stamp))),
-    };
+    const has = [...ledger.stamps, ...part.map(({ stamp }) => stamp)].filter(
+      (stamp) => there.has(stamp),
+    );
+    // Without a cursor nobody could tell that the server has lost them.
+    const next = { ...ledger, stamps: new Set(ledger.cursor && has) };
     if (age >= 0) {
-      next.active = timeText(Date.now() - age);
+      next.active = timeText(Math.min(asked, Date.now()) - age);
     }
+    const old = complete ? has.sort() : [];
+    const dropOld = () => {
+      for (const stamp of old) area.removeItem(this.#key(owner, stamp));
+    };
     if (stamp) {
-      // What the server has now counts, whether there is room for more or not.
       const key = this.#key(owner, stamp);
-      try {
+      const add = () => {
         area.setItem(key, item);
-        this.#write({
-          ...next,
-          cursor,
-          stamps: new Set(next.stamps).add(stamp),
-        });
+        const stamps = complete ? [stamp] : [...has, stamp];
+        this.#write({ ...next, cursor, stamps: new Set(stamps) });
+      };
+      try {
+        try {
+          add();
+        } catch (error) {
+          const texts = old.map((old) => area.getItem(this.#key(owner, old)));
+          if (texts.join("").length < item.length) throw error;
+          // Until it is there, the server has to give all of it again.
+          this.#write({ ...next, cursor: "", stamps: new Set() });
+          dropOld();
+          add();
+        }
       } catch (error) {
         area.removeItem(key);
+        // What the server has now counts, whether there is room for more or not.
         this.#write(next);
         throw error;
       }
+      dropOld();
       if (!batchesOf(item).some(({ clear }) => clear)) return true;
       // What was cleared is to be gone from the storage, too. What is left may
       // be in an item of its own then, and is to be sent once more.
       this.#lent.compact();
       return area.getItem(key) !== null;
     }
-    this.#write({ ...next, cursor });
+    const stamps = complete || !cursor ? [] : has;
+    this.#write({ ...next, cursor, stamps: new Set(stamps) });
+    dropOld();
     return true;
   }
 

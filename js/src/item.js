@@ -22,7 +22,6 @@ const latest = 9_000_000_000_000;
  * @typedef {object} Batch
  * @property {string} stamp
  * @property {boolean} clear whether it drops all that is older
- * @property {string} [ended] the greatest stamp of a session that it found over
  * @property {Record<string, unknown>} set
  * @property {string[]} remove
  */
@@ -40,11 +39,12 @@ export function readKey(key) {
 }
 
 /**
- * Returns the batches of an item, or why it cannot be read: it is `damaged`, or
- * perhaps of another version's `format`.
+ * Returns what an item says: its batches and, if it says so, from which time on
+ * the session was alive, in milliseconds since 1970. Or why it cannot be read: it
+ * is `damaged`, or perhaps of another version's `format`.
  *
  * @param {string} text
- * @returns {{ batches: Batch[] } | { fault: "damaged" | "format" }}
+ * @returns {{ since?: string, batches: Batch[] } | { fault: "damaged" | "format" }}
  */
 export function readItem(text) {
   let item;
@@ -60,8 +60,10 @@ export function readItem(text) {
   if (!/^\s*\{\s*"format"\s*:\s*1\s*[,}]/.test(text)) {
     return { fault: "format" };
   }
-  const { format, batches, ...others } = item;
+  const { format, since, batches, ...others } = item;
   if (
+    (since !== undefined && !isStamp(`${since}-0000-000000000000`)) ||
+    typeof since === "number" ||
     !Array.isArray(batches) ||
     batches.length === 0 ||
     !batches.every(isBatch) ||
@@ -70,10 +72,10 @@ export function readItem(text) {
     return { fault: "damaged" };
   }
   return {
-    batches: batches.map(({ stamp, clear, ended, set, remove }) => ({
+    since,
+    batches: batches.map(({ stamp, clear, set, remove }) => ({
       stamp,
       clear: clear === true,
-      ended,
       set: set ?? {},
       remove: remove ?? [],
     })),
@@ -83,11 +85,10 @@ export function readItem(text) {
 /** @param {any} batch */
 function isBatch(batch) {
   if (!isObject(batch) || Object.keys(batch)[0] !== "stamp") return false;
-  const { stamp, clear, ended, set, remove, ...others } = batch;
+  const { stamp, clear, set, remove, ...others } = batch;
   return (
     isStamp(stamp) &&
     (clear === undefined || clear === true) &&
-    (ended === undefined || (isStamp(ended) && ended <= stamp)) &&
     (set === undefined || (isObject(set) && !Object.hasOwn(set, ""))) &&
     (remove === undefined || (Array.isArray(remove) && remove.every(isKey))) &&
     Object.keys(others).length === 0

@@ -418,8 +418,10 @@ export class Sync {
       owner: headers.get("Session-Owner") ?? "",
       cursor: cursor ?? "",
       item: ok ? text : "",
+      complete: headers.has("Session-Complete"),
       age: Number.isNaN(age) ? -1 : age,
       latest: number("Session-Latest"),
+      newest: headers.get("Session-Newest") ?? "",
       why: ok ? "" : why(status, text),
     };
   }

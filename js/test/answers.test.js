@@ -57,6 +57,9 @@ const hostile = {
     headers: { "Session-Cursor": "" },
     body: proper,
   },
+  "all that there is, without a cursor": {
+    headers: { "Session-Complete": "true", "Session-Cursor": "" },
+  },
   "an item that is cut off": { body: proper.slice(0, -2) },
   "an item and more": { body: `${proper}{` },
   "two items": { body: proper + proper },
@@ -118,6 +121,14 @@ const hostile = {
   },
   "422 with a time far ahead, without end": {
     ...{ status: 422, headers: { "Session-Latest": "8999999999999" } },
+  },
+  "422 with a newest stamp that is too late": {
+    status: 422,
+    headers: { "Session-Latest": "1795373052123", "Session-Newest": last },
+  },
+  "422 with a newest stamp that is none": {
+    status: 422,
+    headers: { "Session-Latest": "1795373052123", "Session-Newest": "soon" },
   },
   429: { status: 429, body: '{"error":"slow down"}' },
   "500 with an item": { status: 500, body: proper },

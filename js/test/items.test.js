@@ -7,15 +7,15 @@ const examples = JSON.parse(
   await readFile(new URL("../../testdata/items.json", import.meta.url), "utf8"),
 );
 
-for (const { name, text, batches, fault } of examples) {
+for (const { name, text, since, batches, fault } of examples) {
   test(`an item means what the example says: ${name}`, () => {
     const expected = fault
       ? { fault }
       : {
+          since,
           batches: batches.map((/** @type {any} */ batch) => ({
             stamp: batch.stamp,
             clear: batch.clear ?? false,
-            ended: batch.ended,
             set: Object.fromEntries(
               (batch.set ?? []).map(
                 (/** @type {[string, string]} */ [key, value]) => [

@@ -1,6 +1,15 @@
 // Somebody else clears the storage while it is synced.
 import assert from "node:assert/strict";
-import { load, now, otherDevice, save, state, withServer } from "./synced.js";
+import {
+  load,
+  now,
+  otherDevice,
+  pair,
+  save,
+  state,
+  sync,
+  withServer,
+} from "./synced.js";
 
 /** @typedef {import("./browser.js").Page} Page */
 
@@ -116,5 +125,64 @@ withServer(
     }
     forward.meanwhile = undefined;
     await isBack(page, other);
+  },
+);
+
+/**
+ * Fills a page's storage, but for some characters.
+ *
+ * @param {Page} page
+ * @param {number} but
+ */
+const fill = (page, but) =>
+  page.evaluate((but) => {
+    let filler = "";
+    for (let size = 1 << 22; size > 0; size >>= 1) {
+      try {
+        localStorage.setItem("filler", filler + "x".repeat(size));
+        filler += "x".repeat(size);
+      } catch {
+        // That was too much.
+      }
+    }
+    localStorage.setItem("filler", filler.slice(but));
+  }, but);
+
+withServer(
+  "a storage that has no room for twice as much is synced all the same",
+  async ({ page, newDevice }) => {
+    const big = "a".repeat(200_000);
+    await sync(page);
+    await save(page, { first: 1 });
+    await now(page);
+    await save(page, { big, old: 1 });
+    await save(page, { old: 2 });
+    await fill(page, 20_000);
+    // As if the storage had been cleared: all of it is to be exchanged anew.
+    await page.evaluate(() => {
+      for (const key of Object.keys(localStorage)) {
+        if (/\/[\da-f]{12}$/.test(key)) localStorage.removeItem(key);
+      }
+    });
+    await now(page);
+    assert.deepEqual(await load(page), { first: 1, big, old: 2 });
+    assert.deepEqual(
+      [(await state(page)).status, (await state(page)).unsent],
+      ["idle", 0],
+    );
+
+    // What others save, and is too much, is not received, and loses nothing.
+    const other = await newDevice();
+    await sync(other);
+    await pair(page, other);
+    assert.deepEqual(await load(other), { first: 1, big, old: 2 });
+    await save(other, { more: "b".repeat(50_000) });
+    await now(other);
+    await page.evaluate(() => inPage.kept.sync.now().catch(() => {}));
+    assert.match((await state(page)).message ?? "", /quota/i);
+    assert.deepEqual(await load(page), { first: 1, big, old: 2 });
+    await page.evaluate(() => localStorage.removeItem("filler"));
+    await now(page);
+    assert.deepEqual(await load(page), await load(other));
   },
 );

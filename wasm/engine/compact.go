@@ -20,6 +20,11 @@ func (s *Session) compact(now int64) {
 	if guests && s.adopt(now) != nil {
 		return
 	}
+	if s.maxAge > 0 {
+		if _, err := s.read(); err != nil { // which finds out what is hidden
+			return
+		}
+	}
 	sort(keys)
 	var items []*item
 	for _, key := range keys {
@@ -74,56 +79,72 @@ func (s *Session) compactAll(now int64) (freed bool) {
 
 // merge writes one item that says what the items say together, and removes
 // them. Those whose every word is superseded by another's are removed first,
-// which makes room. It reports whether it removed any.
-func (s *Session) merge(now int64, items []*item) (freed bool) {
+// which makes room; but when they tell how long the session was alive, only if
+// there is none. Those that are hidden it leaves alone: they were alive at other
+// times. It reports whether it removed any.
+func (s *Session) merge(now int64, all []*item) (freed bool) {
 	var merged state
-	for _, it := range items {
-		merged.add(it.says)
+	var items []*item
+	for _, it := range all {
+		if !it.hidden {
+			items = append(items, it)
+			merged.add(it.says)
+		}
 	}
+	merged.since = aliveSince(merged.cleared, items)
 	by := suppressors(merged, items)
-	var kept []*item
+	var kept, superseded []*item
 	for _, it := range items {
-		if it.says.counts(merged) || !by.allow(it, now-dropWithin) || !s.remove([]*item{it}) {
+		if it.says.counts(merged) || !by.allow(it, now-dropWithin) {
 			kept = append(kept, it)
 		} else {
-			freed = true
+			superseded = append(superseded, it)
 		}
+	}
+	if s.maxAge == 0 {
+		freed = s.remove(superseded)
+		superseded = nil
+	} else {
+		kept = items
 	}
 	if len(kept) < 2 {
 		return freed
-	}
-	if merged.end.by != "" {
-		l, err := s.ledger()
-		if err != nil {
-			return freed
-		}
-		merged.end = ended(l, kept)
 	}
 	before := now - keepRemovals
 	forget := by.forgettable(before) && s.areAll(kept)
 	if forget {
 		by.forget(&merged, before)
 	}
-	if !forget || len(merged.entries) > 0 || merged.cleared != "" || merged.end.by != "" {
-		if _, err := s.add(now, encode(merged)); err != nil {
-			return freed
+	if !forget || len(merged.entries) > 0 || merged.cleared != "" {
+		if _, err := s.add(now, merged); err != nil {
+			return s.remove(superseded) || freed
 		}
 	}
 	return s.remove(kept) || freed
 }
 
 // add writes an item that says nothing new, and returns its key.
-func (s *Session) add(now int64, text string) (key string, err error) {
+func (s *Session) add(now int64, says state) (key string, err error) {
 	at, err := s.tick(now)
 	if err != nil {
 		return "", err
 	}
+	text := s.encode(says)
 	key = s.own(string(at))
 	if err := s.storage.SetItem(key, text); err != nil {
 		return "", err
 	}
 	s.items[key] = &item{key: key, size: len(text)}
 	return key, nil
+}
+
+// encode returns the text of an item. How long the session was alive is of no
+// interest if it is never over.
+func (s *Session) encode(says state) string {
+	if s.maxAge == 0 {
+		says.since = 0
+	}
+	return encode(says)
 }
 
 // adopt makes what is nobody's yet, and alive, the owner's. Removals and
@@ -133,17 +154,15 @@ func (s *Session) adopt(now int64) error {
 	if err != nil || len(snap.guests) == 0 {
 		return err
 	}
-	var all, alive state
+	var all state
 	for _, it := range snap.guests {
-		all.add(it.says)
-	}
-	for key, v := range all.entries {
-		if !v.removed() {
-			alive.set(key, v)
+		if !it.hidden {
+			all.add(it.says)
 		}
 	}
-	if alive.newest != "" {
-		if _, err := s.add(now, encode(alive)); err != nil {
+	if alive := all.living(); alive.newest != "" {
+		alive.since = aliveSince(all.cleared, snap.guests)
+		if _, err := s.add(now, alive); err != nil {
 			return err
 		}
 	}
@@ -168,7 +187,7 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 	var had, anew state
 	for _, it := range snap.items {
 		at := Stamp(it.stamp())
-		if (late(at) || late(it.says.newest) || late(it.says.end.by)) && (all || !l.lists(string(at))) {
+		if (late(at) || late(it.says.newest)) && (all || !l.lists(string(at))) {
 			items = append(items, it)
 			had.add(it.says)
 		}
@@ -204,11 +223,11 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 	if !late(had.newest) {
 		anew.newest = had.newest
 	}
-	if !late(had.end.by) { // or it was found over by a clock that was wrong
-		anew.end = had.end
+	if since := aliveSince(had.cleared, items); since <= latest {
+		anew.since = since
 	}
-	if anew.newest = max(anew.newest, anew.cleared); anew.newest != "" || anew.end.by != "" {
-		if _, err := s.add(now, encode(anew)); err != nil {
+	if anew.newest = max(anew.newest, anew.cleared); anew.newest != "" {
+		if _, err := s.add(now, anew); err != nil {
 			return err
 		}
 	}

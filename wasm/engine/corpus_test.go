@@ -17,12 +17,12 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []struct {
-		Name, Text, Fault string
-		Batches           []struct {
-			Stamp, Ended Stamp
-			Clear        bool
-			Set          [][2]string
-			Remove       []string
+		Name, Text, Fault, Since string
+		Batches                  []struct {
+			Stamp  Stamp
+			Clear  bool
+			Set    [][2]string
+			Remove []string
 		}
 	}
 	if err := json.Unmarshal(text, &examples); err != nil {
@@ -45,14 +45,9 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 			}
 			var want content
 			for _, b := range e.Batches {
-				if b.Ended == "" || b.Clear || len(b.Set)+len(b.Remove) > 0 {
-					want.newest = max(want.newest, b.Stamp)
-				}
+				want.newest = max(want.newest, b.Stamp)
 				if b.Clear {
 					want.cleared = max(want.cleared, b.Stamp)
-				}
-				if b.Ended != "" {
-					want.end.add(ending{b.Ended, b.Stamp})
 				}
 				for _, pair := range b.Set {
 					want.records = append(want.records, record{pair[0], version{b.Stamp, pair[1]}})
@@ -60,6 +55,13 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 				for _, key := range b.Remove {
 					want.records = append(want.records, record{key, version{stamp: b.Stamp}})
 				}
+			}
+			since := want.newest // unless something was saved before
+			for _, r := range want.records {
+				since = min(since, r.stamp)
+			}
+			if want.since = since.Millis(); e.Since != "" {
+				want.since = number(Stamp(e.Since), 10)
 			}
 			// In whatever order the members come.
 			merged := func(c content) (s state) { s.add(c); return s }

@@ -99,7 +99,7 @@ type Session struct {
 
 	owner     string      // the tag of the owner whose session is shown; empty for nobody's
 	turned    atomic.Bool // whether that may have changed
-	active    int64       // when somebody saved last, as far as the server told
+	lived     int64       // when somebody saved last, as far as is known here
 	forgotten int         // how often Forget was called
 
 	told    bool         // whether all stamps come to See or Refresh as they are made
@@ -216,17 +216,15 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	}
 	s.hear(now)
 	var over []*item
-	ends := false
+	anew := false
 	if s.maxAge > 0 && !s.alive(now) {
 		snap, err := s.readAged(now)
 		if err != nil {
 			return Change{}, err
 		}
-		if !s.expired(now) {
-		} else if s.owner == "" {
-			ends, over = true, snap.items
-		} else if len(snap.live()) > 0 {
-			b.ended = s.newest
+		// Of an owner's session, only the server knows whether it is over.
+		if anew = s.expired(now); anew && s.owner == "" {
+			over = snap.items
 		}
 	} else if !s.told || s.turned.Load() {
 		if err := s.look(); err != nil {
@@ -240,7 +238,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 
 	// Room for all of it: the rest of an item is as long as this, and shorter.
 	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
-	if ends {
+	if anew && s.owner == "" {
 		// Not stamped like the batch: that would take what another tab saves
 		// into the new session at this moment.
 		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
@@ -248,29 +246,28 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	}
 	key, text := s.own(string(at)), endItem(appendBatch(batches, at, b))
 
-	change, err := s.write(now, key, text, len(text)+b.GivenSize, over)
-	if err != nil {
+	if err := s.write(now, key, text, len(text)+b.GivenSize, over); err != nil {
 		return Change{}, err
 	}
 	s.newest = max(s.newest, at)
+	s.lived = max(s.lived, at.Millis())
 	s.cleared = s.cleared || b.Clear
-	return change, nil
+	return s.follow(now, key, text, anew), nil
 }
 
 // write writes an item of about that size, in the place of those that are over.
-// It returns what that changed in what the reader of changes knows.
-func (s *Session) write(now int64, key, text string, size int, over []*item) (Change, error) {
+func (s *Session) write(now int64, key, text string, size int, over []*item) error {
 	err := s.storage.SetItem(key, text)
 	if Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
 		err = s.storage.SetItem(key, text)
 	}
 	if err != nil {
-		return Change{}, err
+		return err
 	}
 	s.remove(over)
 	s.items[key] = &item{key: key, size: size}
 	s.saves++
-	return s.follow(now, key, text), nil
+	return nil
 }
 
 // tick returns a stamp later than all that is known here.
@@ -340,10 +337,14 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 }
 
 // follow returns what an item of this session's own making changed in what the
-// reader of changes knows.
-func (s *Session) follow(now int64, key, text string) Change {
+// reader of changes knows. It may have begun the session anew.
+func (s *Session) follow(now int64, key, text string, anew bool) Change {
 	if s.view == nil {
 		return Change{}
+	}
+	if anew { // which hides what the item does not speak of
+		change, _ := s.catchUp(now) // until Refresh finds out
+		return change
 	}
 	saved, err := decode(text)
 	if err != nil { // it was given, so only the storage has all of it
@@ -352,10 +353,6 @@ func (s *Session) follow(now int64, key, text string) Change {
 			return Change{} // until Refresh finds out
 		}
 		saved = it.says
-	}
-	if saved.end.by != "" { // which hides what it does not speak of
-		change, _ := s.catchUp(now) // until Refresh finds out
-		return change
 	}
 	return s.view.apply(saved)
 }
@@ -377,6 +374,11 @@ func (s *Session) Tidy(now int64) {
 	if s.cleared {
 		s.cleared = false
 		s.compactAll(now) // what was cleared is to be gone from the storage, too
+		for _, it := range s.last.items {
+			if it.hidden && it.says.newest < s.last.state.cleared {
+				s.remove([]*item{it})
+			}
+		}
 	} else if s.saves >= compactEvery {
 		s.compact(now)
 	}
@@ -393,7 +395,7 @@ func (s *Session) Load(now int64) ([]Entry, error) {
 func (s *Session) Get(now int64, key string) (string, bool, error) {
 	snap, err := s.load(now)
 	v, ok := snap.state.entries[key]
-	if !ok || v.removed() || v.stamp <= snap.ended {
+	if !ok || v.removed() {
 		return "", false, err
 	}
 	return v.value, true, err
@@ -472,13 +474,7 @@ func (s *Session) current(now int64) (state, error) {
 	if err != nil || s.expired(now) {
 		return state{}, err
 	}
-	shown := snap.state.clone()
-	for key, v := range shown.entries {
-		if v.stamp <= snap.ended {
-			delete(shown.entries, key)
-		}
-	}
-	return shown, nil
+	return snap.state.clone(), nil
 }
 
 // Stats returns what the session takes in its storage.
@@ -505,11 +501,12 @@ func (s *Session) Stats(now int64) (Stats, error) {
 // alive reports whether the session is known not to be over.
 func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(now) }
 
-// expired reports whether the newest batch read or made is too old.
+// expired reports whether the last that somebody is known to have saved is too
+// old.
 //
 //go:noinline
 func (s *Session) expired(now int64) bool {
-	return s.maxAge > 0 && s.newest != "" && now-max(s.newest.Millis(), s.active) > s.maxAge
+	return s.maxAge > 0 && s.newest != "" && now-s.lived > s.maxAge
 }
 
 // An item is a part of what is stored.
@@ -523,7 +520,10 @@ type item struct {
 	// If it can be read:
 	written int64 // when
 	says    content
-	merged  bool // whether the last snapshot's state has it
+	merged  bool  // whether the last snapshot's state has it
+	sent    bool  // whether the server had it then
+	hidden  bool  // whether it was in the last snapshot, and is not shown
+	alive   int64 // from when on it shows the session to have been alive
 }
 
 // stamp returns the one that the key of an item ends with.
@@ -533,16 +533,16 @@ func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
 type snapshot struct {
 	items   []*item
 	guests  []*item // those that are nobody's, of which only what is alive counts
-	state   state   // what all these say together
-	ended   Stamp   // what is not later than this is not shown
+	state   state   // what all these say together, but for those that are hidden
+	partial bool    // whether some are
 	corrupt []*item // those that cannot be read
 }
 
 // live returns the entries, as Load does. Most items were written in the order
 // of their stamps, and say things in that order, so mostly nothing is sorted.
 func (s snapshot) live() []Entry {
-	if s.ended != "" || len(s.guests) > 0 {
-		return s.state.live(s.ended)
+	if len(s.guests) > 0 {
+		return s.state.live()
 	}
 	live := make([]Entry, 0, len(s.state.entries))
 	var last Stamp
@@ -553,7 +553,7 @@ func (s snapshot) live() []Entry {
 				continue
 			}
 			if r.stamp < last || first && r.stamp == last {
-				return s.state.live("")
+				return s.state.live()
 			}
 			last, first = r.stamp, false
 			live = append(live, Entry{r.key, r.value})
@@ -598,7 +598,7 @@ func (s *Session) read() (snapshot, error) {
 		}
 		if complete {
 			s.take(keys, readings)
-			err := s.findEnd() // first: Go leaves open whether s.last is read before
+			err := s.hide() // first: Go leaves open whether s.last is read before
 			return s.last, err
 		}
 	}
@@ -608,7 +608,7 @@ func (s *Session) read() (snapshot, error) {
 // take makes the last snapshot that of the items with those keys.
 func (s *Session) take(keys []string, readings map[string]*item) {
 	next := snapshot{state: s.last.state}
-	gone := len(s.last.guests) > 0
+	gone := len(s.last.guests) > 0 || s.last.partial
 	for _, it := range s.last.items {
 		gone = gone || readings[it.key] != it
 	}
@@ -624,7 +624,6 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			it.merged = false
 		}
 	}
-	var guests state
 	for _, key := range keys {
 		it := readings[key]
 		if it.err != nil {
@@ -632,7 +631,6 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			continue
 		}
 		if it.guest {
-			guests.add(it.says)
 			next.guests = append(next.guests, it)
 			continue
 		}
@@ -642,40 +640,28 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 		}
 		next.items = append(next.items, it)
 	}
-	for key, v := range guests.entries {
-		if !v.removed() {
-			next.state.set(key, v)
-		}
-	}
-	next.state.newest = max(next.state.newest, guests.newest)
+	next.admit()
 	s.items = readings
 	s.last = next
-	s.newest = max(s.newest, next.state.newest)
+	if s.newest = max(s.newest, next.state.newest); s.newest != "" {
+		s.lived = s.newest.Millis()
+	}
 }
 
-// findEnd finds out what is not shown, because a batch here ended it and the
-// server has not told yet whether that holds.
-func (s *Session) findEnd() error {
-	if s.last.state.end.by == "" {
-		return nil
-	}
-	l, err := s.ledger()
-	if err != nil {
-		return err
-	}
-	s.last.ended = ended(l, s.last.items).seen
-	return nil
-}
-
-// ended returns what items end of which the server has not told whether it
-// holds.
-func ended(l ledger, items []*item) (end ending) {
-	for _, it := range items {
-		if it.says.end.by != "" && !l.lists(it.stamp()) {
-			end.add(it.says.end)
+// admit adds what is alive of what is nobody's.
+func (s *snapshot) admit() {
+	var guests state
+	for _, it := range s.guests {
+		if !it.hidden {
+			guests.add(it.says)
 		}
 	}
-	return end
+	for key, v := range guests.entries {
+		if !v.removed() {
+			s.state.set(key, v)
+		}
+	}
+	s.state.newest = max(s.state.newest, guests.newest)
 }
 
 // get reads an item and takes note of it, unless it is gone: errGone.
@@ -707,7 +693,7 @@ func (s *Session) get(key string) (*item, error) {
 		it.err = errDamaged
 	}
 	if it.err == nil {
-		it.written = at.Millis()
+		it.written, it.alive = at.Millis(), it.says.since
 		s.clock.See(at)
 		if it.says.newest != "" {
 			s.clock.See(it.says.newest)

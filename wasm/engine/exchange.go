@@ -8,6 +8,9 @@ type Record struct {
 	Key   string
 	Stamp Stamp
 	Value string
+	// Alive is up to when it is known to have been there, in milliseconds since
+	// 1970, if that is later than Stamp; otherwise 0.
+	Alive int64
 }
 
 // Said is what items say together.
@@ -16,13 +19,20 @@ type Said struct {
 	Newest Stamp
 	// Cleared, if any, is the stamp before which everything was cleared.
 	Cleared Stamp
-	// Ended, if any, says that a session was found over, after which no later
-	// stamp was known when the batch stamped EndedBy began it anew.
-	Ended, EndedBy Stamp
+	// Since is from when on the session was alive, in milliseconds since 1970; 0
+	// when that is not said.
+	Since int64
+	// Spans are the times in which it was alive, as each item says. The records
+	// of an item are from that time, or were still there.
+	Spans []Span
 	// Records has what each key got last, once, in the order of the stamps and
 	// then of the keys.
 	Records []Record
 }
+
+// A Span is a time in which a session was alive, in milliseconds since 1970: first
+// to last, something was saved at both.
+type Span struct{ From, To int64 }
 
 // ParseItems returns what the items in a JSON array say together. Elements that
 // are no items that this version can read are left out, and counted.
@@ -49,14 +59,27 @@ func ParseItems(text string) (said Said, unreadable int, err error) {
 	for _, says := range contents {
 		merged.add(says)
 	}
-	return merged.said(), unreadable, nil
+	said = merged.said()
+	alive := make(map[string]int64)
+	for _, says := range contents {
+		said.Spans = append(said.Spans, Span{min(says.since, says.newest.Millis()), says.newest.Millis()})
+		for _, r := range says.records {
+			if r.stamp.Millis() < says.since && merged.entries[r.key] == r.version {
+				alive[r.key] = max(alive[r.key], says.since)
+			}
+		}
+	}
+	for i, r := range said.Records {
+		said.Records[i].Alive = alive[r.Key]
+	}
+	return said, unreadable, nil
 }
 
 func (s *state) said() Said {
-	out := Said{Newest: s.newest, Cleared: s.cleared, Ended: s.end.seen, EndedBy: s.end.by}
+	out := Said{Newest: s.newest, Cleared: s.cleared}
 	for _, key := range s.keys() {
 		v := s.entries[key]
-		out.Records = append(out.Records, Record{key, v.stamp, v.value})
+		out.Records = append(out.Records, Record{Key: key, Stamp: v.stamp, Value: v.value})
 	}
 	return out
 }
@@ -64,12 +87,12 @@ func (s *state) said() Said {
 // FormatItem returns the text of an item that says so. To say nothing, there is
 // no item.
 func FormatItem(said Said) string {
-	s := state{newest: said.Newest, end: ending{said.Ended, said.EndedBy}}
+	s := state{newest: said.Newest, since: said.Since}
 	s.clear(said.Cleared)
 	for _, r := range said.Records {
 		s.set(r.Key, version{r.Stamp, r.Value})
 	}
-	if s.newest == "" && s.end.by == "" {
+	if s.newest == "" {
 		return ""
 	}
 	return encode(s)
@@ -103,6 +126,9 @@ type Received struct {
 	// Item is one item with what was merged since the cursor that was sent, or
 	// empty.
 	Item string
+	// Complete says that Item has all that there is, what was sent included. What
+	// it has not, and was sent or is known to be there, is not to be shown.
+	Complete bool
 	// Age is how long ago somebody last saved, in milliseconds, by the server's
 	// clock; less than 0 when nobody did.
 	Age int64
@@ -123,8 +149,17 @@ const (
 	Merged  = 200
 	Unknown = 412 // the cursor, or the owner: Received.Owner is whose session the server has
 	NoRoom  = 413
-	TooLate = 422 // a stamp is later than the server takes it
+	TooLate = 422 // a stamp is later than the server takes it: see Late
 )
+
+// Late is what a server tells of stamps that it does not take.
+type Late struct {
+	// Latest is the time up to which it does, in milliseconds since 1970.
+	Latest int64
+	// Newest is the greatest stamp that it has, not later than that; empty for
+	// none. What is stamped anew must come after it.
+	Newest Stamp
+}
 
 // partSize is the size from which what is sent is sent in parts, in bytes. A
 // batch is never divided. Only tests change it.
@@ -152,8 +187,9 @@ type Exchange struct {
 	part     []*item // that are sent
 	single   bool    // that each is sent by itself
 	sent     Sent
-	answered bool // whether the server has sent something back
-	anew     bool // whether the server knew nobody
+	asked    int64 // when that was sent
+	answered bool  // whether the server has sent something back
+	anew     bool  // whether the server knew nobody
 	begun    int
 	// restamped says that something was stamped anew: from the time at which the
 	// server takes it, and not by this clock.
@@ -207,23 +243,12 @@ func (x *Exchange) begin(now int64) error {
 }
 
 // Prepare makes what is unsent such that it can be sent: what was nobody's is the
-// owner's and, if the session is over, an item says so.
+// owner's.
 func (s *Session) Prepare(now int64) error {
 	s.hear(now)
-	l, err := s.attend()
+	_, err := s.attend()
 	if err == nil {
 		err = s.adopt(now)
-	}
-	if err != nil || !s.expired(now) {
-		return err
-	}
-	snap, err := s.read()
-	if err != nil || !s.expired(now) || ended(l, snap.items).by != "" || len(snap.live()) == 0 {
-		return err
-	}
-	by, err := s.tick(now)
-	if err == nil {
-		_, err = s.add(now, encode(state{end: ending{snap.state.newest, by}}))
 	}
 	return err
 }
@@ -232,11 +257,15 @@ func (s *Session) Prepare(now int64) error {
 // removed or cleared; it is empty when there is nothing.
 func (s *Session) Alive(now int64) (string, error) {
 	snap, err := s.read()
-	alive := s.shown(now, snap)
-	if err != nil || alive.newest == "" {
+	if err != nil || s.expired(now) {
 		return "", err
 	}
-	return encode(alive), nil
+	alive := snap.state.living()
+	alive.since = aliveSince(snap.state.cleared, append(snap.items, snap.guests...))
+	if alive.newest == "" {
+		return "", nil
+	}
+	return s.encode(alive), nil
 }
 
 // Stamp returns a stamp for an item with a text that others have made: later
@@ -313,18 +342,13 @@ func (s *Session) prepare(now int64, l ledger) (ledger, error) {
 }
 
 // unsent returns the items of whose words the server may not have all, and their
-// size. What tells how long the session was alive here is to be sent first, and
-// so is last: that it was found over, and the newest.
+// size. The newest, which is to be sent first, is last.
 func (s *Session) unsent(l ledger, snap snapshot) (out []*item, size int) {
 	var stamps []string
 	for _, it := range snap.items {
 		if stamp := it.stamp(); !l.lists(stamp) {
 			// Its own stamp tells when it was divided from others, or merged.
-			stamp = string(it.says.newest) + stamp
-			if it.says.end.by != "" {
-				stamp = "ends " + stamp
-			}
-			stamps = append(stamps, stamp)
+			stamps = append(stamps, string(it.says.newest)+stamp)
 			size += it.size
 		}
 	}
@@ -356,10 +380,10 @@ func (s *Session) divide(now int64, from *item) (halves []*item) {
 		return nil
 	}
 	older.clear(whole.cleared)
-	older.end = whole.end
-	newer.newest = whole.newest
+	older.since = from.says.since
+	newer.newest, newer.since = whole.newest, older.newest.Millis()
 	for _, half := range []state{older, newer} {
-		key, err := s.add(now, encode(half))
+		key, err := s.add(now, half)
 		if err != nil {
 			return nil
 		}
@@ -380,7 +404,7 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 	if x.answered && len(x.items) == 0 {
 		return Sent{}, false
 	}
-	x.sent = Sent{Now: now, MaxAge: x.s.maxAge}
+	x.asked, x.sent = now, Sent{Now: now, MaxAge: x.s.maxAge}
 	if x.restamped {
 		x.sent.Now = 0 // nobody knows when it was saved, by what clock
 	}
@@ -407,11 +431,10 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 }
 
 // Answer takes the answer to what Next gave: what the server answered, what it
-// sent back and, with TooLate, the time up to which it takes stamps. What it
-// has no room for is left out from then on, which Refused tells.
+// sent back and, with TooLate, which stamps it takes. What it has no room for is left out from then on, which Refused tells.
 //
 // After an error the session is what it was, but for what was exchanged before.
-func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) error {
+func (x *Exchange) Answer(now int64, answered int, got Received, late Late) error {
 	s := x.s
 	s.hear(now)
 	if answered == Merged {
@@ -439,8 +462,14 @@ func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) e
 	case answered == NoRoom && len(x.part) == 1:
 		x.refuse(now, x.part[0])
 		return nil
-	case answered == TooLate && latest > 0:
-		if err = s.Restamp(now, latest); err == nil {
+	case answered == TooLate && late.Latest > 0:
+		if l.cursor != x.with.cursor {
+			return x.begin(now) // others have exchanged since
+		}
+		if err = x.after(l, late); err == nil {
+			err = s.Restamp(now, late.Latest)
+		}
+		if err == nil {
 			// A removal or clearing may be older now than what it was made
 			// after, and that may be gone from here: the server still has it.
 			_, err = s.begin(l.owner, now)
@@ -455,12 +484,32 @@ func (x *Exchange) Answer(now int64, answered int, got Received, latest int64) e
 	return x.begin(now)
 }
 
+// after takes note of what is stamped anew must come after. It returns ErrServer
+// when that is not to be done: it would be older than what the server has.
+func (x *Exchange) after(l ledger, late Late) error {
+	snap, err := x.s.read()
+	if err != nil {
+		return err
+	}
+	for _, it := range snap.items {
+		if l.lists(it.stamp()) && it.says.newest.Millis() > late.Latest {
+			return ErrServer
+		}
+	}
+	if late.Newest == "" {
+		return nil
+	}
+	if _, ok := ParseStamp(string(late.Newest)); !ok || late.Newest.Millis() > late.Latest {
+		return ErrServer
+	}
+	// As if of an item that the server has: restamp looks there.
+	l.stamps += " " + string(late.Newest)
+	return x.s.storage.SetItem(x.s.ledgerKey(), l.text())
+}
+
 // refuse leaves out what the server has no room for: as little as can be.
 func (x *Exchange) refuse(now int64, it *item) {
 	if halves := x.s.divide(now, it); halves != nil {
-		if halves[0].says.end.by != "" { // which goes first, and so is last
-			halves[0], halves[1] = halves[1], halves[0]
-		}
 		x.items = append(x.items, halves...)
 		return
 	}
@@ -498,7 +547,7 @@ func (x *Exchange) take(now int64, got Received) error {
 	fault := !isTag(got.Owner)
 	if x.sent.Owner != "" {
 		fault = fault || got.Owner != x.sent.Owner ||
-			got.Cursor == "" && got.Item != "" || got.Cursor == noCursor || strings.ContainsAny(got.Cursor, " \n")
+			got.Cursor == "" && (got.Item != "" || got.Complete) || got.Cursor == noCursor || strings.ContainsAny(got.Cursor, " \n")
 		if got.Item != "" && !fault {
 			var err error
 			says, err = decode(got.Item)
@@ -521,6 +570,10 @@ func (x *Exchange) take(now int64, got Received) error {
 		return nil
 	case l.owner != x.with.owner || l.generation != x.with.generation:
 		return x.resume(now, l)
+	case x.with.cursor == "" && l.cursor != "":
+		// Others have exchanged meanwhile, and who answers need not be the server
+		// that has what they sent: it may have lost all.
+		return x.begin(now)
 	case x.sent.Owner == "" && x.heir == "":
 		if _, err = s.begin(got.Owner, 0); err != nil {
 			return err
@@ -540,48 +593,64 @@ func (x *Exchange) take(now int64, got Received) error {
 	}
 
 	if got.Age >= 0 {
-		l.active = now - got.Age
+		// The answer may have waited here for long: while this was asleep.
+		l.active = min(x.asked, now) - got.Age
 	}
-	received, full := s.receive(now, got.Item, says)
-	if full == nil {
-		l.cursor = got.Cursor
-		x.answered = true
+	has := func(it *item) bool {
+		has := l.lists(it.stamp())
+		for _, sent := range x.part {
+			has = has || it.key == sent.key
+		}
+		return has
 	}
 	snap, err := s.read()
 	if err != nil {
 		return err
 	}
-	had := l
-	l.stamps = ""
+	var old []*item // what the server has, if it has given all
+	for _, it := range snap.items {
+		if got.Complete && has(it) {
+			old = append(old, it)
+		}
+	}
+	received, full := s.receive(now, l, got, says, old)
+	if full == nil {
+		l.cursor = got.Cursor
+		x.answered = true
+	}
+	if snap, err = s.read(); err != nil {
+		return err
+	}
+	stamps := ""
 	for _, it := range snap.items {
 		if l.cursor == "" {
 			break // without one nobody could tell that the server has lost it
 		}
-		has := had.lists(it.stamp()) || it.stamp() == string(received)
-		for _, sent := range x.part {
-			has = has || it.key == sent.key
-		}
-		if has {
-			l.stamps += " " + it.stamp()
+		if it.stamp() == string(received) || has(it) && (full != nil || !got.Complete) {
+			stamps += " " + it.stamp()
 		}
 	}
+	l.stamps = stamps
 	if err := s.storage.SetItem(s.ledgerKey(), l.text()); err != nil {
 		return err
 	}
-	x.with, s.active = l, l.active
 	if full == nil {
-		full = s.findEnd()
+		s.remove(old)
+		_, full = s.read()
 	}
+	x.with = l
 	return full
 }
 
-// receive adds an item that a server sent, unless nothing in it is new, and
-// returns its stamp.
-func (s *Session) receive(now int64, text string, says content) (Stamp, error) {
+// receive adds the item that a server sent, unless nothing in it is new, and
+// returns its stamp. If it has all that there is, it is to be in the place of
+// old ones, which are removed here only when otherwise there is no room for it.
+func (s *Session) receive(now int64, l ledger, got Received, says content, old []*item) (Stamp, error) {
 	snap, err := s.read()
-	if err != nil || text == "" || !says.adds(snap.state) {
+	if err != nil || got.Item == "" || !got.Complete && !says.adds(snap.state) {
 		return "", err
 	}
+	text := got.Item
 	if says.newest != "" {
 		s.clock.See(says.newest)
 	}
@@ -593,6 +662,18 @@ func (s *Session) receive(now int64, text string, says content) (Stamp, error) {
 	err = s.storage.SetItem(key, text)
 	if Is(err, ErrQuota) && s.awake() && s.compactAll(now) {
 		err = s.storage.SetItem(key, text)
+	}
+	size := 0
+	for _, it := range old {
+		size += it.size
+	}
+	if Is(err, ErrQuota) && size >= len(text) {
+		// From here on until it is there, the server has to give all of it.
+		l.cursor, l.stamps = "", ""
+		if err = s.storage.SetItem(s.ledgerKey(), l.text()); err == nil {
+			s.remove(old)
+			err = s.storage.SetItem(key, text)
+		}
 	}
 	if err == nil {
 		s.items[key] = &item{key: key, size: len(text)}
@@ -703,7 +784,7 @@ func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
 		out.add(it.says)
 	}
 	for key, v := range out.entries {
-		if snap.state.entries[key] == v {
+		if had, ok := snap.state.entries[key]; !ok || had == v {
 			n++
 		}
 	}
@@ -711,19 +792,6 @@ func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
 		n++
 	}
 	return n, stamps, nil
-}
-
-// shown returns what is alive, and nothing that was removed or cleared.
-func (s *Session) shown(now int64, snap snapshot) (out state) {
-	if s.expired(now) {
-		return state{}
-	}
-	for key, v := range snap.state.entries {
-		if !v.removed() && v.stamp > snap.ended {
-			out.set(key, v)
-		}
-	}
-	return out
 }
 
 // adds reports whether c says anything that s does not.

@@ -10,10 +10,10 @@ import "slices"
 //
 // The members of a batch but its stamp may be left out. An item that Save
 // wrote has one batch; a compacted one has a batch for each stamp whose
-// entries still count, in the order of the stamps. A batch that begins a
-// session anew, which its writer found to be over, has the greatest stamp that
-// he had seen as "ended": the server clears what is not later, unless it knows
-// that somebody else had saved in between.
+// entries still count, in the order of the stamps. From the first of them on
+// the session was alive, to the newest, so that its age is known though other
+// batches do not count any more. When it was alive from another time on, that
+// stands before the batches, in milliseconds: "since":"1795373052000".
 const format = "1"
 
 // The two ways in which an item can be unreadable.
@@ -31,6 +31,7 @@ func decode(text string) (content, error) {
 		out   content
 		s     = scanner{text: text}
 		found string // the format
+		since Stamp
 	)
 	s.object(func(name string) {
 		switch {
@@ -40,6 +41,11 @@ func decode(text string) (content, error) {
 			s.fail()
 		case found != format:
 			s.value()
+		case name == "since":
+			var ok bool
+			if since, ok = ParseStamp(s.str() + "-0000-000000000000"); !ok {
+				s.fail()
+			}
 		case name == "batches":
 			s.list('[', ']', func() { decodeBatch(&s, &out) })
 		default:
@@ -48,22 +54,25 @@ func decode(text string) (content, error) {
 	})
 	s.end()
 	switch {
-	case s.bad || found == "" || found == format && out.newest == "" && out.end.by == "":
+	case s.bad || found == "" || found == format && out.newest == "":
 		return content{}, errDamaged
 	case found != format:
 		return content{}, errFormat
 	}
+	if since == "" {
+		since = out.newest
+		for _, r := range out.records {
+			since = min(since, r.stamp)
+		}
+	}
+	out.since = since.Millis()
 	return out, nil
 }
 
 // decodeBatch reads one batch and merges it into out.
 func decodeBatch(s *scanner, out *content) {
 	var at Stamp
-	ends, does := false, false
 	s.object(func(name string) {
-		if at != "" {
-			ends, does = ends || name == "ended", does || name != "ended"
-		}
 		switch {
 		case at == "" && name == "stamp":
 			var ok bool
@@ -78,12 +87,6 @@ func decodeBatch(s *scanner, out *content) {
 			} else {
 				out.cleared = max(out.cleared, at)
 			}
-		case name == "ended":
-			seen, ok := ParseStamp(s.str())
-			if !ok || seen > at {
-				s.fail()
-			}
-			out.end.add(ending{seen, at})
 		case name == "set":
 			s.object(func(key string) {
 				if value := s.value(); key == "" {
@@ -107,9 +110,7 @@ func decodeBatch(s *scanner, out *content) {
 	if at == "" {
 		s.fail()
 	}
-	if does || !ends { // nobody saved anything by finding out that a session is over
-		out.newest = max(out.newest, at)
-	}
+	out.newest = max(out.newest, at)
 }
 
 // A Batch is what one save, removal or clearing writes, in JSON that goes into
@@ -123,8 +124,6 @@ type Batch struct {
 	// Remove is an array of the keys to be removed, likewise; or nothing. No
 	// key is in both.
 	Remove string
-	// ended is the greatest stamp of a session that the batch finds over.
-	ended Stamp
 	// GivenSize is the size of what Given stands for, in bytes or about.
 	GivenSize int
 }
@@ -146,19 +145,18 @@ func (b Batch) empty() bool {
 //go:noinline
 func appendBatch(text []byte, at Stamp, b Batch) []byte {
 	if len(text) == 0 {
-		text = append(text, `{"format":`+format+`,"batches":[{"stamp":"`...)
-	} else {
-		text = append(text, `,{"stamp":"`...)
+		text = append(text, `{"format":`+format...)
 	}
+	if text[len(text)-1] != '}' {
+		text = append(text, `,"batches":[`...)
+	} else {
+		text = append(text, ',')
+	}
+	text = append(text, `{"stamp":"`...)
 	text = append(text, at...)
 	text = append(text, '"')
 	if b.Clear {
 		text = append(text, `,"clear":true`...)
-	}
-	if b.ended != "" {
-		text = append(text, `,"ended":"`...)
-		text = append(text, b.ended...)
-		text = append(text, '"')
 	}
 	if b.Set != "" {
 		text = append(text, `,"set":`...)
@@ -184,15 +182,18 @@ func encode(s state) string {
 	if s.cleared != "" {
 		stamps = append(stamps, s.cleared)
 	}
-	if s.end.by != "" {
-		stamps = append(stamps, s.end.by)
-	}
 	for _, v := range s.entries {
 		stamps = append(stamps, v.stamp)
 	}
 	sort(stamps)
 
 	var text []byte
+	if s.since != 0 && s.since != s.first() {
+		var since [millisDigits]byte
+		writeDigits(since[:], s.since, 10)
+		text = append(text, `{"format":`+format+`,"since":"`...)
+		text = append(append(text, since[:]...), '"')
+	}
 	keys := s.keys()
 	for _, at := range slices.Compact(stamps) {
 		var set, remove []byte
@@ -204,13 +205,8 @@ func encode(s state) string {
 				set = append(set, v.value...)
 			}
 		}
-		var ended Stamp
-		if at == s.end.by {
-			ended = s.end.seen
-		}
 		text = appendBatch(text, at, Batch{
 			Clear:  at == s.cleared,
-			ended:  ended,
 			Set:    enclose('{', set, '}'),
 			Remove: enclose('[', remove, ']'),
 		})

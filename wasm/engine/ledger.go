@@ -145,7 +145,6 @@ func (s *Session) attend() (ledger, error) {
 		s.belong(l.owner)
 	}
 	s.turned.Store(false)
-	s.active = l.active
 	return l, nil
 }
 
@@ -154,7 +153,7 @@ func (s *Session) belong(owner string) {
 	s.owner = owner
 	s.items = make(map[string]*item)
 	s.last = snapshot{}
-	s.newest, s.active = "", 0
+	s.newest, s.lived = "", 0
 	s.saves, s.cleared = 0, false
 }
 
@@ -180,7 +179,6 @@ func (s *Session) begin(owner string, active int64) (ledger, error) {
 	if s.owner != owner {
 		s.belong(owner)
 	}
-	s.active = active
 	return l, s.unmark(owner, l.generation)
 }
 

@@ -16,17 +16,23 @@ type modelServer struct {
 // A modelSession is what a server has of one.
 type modelSession struct {
 	epoch    int
-	state    state              // without what is over
-	over     map[string]version // what an end has cleared
-	before   Stamp              // the clearing before that end
-	endedBy  Stamp              // the batch of that end, while it may be wrong
-	endedAt  int                // how many versions there were after it
-	versions []string           // the keys that were merged, in that order
-	touched  int64              // when somebody saved last
-	used     int64              // the day of its last use
-	merged   map[string]int64   // the day on which a key got what it has
-	endedOn  int64              // the day of that end
-	tookBack bool               // whether an end was taken back
+	rows     map[string]modelRow
+	cleared  Stamp
+	newest   Stamp
+	versions []string // the keys that were merged, in that order
+	touched  int64    // when somebody saved last
+	used     int64    // the day of its last use
+	maxAge   int64    // in milliseconds; 0 while nobody has told one
+	lives    []Span   // when it was alive, by the server's clock, in this order
+	life     int      // how often the last turned out to be another
+	begin    int64    // when that began
+}
+
+// A modelRow is what a key got.
+type modelRow struct {
+	version
+	made   int64 // when it was there, by the server's clock
+	merged int64 // the day on which the server got it
 }
 
 // modelSkew is how far ahead of the server's a stamp may be, and of the newest.
@@ -39,36 +45,38 @@ const (
 func dayOf(millis int64) int64 { return millis / (24 * hour) }
 
 // Exchange is for the tests of other packages.
-func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered int, got Received, latest int64) {
+func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered int, got Received, late Late) {
 	return m.exchange(now, owner, sent)
 }
 
 // Entries returns what a session has.
-func (m *modelServer) Entries(owner string) map[string]string {
+func (m *modelServer) Entries(now int64, owner string) map[string]string {
 	entries := make(map[string]string)
-	if at := m.sessions[owner]; at != nil {
-		for _, e := range at.state.live("") {
-			entries[e.Key] = e.Value
+	if at := m.sessions[owner]; at != nil && !at.over(now) {
+		for key, row := range at.rows {
+			if !row.removed() && at.has(row) {
+				entries[key] = row.value
+			}
 		}
 	}
 	return entries
 }
 
 // exchange is what a server answers to what the owner of that tag sends.
-func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int, got Received, latest int64) {
+func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int, got Received, late Late) {
 	if sent.Owner != "" && sent.Owner != owner {
-		return Unknown, Received{Owner: owner}, 0
+		return Unknown, Received{Owner: owner}, Late{}
 	}
 	if sent.Owner == "" {
-		return Merged, Received{Owner: owner, Age: -1}, 0
+		return Merged, Received{Owner: owner, Age: -1}, Late{}
 	}
 	at := m.sessions[owner]
-	since := 0
+	since, life := 0, ""
 	if sent.Cursor != "" {
 		epoch := 0
-		fmt.Sscanf(sent.Cursor, "%d-%d", &epoch, &since)
+		fmt.Sscanf(sent.Cursor, "%d-%d-%s", &epoch, &since, &life)
 		if at == nil || epoch != at.epoch || since > len(at.versions) {
-			return Unknown, Received{Owner: owner}, 0
+			return Unknown, Received{Owner: owner}, Late{}
 		}
 	}
 	var said Said
@@ -79,74 +87,156 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 			panic(fmt.Errorf("sent %s: %d, %v", sent.Items, unreadable, err))
 		}
 	}
-	latest = now + modelSkew
-	if at != nil {
-		latest = max(latest, newestOf(at.state)+modelAfter)
+	latest := now + modelSkew
+	if at != nil && at.newest != "" {
+		latest = max(latest, at.newest.Millis()+modelAfter)
 	}
-	for _, stamp := range append(slices.Collect(stampsOf(said)), said.Newest, said.EndedBy) {
-		if stamp != "" && stamp.Millis() > latest {
-			return TooLate, Received{Owner: owner}, latest
+	if said.Newest != "" && said.Newest.Millis() > latest {
+		late.Latest = latest
+		if at != nil {
+			late.Newest = at.newest
 		}
+		return TooLate, Received{Owner: owner}, late
 	}
 	if at == nil && said.Newest == "" {
-		return Merged, Received{Owner: owner, Age: -1}, 0
+		return Merged, Received{Owner: owner, Age: -1}, Late{}
 	}
 	at = m.Use(now, owner)
 
-	had := at.state.newest
-	at.refute(now, &said, sent, since)
-	between := func(stamp Stamp) bool { return said.Ended.Next() <= stamp && stamp < said.EndedBy }
-	if end := said.Ended; end != "" && sent.MaxAge > 0 && at.state.newest <= end && now-at.touched > sent.MaxAge &&
-		!slices.ContainsFunc(slices.Collect(stampsOf(said)), between) {
-		at.before = max(at.state.cleared, said.Cleared)
-		at.over = make(map[string]version)
-		for key, v := range at.state.entries {
-			if at.before <= v.stamp && v.stamp < end.Next() {
-				at.over[key] = v
-			}
-		}
-		for _, r := range said.Records { // what is said to have ended may come back, too
-			v := version{r.Stamp, r.Value}
-			if before := at.over[r.Key]; at.before <= r.Stamp && r.Stamp < end.Next() && (before == (version{}) || before.less(v)) {
-				at.over[r.Key] = v
-			}
-		}
-		at.clear(end.Next())
-		at.endedBy, at.endedAt, at.endedOn = said.EndedBy, len(at.versions), dayOf(now)
-	}
-	if said.Cleared > at.state.cleared {
-		at.clear(said.Cleared)
-		at.over, at.endedBy = nil, ""
-	}
-	at.merge(now, said)
-	touched := at.touched
-	if said.Newest != "" {
-		saved := said.Newest.Millis()
+	here := func(then int64) int64 {
 		if sent.Now > 0 {
-			saved += now - sent.Now
+			then += now - sent.Now
 		}
-		at.touched = max(at.touched, min(now, saved))
+		return max(0, min(then, now))
 	}
-	if at.state.newest = max(at.state.newest, said.Newest); at.state.newest > had || at.touched > touched {
-		at.versions = append(at.versions, "newest")
+	spans := said.Spans
+	for i, s := range spans {
+		spans[i] = Span{here(s.From), here(s.To)}
 	}
+	dead := at.merge(now, said, spans, sent.MaxAge, func(r Record) int64 { return here(max(r.Stamp.Millis(), r.Alive)) })
 
+	is := at.lifeAt(now)
+	complete := sent.Cursor == "" || life != is || dead || is == "over" && len(said.Records) > 0
+	if complete {
+		since = 0
+	}
 	out := state{}
 	for _, key := range at.versions[since:] {
-		switch v, ok := at.state.entries[key]; {
+		switch row, ok := at.rows[key]; {
+		case is == "over":
 		case key == "":
-			out.clear(at.state.cleared)
-		case ok:
-			out.set(key, v)
+			out.clear(at.cleared)
+		case ok && at.has(row):
+			out.set(key, row.version)
 		case key == "newest":
-			out.newest = max(out.newest, at.state.newest)
+			out.newest = max(out.newest, at.newest)
 		}
 	}
-	got = Received{Owner: owner, Cursor: fmt.Sprintf("%d-%d", at.epoch, len(at.versions)), Item: FormatItem(out.said()), Age: -1}
-	if at.state.newest != "" {
+	got = Received{Owner: owner, Cursor: fmt.Sprintf("%d-%d-%s", at.epoch, len(at.versions), is), Item: FormatItem(out.said()), Complete: complete, Age: -1}
+	if at.newest != "" && is != "over" {
 		got.Age = max(0, now-at.touched)
 	}
-	return Merged, got, 0
+	return Merged, got, Late{}
+}
+
+// has reports whether a row is there, if the session is not over.
+func (at *modelSession) has(row modelRow) bool {
+	return row.stamp >= at.cleared && row.made >= at.begin
+}
+
+func (at *modelSession) over(now int64) bool { return at.maxAge > 0 && now-at.touched > at.maxAge }
+
+// lifeAt names what there is.
+func (at *modelSession) lifeAt(now int64) string {
+	switch {
+	case at.over(now):
+		return "over"
+	case at.maxAge == 0:
+		return "endless"
+	}
+	return fmt.Sprint(at.life)
+}
+
+// merge merges what was said to have been saved in those spans, and reports
+// whether some of it is of before the last life.
+func (at *modelSession) merge(now int64, said Said, spans []Span, maxAge int64, made func(Record) int64) (dead bool) {
+	if maxAge > 0 {
+		at.maxAge = maxAge
+	}
+	before := at.touched
+	touched := min(at.touched, now)
+	if touched > 0 && len(at.lives) == 0 {
+		at.lives = []Span{{0, touched}}
+	}
+	if n := len(at.lives); n > 0 {
+		at.lives[n-1].To = touched
+	}
+	if said.Newest != "" {
+		at.touched = touched
+	}
+	for _, s := range spans {
+		at.touched = max(at.touched, s.To)
+	}
+	if at.maxAge > 0 {
+		at.live(spans)
+	}
+	had := at.newest
+	if said.Cleared > at.cleared {
+		at.cleared = said.Cleared
+		at.versions = append(at.versions, "")
+		for key, row := range at.rows {
+			if row.stamp < at.cleared {
+				delete(at.rows, key)
+			}
+		}
+	}
+	for _, r := range said.Records {
+		row := modelRow{version{r.Stamp, r.Value}, made(r), dayOf(now)}
+		is := row.made < at.begin
+		dead = dead || is
+		had, ok := at.rows[r.Key]
+		if r.Stamp < at.cleared || ok && (!had.less(row.version) || is && had.made >= at.begin) {
+			continue
+		}
+		at.rows[r.Key] = row
+		at.versions = append(at.versions, r.Key)
+	}
+	if at.newest = max(at.newest, said.Newest); at.newest > had || at.touched != before {
+		at.versions = append(at.versions, "newest")
+	}
+	return dead
+}
+
+// live adds spans to the lives, which they may join.
+func (at *modelSession) live(spans []Span) {
+	lives := slices.Clone(at.lives)
+	for _, s := range spans {
+		var others []Span
+		for _, life := range lives {
+			if life.From > s.To+at.maxAge || s.From > life.To+at.maxAge {
+				others = append(others, life)
+			} else {
+				s = Span{min(s.From, life.From), max(s.To, life.To)}
+			}
+		}
+		lives = append(others, s)
+	}
+	if len(lives) == 0 {
+		at.life = 1
+		return
+	}
+	slices.SortFunc(lives, func(a, b Span) int { return int(a.From - b.From) })
+	last := lives[len(lives)-1]
+	of := 0 // how many of those before are of the last now
+	for _, life := range at.lives {
+		if last.From <= life.From && life.To <= last.To {
+			of++
+		}
+	}
+	if at.life == 0 || len(at.lives) > 0 && of != 1 {
+		at.life++
+	}
+	at.lives, at.begin = lives, last.From
 }
 
 // Use returns a session that is in use.
@@ -154,7 +244,7 @@ func (m *modelServer) Use(now int64, owner string) *modelSession {
 	at := m.sessions[owner]
 	if at == nil {
 		m.epochs++
-		at = &modelSession{epoch: m.epochs, merged: make(map[string]int64)}
+		at = &modelSession{epoch: m.epochs, rows: make(map[string]modelRow)}
 		if m.sessions == nil {
 			m.sessions = make(map[string]*modelSession)
 		}
@@ -172,12 +262,9 @@ func (m *modelServer) Prune(now int64) {
 			delete(m.sessions, owner)
 			continue
 		}
-		if at.endedOn < before {
-			at.over, at.endedBy = nil, ""
-		}
-		for key, v := range at.state.entries {
-			if v.removed() && at.merged[key] < before {
-				delete(at.state.entries, key)
+		for key, row := range at.rows {
+			if row.merged < before && (row.removed() || row.made < at.begin) {
+				delete(at.rows, key)
 			}
 		}
 	}
@@ -188,9 +275,8 @@ func (m *modelServer) Clone() *modelServer {
 	sessions := make(map[string]*modelSession)
 	for owner, at := range m.sessions {
 		copied := *at
-		copied.state = at.state.clone()
-		copied.over, copied.merged = maps.Clone(at.over), maps.Clone(at.merged)
-		copied.versions = slices.Clone(at.versions)
+		copied.rows = maps.Clone(at.rows)
+		copied.versions, copied.lives = slices.Clone(at.versions), slices.Clone(at.lives)
 		sessions[owner] = &copied
 	}
 	return &modelServer{m.epochs, sessions}
@@ -207,105 +293,7 @@ func (m *modelServer) Restored(from *modelServer) {
 
 // Saved merges what somebody saved on the server.
 func (m *modelServer) Saved(now int64, owner string, said Said) {
-	at := m.Use(now, owner)
-	if said.Cleared > at.state.cleared {
-		at.clear(said.Cleared)
-		at.over, at.endedBy = nil, ""
-	}
-	at.merge(now, said)
-	at.state.newest, at.touched = max(at.state.newest, said.Newest), max(at.touched, now)
-	at.versions = append(at.versions, "newest")
-}
-
-func newestOf(s state) int64 {
-	if s.newest == "" {
-		return 0
-	}
-	return s.newest.Millis()
-}
-
-// stampsOf gives all stamps of what was said.
-func stampsOf(said Said) func(yield func(Stamp) bool) {
-	return func(yield func(Stamp) bool) {
-		for _, r := range said.Records {
-			if !yield(r.Stamp) {
-				return
-			}
-		}
-		yield(said.Cleared)
-	}
-}
-
-func (at *modelSession) set(now int64, key string, v version) {
-	at.state.set(key, v)
-	at.versions = append(at.versions, key)
-	at.merged[key] = dayOf(now)
-}
-
-func (at *modelSession) merge(now int64, said Said) {
-	for _, r := range said.Records {
-		v := version{r.Stamp, r.Value}
-		if before := at.state.entries[r.Key]; v.stamp >= at.state.cleared && (before == (version{}) || before.less(v)) {
-			at.set(now, r.Key, v)
-		}
-	}
-}
-
-func (at *modelSession) clear(stamp Stamp) {
-	at.state.clear(stamp)
-	at.versions = append(at.versions, "")
-}
-
-// refute takes an end back when somebody who had not heard of it turns out to
-// have kept the session alive: he saved after what the end had seen, not too
-// long before it, and did not find the session to be over.
-func (at *modelSession) refute(now int64, said *Said, sent Sent, since int) {
-	cleared := at.state.cleared
-	if at.endedBy == "" {
-		return
-	}
-	last := said.Newest
-	if said.Ended != "" && said.Ended.Next() >= cleared { // it was over for him, too: after what?
-		var first Stamp
-		for stamp := range stampsOf(*said) {
-			if stamp >= cleared && (first == "" || stamp < first) {
-				first = stamp
-			}
-		}
-		if last = said.Ended; first == "" || first.Millis()-cleared.Millis() > sent.MaxAge {
-			return // nothing tells that it was not over before, already
-		}
-	} else if said.EndedBy > cleared && said.EndedBy.Millis() > cleared.Millis()+sent.MaxAge { // it was over for him, too
-		last = ""
-		for _, stamp := range append(slices.Collect(stampsOf(*said)), said.Newest) {
-			if stamp < said.EndedBy {
-				last = max(last, stamp)
-			}
-		}
-	}
-	if sent.Cursor == "" || since >= at.endedAt || said.Cleared >= cleared ||
-		last < cleared || last.Millis()+sent.MaxAge < at.endedBy.Millis() {
-		return
-	}
-	at.tookBack = true
-	for i, r := range said.Records {
-		if r.Stamp < at.before {
-			said.Records[i].Stamp = ""
-		} else if v, ok := at.over[r.Key]; ok && v.stamp >= said.Cleared && !v.less(version{r.Stamp, r.Value}) {
-			said.Records[i].Stamp = "" // what is over was made later
-		} else {
-			delete(at.over, r.Key)
-			said.Records[i].Stamp = max(r.Stamp, cleared)
-		}
-	}
-	said.Records = slices.DeleteFunc(said.Records, func(r Record) bool { return r.Stamp == "" })
-	for _, key := range slices.Sorted(maps.Keys(at.over)) {
-		v := version{cleared, at.over[key].value}
-		if before := at.state.entries[key]; !v.removed() && at.over[key].stamp >= said.Cleared && (before == (version{}) || before.less(v)) {
-			at.set(now, key, v)
-		}
-	}
-	at.over, at.endedBy = nil, ""
+	m.Use(now, owner).merge(now, said, []Span{{now, now}}, 0, func(Record) int64 { return now })
 }
 
 // Has reports whether there is a session of that owner's.
@@ -314,10 +302,10 @@ func (m *modelServer) Has(owner string) bool { return m.sessions[owner] != nil }
 // Newest returns the greatest stamp of a session.
 func (m *modelServer) Newest(owner string) Stamp {
 	if at := m.sessions[owner]; at != nil {
-		return at.state.newest
+		return at.newest
 	}
 	return ""
 }
 
-// TookBack reports whether an end of a session was taken back.
-func (m *modelServer) TookBack(owner string) bool { return m.Has(owner) && m.sessions[owner].tookBack }
+// Ends reports whether a session has a maximum age.
+func (m *modelServer) Ends(owner string) bool { return m.Has(owner) && m.sessions[owner].maxAge > 0 }

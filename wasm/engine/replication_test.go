@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -160,8 +159,7 @@ func randomModes(r *rand.Rand) (m modes) {
 		set(&m, field.Name, r.IntN(5) >= rare)
 	}
 	if m.aged = r.IntN(5) == 0; m.aged {
-		m.owners, m.visitors, m.clocks, m.limits, m.quota = false, false, false, false, false
-		m.decades, m.restores, m.writer, m.nights = false, false, false, false
+		m.clocks, m.quota, m.restores = false, false, false
 	}
 	if m.clocks {
 		// What is stamped anew in two places that know nothing of each other
@@ -215,8 +213,6 @@ type claim struct {
 	device *device         // nil when it was saved on the server
 	local  bool            // whether a device has it for sure
 	server int             // since which step the server has it for sure, or 0
-	came   int64           // when that was, truly
-	knew   int64           // when whoever saved it began his last exchange
 	stale  bool            // whether what it removed may be forgotten
 }
 
@@ -257,6 +253,9 @@ type world struct {
 	anew    map[[3]any]*tab // who stamped what anew, by device and owner
 	// disordered says that not all that was made after reading something need win.
 	disordered bool
+	// cramped says that something was removed before what is in its place was
+	// there, as there was no room: others may have seen a part of it.
+	cramped bool
 
 	users   []string
 	devices []*device
@@ -389,7 +388,7 @@ func (w *world) claim(b *batch, owner string, d *device) *claim {
 type answer struct {
 	answered int
 	got      engine.Received
-	latest   int64
+	late     engine.Late
 	cookie   string // that the browser gets
 }
 
@@ -440,7 +439,8 @@ func (w *world) request(user string, sent engine.Sent) (a answer) {
 	case errors.Is(err, session.ErrCursor):
 		a.answered, a.got.Owner = engine.Unknown, tag
 	case errors.As(err, &stamp):
-		a.answered, a.got.Owner, a.latest = engine.TooLate, tag, stamp.Latest.UnixMilli()
+		a.answered, a.got.Owner = engine.TooLate, tag
+		a.late = engine.Late{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
 	case errors.Is(err, session.ErrQuota) && w.limits:
 		a.answered, a.got.Owner = engine.NoRoom, tag
 		if len(sent.Items) <= w.db.Limits().Body {
@@ -470,9 +470,9 @@ func (w *world) compare(user string, sent engine.Sent, said engine.Said, a answe
 			asked.Cursor = "0-0" // of no epoch
 		}
 	}
-	answered, got, latest := w.model.Exchange(w.laboratory.time, tag, asked)
-	if answered != a.answered || latest != a.latest || got.Owner != a.got.Owner || answered == engine.Merged && got.Age != a.got.Age {
-		w.fail("MODEL: %s sends %+v, and the server answers %+v, the model %d %+v %d", user, sent, a, answered, got, latest)
+	answered, got, late := w.model.Exchange(w.laboratory.time, tag, asked)
+	if answered != a.answered || late != a.late || got.Owner != a.got.Owner || answered == engine.Merged && (got.Age != a.got.Age || got.Complete != a.got.Complete) {
+		w.fail("MODEL: %s sends %+v, and the server answers %+v, the model %d %+v %+v", user, sent, a, answered, got, late)
 	}
 	if answered != engine.Merged {
 		return
@@ -484,7 +484,7 @@ func (w *world) compare(user string, sent engine.Sent, said engine.Said, a answe
 		w.fail("MODEL: %s sends %+v, and the server gives %s, the model %s", user, sent, a.got.Item, got.Item)
 	}
 	if sent.Items != "" {
-		if want, has := w.model.Entries(tag), w.entries(user); !maps.Equal(want, has) {
+		if want, has := w.model.Entries(w.laboratory.time, tag), w.entries(user); !maps.Equal(want, has) {
 			w.fail("MODEL: %s sends %+v, and the server has %s, which the model has not", user, sent, difference(has, want))
 		}
 	}
@@ -501,9 +501,13 @@ func (w *world) news(item string, sent engine.Said) string {
 	}
 	had := make(map[engine.Record]bool)
 	for _, r := range sent.Records {
+		r.Alive = 0
 		had[r] = true
 	}
-	said.Records = slices.DeleteFunc(said.Records, func(r engine.Record) bool { return had[r] })
+	said.Records = slices.DeleteFunc(said.Records, func(r engine.Record) bool {
+		r.Alive = 0
+		return had[r]
+	})
 	if said.Cleared == sent.Cleared {
 		said.Cleared = ""
 	}
@@ -543,7 +547,7 @@ func (w *world) arrived(tag string, said engine.Said) {
 			}
 		}
 		if all {
-			c.server, c.came = max(w.step, 1), w.time
+			c.server = max(w.step, 1)
 		}
 	}
 }
@@ -578,6 +582,9 @@ type serverWriter struct {
 func (w *world) saveOnServer() {
 	user := w.users[w.r.IntN(len(w.users))]
 	tag := sqlwriter.Tag(user)
+	if w.aged && !w.model.Ends(tag) {
+		return // the server cannot know that it does
+	}
 	s := w.writers[user]
 	if s == nil {
 		s = &serverWriter{Session: w.open(user)}
@@ -632,7 +639,7 @@ func (w *world) saveOnServer() {
 	b.stamp = said.Newest
 	w.stamped[b.stamp] = b
 	w.model.Saved(w.laboratory.time, tag, said)
-	if want, has := w.model.Entries(tag), w.entries(user); !maps.Equal(want, has) {
+	if want, has := w.model.Entries(w.laboratory.time, tag), w.entries(user); !maps.Equal(want, has) {
 		w.fail("MODEL: the server saves %s and has %s, which the model has not", b, difference(has, want))
 	}
 }
@@ -900,6 +907,9 @@ func (t *tab) SetItem(key, text string) error {
 		}
 	}
 	c := change{by: t, key: key, text: text, kind: 's'}
+	if had := t.view[key]; key == "/cart" && strings.HasSuffix(text, " -") && had != "" && had[:29] == text[:29] {
+		w.cramped = true
+	}
 	if from, ok := strings.CutPrefix(key, "//"); ok {
 		if !d.heirs[heir{from, text}] && !d.heirs[heir{from, anybody}] {
 			w.fail("LEAK: %s says that what is of %s is of %s", t.name, from, text)
@@ -941,7 +951,7 @@ func (t *tab) claims(owner string, stamp engine.Stamp, text string) (claims []*c
 		b.stamp = stamp
 		w.stamped[stamp] = b
 		c := w.claim(b, owner, d)
-		c.local, c.knew = true, d.exchanged
+		c.local = true
 		claims = append(claims, c)
 	}
 	if w.clocks && said.Cleared != "" && w.stamped[said.Cleared] == nil {
@@ -1004,8 +1014,22 @@ func (t *tab) mayBe(id int, owner string) bool {
 
 func (t *tab) RemoveItem(key string) error {
 	t.op()
+	text := t.view[key]
 	delete(t.view, key)
 	t.change(change{by: t, key: key, kind: 'r'})
+	shown, _, _ := strings.Cut(t.view["/cart"], " ")
+	if of, _, ok := itemOf(key); ok && of != "" && of != shown {
+		// It was copied for him, and there was no room for more.
+		said, _, _ := engine.ParseItems("[" + text + "]")
+		for _, r := range said.Records {
+			if r.Value == "" {
+				continue
+			}
+			if c := t.device.world.claims[claimOf{t.device.world.idOf(r.Value), of}]; c != nil && c.device == t.device {
+				c.local = false
+			}
+		}
+	}
 	return nil
 }
 
@@ -1155,18 +1179,10 @@ func (d *device) kill() {
 // wipe clears the storage.
 func (t *tab) wipe() {
 	d := t.device
-	// It is heard of at once. A tab that begins a generation before it hears of
-	// it would take what it saved before for stored: that is then missing here,
-	// until somebody saves it again.
-	for _, other := range d.open() {
-		other.frozen = 0
-	}
-	d.meet()
 	d.world.note("%s clears the storage", t.name)
 	t.view = make(map[string]string)
 	t.change(change{by: t, kind: 'c'})
 	d.wipe()
-	d.meet()
 }
 
 // wipe notes that a storage was cleared. With what was there its clock forgets
@@ -1228,7 +1244,7 @@ func (t *tab) load() map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		id := w.idOf(all[key])
 		had, ok := last[key]
-		if ok && had != id && w.batches[had].after.has(id) && w.certain(had, key, owner) && !w.disordered && !t.device.wiped && !w.aged {
+		if ok && had != id && w.batches[had].after.has(id) && w.certain(had, key, owner) && !w.disordered && !w.cramped && !t.device.wiped && !w.aged {
 			w.fail("BACK: %s loads %s=b%d after b%d, which was made after reading that", t.name, key, id, had)
 		}
 		last[key] = id
@@ -1251,49 +1267,34 @@ func (t *tab) known(owner string) (last map[string]int, seen *batches) {
 }
 
 // overSince returns when a session was over after a batch for sure: when nobody
-// had saved for so long, and whoever saved later knew of all before, so that
-// he could tell.
+// had saved for so long.
 func (w *world) overSince(owner string, b *batch) (at int64, over bool) {
-	if w.lost {
-		return 0, false
-	}
 	last := b.at
 	for _, c := range w.of[owner] { // in the order of their time
+		if c.keys != nil {
+			// It was another's, who may have kept it alive by what did not
+			// become this one's.
+			return 0, false
+		}
 		if c.at > last+w.maxAge+margin {
-			later := slices.IndexFunc(w.of[owner], func(o *claim) bool { return o == c })
-			if !slices.ContainsFunc(w.of[owner][later:], func(o *claim) bool { return o.knew <= w.cameBefore(owner, c.at) }) {
-				return last + w.maxAge + margin, true
-			}
+			break
 		}
 		last = max(last, c.at)
 	}
 	return last + w.maxAge + margin, w.time > last+w.maxAge+margin
 }
 
-// cameBefore returns when all that was saved before had reached the server.
-func (w *world) cameBefore(owner string, at int64) (came int64) {
-	for _, c := range w.of[owner] {
-		if c.at >= at {
-			break
-		}
-		if c.came == 0 {
-			return math.MaxInt64
-		}
-		came = max(came, c.came)
-	}
-	return came
-}
-
-// alive reports whether nothing was over since a batch for sure. Who has no
-// cursor cannot say that he kept a session alive.
+// alive reports whether nothing was over since a batch for sure.
 func (w *world) alive(owner string, b *batch) bool {
-	// What came between an end and its being taken back is lost.
-	if !w.aged || w.lost || w.model.TookBack(owner) {
-		return !w.aged
+	if !w.aged {
+		return true
 	}
 	last := b.at
 	for _, c := range w.of[owner] {
-		if c.at <= last || !c.certain() || c.knew == 0 {
+		if c.keys != nil {
+			return false // it was another's, in a session that was alive at other times
+		}
+		if c.at <= last || !c.certain() {
 			continue
 		}
 		if c.at > last+w.maxAge-margin {
@@ -1511,7 +1512,7 @@ func (t *tab) exchange() {
 		d.cookie = a.cookie
 	}
 	defer t.turned(shown) // also when it is killed
-	err := f.x.Answer(d.now(), a.answered, a.got, a.latest)
+	err := f.x.Answer(d.now(), a.answered, a.got, a.late)
 	if err != nil {
 		t.land(err)
 	}
@@ -1522,6 +1523,11 @@ func (t *tab) exchange() {
 func (t *tab) turned(before string) {
 	w, d := t.device.world, t.device
 	owner, _, _ := strings.Cut(t.view["/cart"], " ")
+	if owner != before {
+		for _, other := range d.tabs {
+			other.shows = ""
+		}
+	}
 	if before == "" || owner == before {
 		return
 	}
@@ -1682,7 +1688,7 @@ func (w *world) tick() {
 		}
 	}
 	w.time += jump
-	w.note("%d minutes pass", jump/minute)
+	w.note("%d minutes pass: it is %d, a session is over after %d minutes", jump/minute, w.time, w.maxAge/minute)
 	if w.decades {
 		w.prune()
 	}
@@ -1859,15 +1865,12 @@ func (t *tab) act() {
 		t.join()
 	case n == 94 && w.wipes:
 		t.wipe()
-	case n == 95 && w.wipes && len(d.open()) == 1:
+	case n == 95 && w.wipes:
 		w.note("%s forgets", t.name)
 		if err := t.Forget(); err != nil {
 			w.fail("%s: forget: %v", t.name, err)
 		}
 		d.wipe()
-		// Who sees a part of that, and exchanges, has a hole in what he knows: so
-		// there is nobody else.
-		d.meet()
 	case n < 98 && w.frozen:
 		t.arrive(len(t.pending))
 		t.frozen = w.step + 5 + r.IntN(60)
@@ -1939,6 +1942,8 @@ func (w *world) endFor(user string) {
 			return
 		}
 	}
+	// What the server has forgotten, those who were away may bring back there.
+	forgotten := slices.ContainsFunc(w.of[tag], func(c *claim) bool { return c.stale })
 	for round := range 2 {
 		for _, d := range w.devices {
 			for _, t := range d.open() {
@@ -1949,7 +1954,7 @@ func (w *world) endFor(user string) {
 				if n, stamps, err := t.Unsent(d.now()); round == 0 && (err != nil || n+len(stamps) > 0) {
 					w.fail("UNSENT: %s ends with %d unsent: %v, %v", t.name, n, stamps, err)
 				}
-				if all := t.load(); !maps.Equal(all, want) && !w.disordered {
+				if all := t.load(); !maps.Equal(all, want) && !w.disordered && !forgotten {
 					w.fail("DIVERGED: %s ends with %s", t.name, difference(all, want))
 				}
 				t.refresh()

@@ -514,8 +514,8 @@ func (t *simTab) check() {
 		w.fail("%s: load: %v", t.name, err)
 	}
 	got := snap.state
-	if list := snap.live(); !maps.Equal(asMap(list), asMap(got.live(""))) {
-		w.fail("%s lists %v, and has %v", t.name, list, got.live(""))
+	if list := snap.live(); !maps.Equal(asMap(list), asMap(got.live())) {
+		w.fail("%s lists %v, and has %v", t.name, list, got.live())
 	}
 	for key, v := range got.entries {
 		if !w.versions[key+string(v.stamp)+v.value] {
@@ -537,7 +537,7 @@ func (t *simTab) check() {
 	}
 	// What it has seen adds nothing to what it loads.
 	both := merged(got, seen)
-	if loaded, both := asMap(got.live("")), asMap(both.live("")); !maps.Equal(loaded, both) {
+	if loaded, both := asMap(got.live()), asMap(both.live()); !maps.Equal(loaded, both) {
 		for key := range merged(got, seen).entries {
 			if loaded[key] != both[key] {
 				w.fail("%s loads %s as %.20q %+.60v, and has seen %.20q", t.name, key, loaded[key], got.entries[key], both[key])
@@ -566,7 +566,7 @@ func (t *simTab) recent() state {
 func (w *world) end() {
 	w.openTab()
 	open := w.openTabs()
-	want := asMap(w.written.live(""))
+	want := asMap(w.written.live())
 	for round := range 2 {
 		for _, t := range open {
 			t.skew, t.stalled = 0, 0
@@ -580,7 +580,7 @@ func (w *world) end() {
 			}
 			if w.maxAge > 0 {
 				first, _ := open[0].current(open[0].now())
-				want = asMap(first.live(""))
+				want = asMap(first.live())
 			}
 			if got := asMap(got.live()); !maps.Equal(got, want) {
 				w.fail("%s ends with %v, want %v", t.name, got, want)

@@ -9,31 +9,17 @@ type state struct {
 	newest Stamp
 	// cleared is the greatest stamp that cleared. Nothing older is in entries.
 	cleared Stamp
-	// end is what ends the entries up to a stamp, which are there all the same.
-	end     ending
+	// since is from when on the session was alive; 0 when nothing tells. It is not
+	// merged: see aliveSince.
+	since   int64
 	entries map[string]version
 }
 
 // A content is what one item says, as it stands there.
 type content struct {
 	newest, cleared Stamp
-	end             ending
+	since           int64
 	records         []record
-}
-
-// An ending says that a session was found to be over: after the stamp seen
-// nothing was known to have been saved when a batch stamped by began it anew.
-// Whether it was is for the server to tell, to which somebody else may have
-// sent what he saved meanwhile: until then what is ended is not shown, and
-// stays.
-type ending struct{ seen, by Stamp }
-
-// add merges another ending. Of two that saw the same, the earlier needs less
-// to be true.
-func (e *ending) add(f ending) {
-	if f.seen > e.seen || f.seen == e.seen && f.by < e.by {
-		*e = f
-	}
 }
 
 // A record is what an item says of a key.
@@ -93,7 +79,6 @@ func (s *state) clear(at Stamp) {
 func (s *state) add(c content) {
 	s.newest = max(s.newest, c.newest)
 	s.clear(c.cleared)
-	s.end.add(c.end)
 	if s.entries == nil {
 		s.entries = make(map[string]version, len(c.records))
 	}
@@ -102,19 +87,38 @@ func (s *state) add(c content) {
 	}
 }
 
+// first returns when the first of what still counts was saved.
+func (s *state) first() int64 {
+	first := s.newest
+	for _, v := range s.entries {
+		first = min(first, v.stamp)
+	}
+	return first.Millis()
+}
+
+// living returns what is set.
+func (s *state) living() (alive state) {
+	for key, v := range s.entries {
+		if !v.removed() {
+			alive.set(key, v)
+		}
+	}
+	return alive
+}
+
 // clone returns a copy.
 func (s *state) clone() state {
 	entries := make(map[string]version, len(s.entries))
 	for key, v := range s.entries {
 		entries[key] = v
 	}
-	return state{newest: s.newest, cleared: s.cleared, end: s.end, entries: entries}
+	return state{newest: s.newest, cleared: s.cleared, since: s.since, entries: entries}
 }
 
 // counts reports whether anything that c says still stands in merged, which is
 // c merged with what other items say.
 func (c *content) counts(merged state) bool {
-	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared || c.end != (ending{}) {
+	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared {
 		return true
 	}
 	for _, r := range c.records {
@@ -138,12 +142,11 @@ func (s *state) keys() []string {
 	return keys
 }
 
-// live returns the entries later than a stamp, in the order in which they were
-// last set.
-func (s *state) live(after Stamp) []Entry {
+// live returns the entries in the order in which they were last set.
+func (s *state) live() []Entry {
 	var live []Entry
 	for _, key := range s.keys() {
-		if v := s.entries[key]; !v.removed() && v.stamp > after {
+		if v := s.entries[key]; !v.removed() {
 			live = append(live, Entry{key, v.value})
 		}
 	}
@@ -173,7 +176,7 @@ func (s *state) diff(next state) Change {
 	}
 	return Change{
 		Cleared: cleared,
-		Set:     set.live(""),
+		Set:     set.live(),
 		Removed: gone.keys(),
 	}
 }

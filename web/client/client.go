@@ -113,6 +113,7 @@ func received(header http.Header, item string) (session.Received, error) {
 	if strings.ContainsFunc(got.Cursor, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' || c == ';' }) {
 		return session.Received{}, unexpected("Session-Cursor", got.Cursor)
 	}
+	_, got.Complete = header["Session-Complete"]
 	var err error
 	if got.Owner, err = ownerIn(header); err != nil {
 		return session.Received{}, err
@@ -178,7 +179,7 @@ func refusal(res *http.Response, body []byte) error {
 		if err != nil {
 			return err
 		}
-		means = &session.StampError{Latest: time.UnixMilli(latest)}
+		means = &session.StampError{Latest: time.UnixMilli(latest), Newest: res.Header.Get("Session-Newest")}
 	}
 	return fmt.Errorf("%w: it answers %s: %s", means, res.Status, says.Error)
 }

@@ -15,7 +15,8 @@
 // The answer has what a session.Received has. The body is the item; the status
 // is 204 when there is none. Session-Owner is the tag, Session-Cursor is for the
 // next exchange, and Session-Age is in milliseconds, and missing when nobody
-// saved. Session-Skipped counts the items that could not be read, if any.
+// saved. Session-Complete is there, and true, when the item has all that there is,
+// and is to be in the place of what the sender has. Session-Skipped counts the items that could not be read, if any.
 //
 // An exchange without an owner only asks for him: nothing is merged, and the
 // answer has Session-Owner and an empty Session-Cursor, nothing else. Somebody
@@ -28,7 +29,8 @@
 // A refusal is a JSON object with a code and an error, which is a sentence. The
 // code "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor,
 // "quota" for session.ErrQuota, and "stamp" for a session.StampError, whose
-// Latest is in Session-Latest, in milliseconds since 1970.
+// Latest is in Session-Latest, in milliseconds since 1970, and whose Newest is in
+// Session-Newest.
 //
 // A session belongs to whoever holds its owner's id: a cookie, or what
 // Config.Identify says. Requests that other sites have a browser make are refused.
@@ -242,6 +244,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		if refused, ok := errors.AsType[*session.StampError](err); ok {
 			w.Header().Set("Session-Latest", strconv.FormatInt(refused.Latest.UnixMilli(), 10))
+			w.Header().Set("Session-Newest", refused.Newest)
 		}
 		return err
 	}
@@ -249,6 +252,9 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	who.remember(w, r)
 	w.Header().Set("Session-Owner", done.Owner)
 	w.Header().Set("Session-Cursor", done.Cursor)
+	if done.Complete {
+		w.Header().Set("Session-Complete", "true")
+	}
 	if done.Age >= 0 {
 		w.Header().Set("Session-Age", strconv.FormatInt(done.Age, 10))
 	}

@@ -92,7 +92,7 @@ func TestIdentify(t *testing.T) {
 	if code, header, body := ask("ada", exchange, ""); code != 204 || header.Get("Session-Cursor") != "" {
 		t.Errorf("Ada has %d %v %s, want nothing yet", code, header, body)
 	}
-	if code, header, body := ask("ada", exchange, "["+sent+"]"); code != 204 || header.Get("Set-Cookie") != "" {
+	if code, header, body := ask("ada", exchange, "["+sent+"]"); code != 200 || body != sent || header.Get("Set-Cookie") != "" {
 		t.Errorf("Ada's first: %d %s, Set-Cookie: %q", code, body, header.Get("Set-Cookie"))
 	}
 	if code, _, body := ask("ada", exchange, ""); code != 200 || body != sent {

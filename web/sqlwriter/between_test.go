@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/session-interop/session-writer"
 )
@@ -162,20 +163,21 @@ func TestASessionIsDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// Who saves as a session is found over brings back what it had, whichever
-// comes first.
-func TestASessionIsSavedInAsItEnds(t *testing.T) {
-	ours := item(past+2, `"ended":"`+stamp(past, 0)+`","set":{"ours":1}`)
-	ends := session.Sent{Owner: Tag(owner), Items: "[" + ours + "]", MaxAge: 1}
-	saves := session.Sent{Owner: Tag(owner), Items: "[" + theirs + "]", MaxAge: 1}
-	for _, two := range [][2]session.Sent{{ends, saves}, {saves, ends}} {
-		exchangeBetween(t, two[0],
-			func(d *DB) string {
-				two[1].Cursor = mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor
-				return two[1].Cursor
-			},
+// Whoever comes first: what is saved as another begins the session anew counts as
+// if it had come before.
+func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
+	now := time.Now().UnixMilli() - past
+	const maxAge = 3600_000
+	began := at(now, `"set":{"ours":1}`)
+	alive := since(100, at(now-10, `"set":{"theirs":1}`))
+	for _, two := range [][2]string{{began, alive}, {alive, began}} {
+		sent := func(items string) session.Sent {
+			return session.Sent{Owner: Tag(owner), Items: "[" + items + "]", Now: past + now, MaxAge: maxAge}
+		}
+		exchangeBetween(t, sent(two[0]),
+			func(d *DB) string { return mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor },
 			func(d *DB) {
-				if _, err := d.Exchange(t.Context(), owner, "cart", two[1]); err != nil {
+				if _, err := d.Exchange(t.Context(), owner, "cart", sent(two[1])); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -188,42 +190,24 @@ func TestASessionIsSavedInAsItEnds(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, err := s.Load(t.Context()); err != nil || len(got) != 3 {
-					t.Errorf("with %s meanwhile: loaded %s, %v, want what all three saved", two[1].Items, got, err)
+					t.Errorf("with %s meanwhile: loaded %s, %v, want what all three saved", two[1], got, err)
+				}
+				// Nor is what was given anything else than what there was.
+				sent := sent("")
+				sent.Cursor = done.Cursor
+				sent.Items = ""
+				next, err := d.Exchange(t.Context(), owner, "cart", sent)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all := entriesOf(t, done.Item) + " " + entriesOf(t, next.Item) + " " + entriesOf(t, two[0])
+				for _, key := range []string{"had", "theirs", "ours"} {
+					if !strings.Contains(all, key) {
+						t.Errorf("with %s meanwhile: given %q, want %s", two[1], all, key)
+					}
 				}
 			})
 	}
-}
-
-// A session ends again as what it had before comes back.
-func TestASessionEndsAgainAsItComesBack(t *testing.T) {
-	send := func(d *DB, cursor string, millis int64, members string) {
-		t.Helper()
-		sent := session.Sent{Owner: Tag(owner), Cursor: cursor, Items: "[" + at(millis, members) + "]", MaxAge: 1}
-		if _, err := d.Exchange(t.Context(), owner, "cart", sent); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var before string
-	exchangeBetween(t, session.Sent{Items: "[" + at(9, `"set":{"alive":1}`) + "]", MaxAge: 1},
-		func(d *DB) string {
-			before = mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor
-			send(d, before, 10, ends(0, `"set":{"first":1}`))
-			return before
-		},
-		func(d *DB) { send(d, "", 20, ends(10, `"set":{"second":1}`)) },
-		func(d *DB, done Exchanged, err error) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			send(d, before, 19, `"set":{"alive too":1}`)
-			s, err := d.Open(t.Context(), owner, "cart")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := s.Load(t.Context()); err != nil || got["first"] == nil || got["second"] == nil || got["alive too"] == nil {
-				t.Errorf("loaded %s, %v, want what the second end cleared", got, err)
-			}
-		})
 }
 
 func TestSeveralProcessesCreateTheTablesAtOnce(t *testing.T) {

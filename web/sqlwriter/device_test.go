@@ -98,7 +98,7 @@ func TestWhatExpiredStaysSo(t *testing.T) {
 	for _, test := range []struct {
 		maxAge time.Duration
 		want   int
-	}{{3 * time.Hour, 1}, {time.Hour, 0}, {3 * time.Hour, 0}} { // who finds it over tells so
+	}{{3 * time.Hour, 1}, {time.Hour, 0}, {3 * time.Hour, 1}} { // each by its own
 		device, err := openDevice(ctx, session.MaxAge(test.maxAge))
 		if err != nil {
 			t.Fatal(err)

@@ -40,12 +40,12 @@ func (d *DB) Server(owner, name string) session.Server {
 // Without Sent.Owner only that is asked for: nothing is merged, nor given but
 // the owner's tag.
 //
-// What is sent as the beginning of a new session clears the one that is here if
-// that is over: if nothing was saved in it for Sent.MaxAge, by this clock, nor
-// anything that the sender had not seen. It is back when somebody who had not
-// heard of that, as his cursor says, turns out to have kept it alive: he saved
-// after what was seen, at most Sent.MaxAge before it was found over, and did not
-// find it over himself.
+// When Sent.MaxAge says how long after its last save the session is over, by this
+// clock, what is given is of its last life: of after the last time that it was
+// over, if it is not over now. Others may still turn out to have kept it alive in
+// between, by what they have saved; then more is there, or less. Received.Complete
+// tells the sender that what he had is not what there is, in other words than by
+// what was merged since.
 //
 // After a *session.OwnerError, a *session.StampError, or an error that wraps
 // session.ErrCursor, session.ErrQuota, ErrMalformed or session.ErrConfig, nothing
@@ -100,49 +100,76 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if !found && said.Newest == "" {
 		return Exchanged{Received: session.Received{Owner: tag, Age: -1}, Skipped: skipped}, nil
 	}
-	if at, err = d.use(ctx, of, at, found); err != nil {
+	by := newSenderClock(sent.Now, now.UnixMilli())
+	at, err = d.mergeInto(ctx, of, at, found, batch{said, by, by.spans(said), sent.MaxAge})
+	if err != nil {
 		return Exchanged{}, d.describe(err)
 	}
-	b := batch{
-		Said:    said,
-		touched: touched(said.Newest, sent.Now, now.UnixMilli()),
-		over:    at.isOver(said, sent.MaxAge, now.UnixMilli()),
-		since:   since.version,
-		maxAge:  sent.MaxAge,
-	}
-	if sent.Cursor != "" {
-		b.alive = alive(said.Newest, sent.MaxAge)
-	}
-	if sent.Cursor != "" && said.EndedBy != "" {
-		b.overAt = fmt.Sprintf("%013d", max(said.EndedBy.Millis()-sent.MaxAge, 0))
-		b.before = lastBefore(said, said.EndedBy)
-		b.aliveBefore = alive(b.before, sent.MaxAge)
-		b.aliveEnded = alive(said.Ended, sent.MaxAge)
-	}
-	if said.Newest != "" || b.over {
-		if err := d.merge(ctx, of, at.epoch, b); err != nil {
-			return Exchanged{}, err
+	got, err := d.give(ctx, of, at.epoch, since, said, by)
+	got.Owner = tag
+	return Exchanged{Received: got, Skipped: skipped}, err
+}
+
+// maxTries is how often the lives of a session are found to have changed while
+// something is merged.
+const maxTries = 20
+
+// mergeInto merges a batch into a session, of which is known what it was if it was
+// found, and returns what it is then.
+func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b batch) (standing, error) {
+	for tries := 0; ; tries++ {
+		used, err := d.use(ctx, of, at, found)
+		if err != nil {
+			return standing{}, err
+		}
+		next, err := d.merge(ctx, of, used, b)
+		if !errors.Is(err, errGone) || tries == maxTries {
+			return next, err
+		}
+		if at, found, err = d.find(ctx, of); err != nil {
+			return standing{}, err
+		}
+		if !found || at.epoch != used.epoch {
+			return standing{}, errGone
 		}
 	}
+}
+
+// give returns what was merged into a session since a cursor, and not said; or all
+// that there is to somebody who has something else, or was not sure.
+func (d *DB) give(ctx context.Context, of id, epoch string, since cursor, said engine.Said, by senderClock) (session.Received, error) {
 	next, merged, err := d.readSince(ctx, of, since.version)
-	if err != nil {
-		return Exchanged{}, err
+	next.life = next.lives.life(next.touched, by.now)
+	complete := since.version < 0 || next.life != since.life || slices.ContainsFunc(said.Records, func(r engine.Record) bool {
+		return next.life == overLife || next.life != "" && by.made(r) < next.lives.Begin
+	})
+	if err == nil && complete && since.version >= 0 {
+		next, merged, err = d.readSince(ctx, of, -1)
+		next.life = next.lives.life(next.touched, by.now)
 	}
-	if next.epoch != at.epoch {
-		return Exchanged{}, errGone
+	switch {
+	case err != nil:
+		return session.Received{}, err
+	case next.epoch != epoch:
+		return session.Received{}, errGone
 	}
 	age := int64(-1)
-	if next.newest != "" {
-		age = max(d.now().UnixMilli()-next.touched, 0)
+	if next.life == overLife {
+		merged = engine.Said{}
+	} else if next.newest != "" {
+		age = max(by.now-next.touched, 0)
 	}
-	return Exchanged{
-		Received: session.Received{
-			Owner:  tag,
-			Cursor: next.String(),
-			Item:   engine.FormatItem(without(merged, said)),
-			Age:    age,
-		},
-		Skipped: skipped,
+	if !complete {
+		merged = without(merged, said)
+	}
+	if next.lives.MaxAge > 0 {
+		merged.Since = by.there(next.lives.Begin)
+	}
+	return session.Received{
+		Cursor:   next.String(),
+		Item:     engine.FormatItem(merged),
+		Complete: complete,
+		Age:      age,
 	}, nil
 }
 
@@ -170,81 +197,27 @@ func checkStamps(said engine.Said, newest engine.Stamp, now time.Time) error {
 	if newest != "" {
 		latest = max(latest, newest.Millis()+moreSkew.Milliseconds())
 	}
-	// None is greater than these.
-	for _, stamp := range []engine.Stamp{said.Newest, said.EndedBy} {
-		if stamp != "" && stamp.Millis() > latest {
-			return &session.StampError{Latest: time.UnixMilli(latest)}
-		}
+	if said.Newest != "" && said.Newest.Millis() > latest { // none is greater
+		return &session.StampError{Latest: time.UnixMilli(latest), Newest: string(newest)}
 	}
 	return nil
-}
-
-// touched returns when the newest of what is sent was saved, by this clock, in
-// milliseconds since 1970. sentAt is when it was sent by the sender's clock, or 0.
-func touched(newest engine.Stamp, sentAt, now int64) int64 {
-	if newest == "" {
-		return 0
-	}
-	saved := newest.Millis()
-	if sentAt > 0 {
-		saved = now - max(sentAt-saved, 0)
-	}
-	return max(min(saved, now), 0)
-}
-
-// isOver reports whether a session is over, as is said: whether nothing was
-// saved for maxAge, in milliseconds, nor after what the sender had seen. now is
-// in milliseconds since 1970.
-func (at standing) isOver(said engine.Said, maxAge, now int64) bool {
-	return said.EndedBy != "" && maxAge > 0 && at.newest <= said.Ended && now-at.touched > maxAge &&
-		!saves(said, said.Ended.Next(), said.EndedBy)
-}
-
-// alive returns up to when a session is not over in which something is saved for
-// the last time: maxAge after that, in milliseconds, as the first 13 digits of
-// a stamp.
-func alive(newest engine.Stamp, maxAge int64) string {
-	if newest == "" {
-		return ""
-	}
-	const last = 9_999_999_999_999
-	return fmt.Sprintf("%013d", newest.Millis()+min(maxAge, last-newest.Millis()))
-}
-
-// lastBefore returns the last stamp before one with which something is said.
-func lastBefore(said engine.Said, before engine.Stamp) (last engine.Stamp) {
-	see := func(stamp engine.Stamp) {
-		if stamp < before {
-			last = max(last, stamp)
-		}
-	}
-	see(said.Newest)
-	see(said.Cleared)
-	for _, r := range said.Records {
-		see(r.Stamp)
-	}
-	return last
-}
-
-// saves reports whether something is said with a stamp from one on, and before
-// another.
-func saves(said engine.Said, from, before engine.Stamp) bool {
-	within := func(stamp engine.Stamp) bool { return from <= stamp && stamp < before }
-	return within(said.Cleared) || slices.ContainsFunc(said.Records, func(r engine.Record) bool { return within(r.Stamp) })
 }
 
 // readSince returns what was merged after a version, and what is then known of
 // the session.
 func (d *DB) readSince(ctx context.Context, of id, version int64) (next standing, merged engine.Said, err error) {
 	err = d.query(ctx, readSince, []any{of.owner, of.session, strconv.FormatInt(version, 10)}, func(row *sql.Rows) error {
-		var latest, touched, newest string
+		var latest, touched, newest, lives string
 		var key, stamp, value sql.NullString
-		err := row.Scan(&next.epoch, &latest, &newest, &touched, &key, &stamp, &value)
+		err := row.Scan(&next.epoch, &latest, &newest, &touched, &lives, &key, &stamp, &value)
 		if err == nil {
 			next.version, err = strconv.ParseInt(latest, 10, 64)
 		}
 		if next.newest = engine.Stamp(newest); err == nil && newest != "" {
 			next.touched, err = strconv.ParseInt(touched, 10, 64)
+		}
+		if err == nil {
+			next.lives, err = parseLives(lives)
 		}
 		if err != nil || !key.Valid {
 			return err
@@ -275,6 +248,7 @@ func without(merged, sent engine.Said) engine.Said {
 	}
 	said := make(map[engine.Record]bool, len(sent.Records))
 	for _, r := range sent.Records {
+		r.Alive = 0
 		said[r] = true
 	}
 	merged.Records = slices.DeleteFunc(merged.Records, func(r engine.Record) bool { return said[r] })

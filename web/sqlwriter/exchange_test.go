@@ -189,10 +189,10 @@ func TestLimits(t *testing.T) {
 			"[" + item(past+2, `"set":{"a":1}`) + strings.Repeat(" ", 300-len("["+item(past+2, `"set":{"a":1}`)+"]")) + "]",
 			"[" + item(past+2, `"set":{"a":1}`) + strings.Repeat(" ", 301-len("["+item(past+2, `"set":{"a":1}`)+"]")) + "]",
 			"has 301 bytes, and may have 300"},
-		{"a batch", Limits{Batch: len(`[["\"a\"","` + stamp(0, 0) + `","1"]]`)}, "",
+		{"a batch", Limits{Batch: len(`[["\"a\"","` + stamp(0, 0) + `","1","` + madeText(0) + `"]]`)}, "",
 			"[" + item(past+2, `"set":{"a":1}`) + "]",
 			"[" + item(past+2, `"set":{"a":12}`) + "]",
-			"takes 50 bytes, and may take 49"},
+			"takes 66 bytes, and may take 65"},
 		{"a key", Limits{Key: 10}, "",
 			"[" + item(past+2, `"set":{"`+long(10)+`":1}`) + "]",
 			"[" + item(past+2, `"set":{"a":2,"`+long(11)+`":1}`) + "]",
@@ -266,10 +266,14 @@ func TestCursors(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	sent := "[" + item(past, `"set":{"a":1}`) + "]"
 	first := mustExchange(t, d, owner, "cart", "", sent)
-	if first.Item != "" {
-		t.Errorf("got back what was sent: %s", first.Item)
+	if first.Item != item(past, `"set":{"a":1}`) || !first.Complete {
+		t.Errorf("who had no cursor is given %+v, want all that there is", first)
 	}
-	good := first.Cursor
+	next := mustExchange(t, d, owner, "cart", first.Cursor, "["+item(past+1, `"set":{"a":2}`)+"]")
+	if next.Item != "" || next.Complete {
+		t.Errorf("got back what was sent: %+v", next)
+	}
+	good := next.Cursor
 	other := mustExchange(t, d, owner, "other", "", sent).Cursor
 	epoch, version, _ := strings.Cut(good, "-")
 
@@ -420,7 +424,7 @@ func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
 	}
 	exec(t, d.db, `DROP TRIGGER refuse_delete`)
 	exec(t, d.db, `CREATE TRIGGER ignore_delete BEFORE DELETE ON records BEGIN SELECT RAISE(IGNORE); END`)
-	if got := mustExchange(t, d, owner, "cart", "", "["+clearing+"]").Item; got != item(past+6, `"set":{"d":1}`) {
+	if got := mustExchange(t, d, owner, "cart", first, "["+clearing+"]").Item; got != item(past+6, `"set":{"d":1}`) {
 		t.Errorf("who sends the clearing is given %s, want what is later", got)
 	}
 	s, err := d.Open(t.Context(), owner, "cart")

@@ -56,7 +56,6 @@ func TestWithoutAnOwnerNothingIsMergedOrGiven(t *testing.T) {
 		t.Run("with "+with+" there", func(t *testing.T) {
 			for _, items := range []string{
 				"", "[]", "[" + item(past+5, `"clear":true,"set":{"b":2}`) + "]",
-				"[" + item(past+5, ends(0, `"set":{"b":2}`)) + "]",
 				"[" + item(time.Now().Add(48*time.Hour).UnixMilli(), `"set":{"b":2}`) + "]", "[1]", "x",
 			} {
 				ask(items)

@@ -142,7 +142,8 @@ func TestNothingIsMergedIntoASessionThatIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.merge(t.Context(), of, "of another epoch", batch{Said: sent}); !errors.Is(err, errGone) {
+	other := standing{cursor: cursor{epoch: "of another epoch"}}
+	if _, err := d.merge(t.Context(), of, other, batch{Said: sent}); !errors.Is(err, errGone) {
 		t.Errorf("got %v, want %v", err, errGone)
 	}
 	if n := count(t, d, "records"); n != 0 {

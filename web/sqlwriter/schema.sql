@@ -21,10 +21,10 @@ CREATE INDEX IF NOT EXISTS sessions_used ON sessions (used);
 --
 -- Keys without quotes are of no entry. '' has the stamp of the last clearing,
 -- 'newest' the greatest stamp of all, and as its value when somebody last
--- saved, in milliseconds since 1970 by the server's clock. 'ended' has the stamp
--- of the last clearing that was made because a session was over, and as its
--- value, unless that was wrong, the stamp of the batch that said so, a space,
--- and the stamp of the clearing before.
+-- saved, in milliseconds since 1970 by the server's clock. 'lives' has the lives of
+-- a session with a maximum age, in JSON, and as its stamp when the last one began.
+-- made is when an entry was made, by that clock, or was still there: what is of
+-- before the last life is not there for anybody.
 --
 -- value is the last column, so that the others are read without it. WITHOUT
 -- ROWID, to find a row would take to read the values of its neighbours.
@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS records (
   stamp TEXT NOT NULL,
   version INTEGER NOT NULL,
   merged TEXT NOT NULL,
+  made TEXT NOT NULL,
   value TEXT,
   PRIMARY KEY (owner, session, key),
   CONSTRAINT entries_limit CHECK (version <> -1),
@@ -46,7 +47,7 @@ CREATE INDEX IF NOT EXISTS records_version ON records (owner, session, version);
 
 CREATE INDEX IF NOT EXISTS records_removed ON records (merged) WHERE value IS NULL;
 
-CREATE INDEX IF NOT EXISTS records_ended ON records (merged) WHERE key = 'ended';
+CREATE INDEX IF NOT EXISTS records_lives ON records (owner, session) WHERE key = 'lives';
 
 -- Databases that were made before there were records have entries, which are
 -- moved. Those that have none get the table for a moment.
@@ -60,13 +61,13 @@ CREATE TABLE IF NOT EXISTS entries (
   PRIMARY KEY (owner, session, key)
 ) WITHOUT ROWID;
 
-INSERT INTO records (owner, session, key, stamp, version, merged, value)
-SELECT owner, session, key, stamp, version, date('now'), value
+INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
+SELECT owner, session, key, stamp, version, date('now'), substr(stamp, 1, 13), value
 FROM entries WHERE true
 ON CONFLICT DO NOTHING;
 
-INSERT INTO records (owner, session, key, stamp, version, merged, value)
-SELECT owner, session, 'newest', max(stamp), max(version), date('now'),
+INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
+SELECT owner, session, 'newest', max(stamp), max(version), date('now'), '',
   CAST(min(CAST(substr(max(stamp), 1, 13) AS INTEGER), 1000 * CAST(strftime('%s', 'now') AS INTEGER)) AS TEXT)
 FROM entries WHERE true GROUP BY owner, session
 ON CONFLICT DO NOTHING;

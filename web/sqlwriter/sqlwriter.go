@@ -215,8 +215,8 @@ func (d *DB) query(ctx context.Context, statement string, parameters []any, scan
 }
 
 // Prune deletes what now nobody can use any more: sessions that were not used
-// for KeptFor, removals that came as long ago as that, what was cleared then
-// because a session was over, and pairing codes that have expired. It is to be
+// for KeptFor, removals that came as long ago as that, what came then and was
+// over since, and pairing codes that have expired. It is to be
 // called from time to time, by one process or several.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
@@ -224,8 +224,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		{prunePairings, timestamp(now)},
 		{pruneSessions, before},
 		{pruneOrphans, ""},
-		{pruneEnded, before},
-		{forgetEnded, before},
+		{pruneLives, before},
 		{keepVersions, before},
 		{pruneRemovals, before},
 	} {
@@ -289,10 +288,11 @@ func jsonString(text string) string { return string(engine.AppendString(nil, tex
 
 // A cursor says up to which version somebody has a session, of which epoch. The
 // epoch is of the row in sessions, so that what was counted in a session that
-// is gone is not taken for a version of the next.
+// is gone is not taken for a version of the next. life is the session's then.
 type cursor struct {
 	epoch   string
 	version int64
+	life    string
 }
 
 // newEpoch returns a random one.
@@ -302,13 +302,20 @@ func newEpoch() string {
 	return hex.EncodeToString(random[:])
 }
 
-func (c cursor) String() string { return c.epoch + "-" + strconv.FormatInt(c.version, 10) }
+func (c cursor) String() string {
+	text := c.epoch + "-" + strconv.FormatInt(c.version, 10)
+	if c.life != "" {
+		text += "-" + c.life
+	}
+	return text
+}
 
 // parseCursor reads what String wrote.
 func parseCursor(text string) (cursor, bool) {
 	epoch, digits, _ := strings.Cut(text, "-")
+	digits, life, _ := strings.Cut(digits, "-")
 	version, err := strconv.ParseInt(digits, 10, 64)
-	c := cursor{epoch, version}
+	c := cursor{epoch, version, life}
 	return c, err == nil && version >= 0 && c.String() == text
 }
 
@@ -320,13 +327,14 @@ type standing struct {
 	// touched is when somebody last saved, in milliseconds since 1970 by this
 	// clock.
 	touched int64
+	lives   lives
 }
 
 // find returns what is known of a session, and whether it is there.
 func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err error) {
-	var version, touched string
+	var version, touched, lives string
 	err = d.queryRow(ctx, findSession, []any{of.owner, of.session},
-		&at.epoch, &at.used, &version, &at.newest, &touched)
+		&at.epoch, &at.used, &version, &at.newest, &touched, &lives)
 	if errors.Is(err, sql.ErrNoRows) {
 		return standing{}, false, nil
 	}
@@ -335,6 +343,9 @@ func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err erro
 	}
 	if err == nil && at.newest != "" {
 		at.touched, err = strconv.ParseInt(touched, 10, 64)
+	}
+	if err == nil {
+		at.lives, err = parseLives(lives)
 	}
 	return at, err == nil, err
 }
@@ -363,55 +374,37 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 // A batch is what is to be merged at once.
 type batch struct {
 	engine.Said
-	// touched is when Newest was saved, in milliseconds since 1970 by this clock.
-	touched int64
-	// over says that what Ended speaks of is to be cleared, unless something
-	// later is there.
-	over bool
-	// since is the version that the sender has of the session.
-	since int64
-	// alive is up to when the session was not over for the sender, as the first
-	// 13 digits of a stamp; empty if he did not have the session.
-	alive string
-	// A session of which nothing later was seen than overAt, the first 13 digits
-	// of a stamp, was over for the sender himself when EndedBy began it anew. Then
-	// what counts is the last that he had saved before, and up to when it was not
-	// over after that.
-	overAt      string
-	before      engine.Stamp
-	aliveBefore string
-	// aliveEnded is up to when the session was not over that Ended speaks of.
-	aliveEnded string
-	maxAge     int64 // the sender's, in milliseconds
+	by senderClock
+	// spans are when it was saved, by this clock.
+	spans []span
+	// maxAge is the session's, in milliseconds; 0 when the sender knows of none.
+	maxAge int64
 }
 
-// merge merges a batch into the session of that epoch, or nothing of it.
-func (d *DB) merge(ctx context.Context, of id, epoch string, b batch) error {
-	text, err := d.parameter(b.Said)
+// merge merges a batch into a session, or nothing of it. When errGone comes of it,
+// the session is not what it is said to be any more.
+func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
+	text, err := d.parameter(b.Said, b.by)
 	if err != nil {
-		return err
+		return at, err
 	}
-	var seen, end engine.Stamp
-	if b.EndedBy != "" {
-		end = b.Ended.Next()
+	next := at
+	next.lives, next.touched = at.lives.add(b.spans, b.maxAge, min(at.touched, b.by.now))
+	if b.Newest == "" && next.lives.String() == at.lives.String() {
+		return next, nil
 	}
-	if b.over {
-		seen = b.Ended
-	}
-	err = d.exec(ctx, merge, of.owner, of.session, text, epoch,
+	err = d.exec(ctx, merge, of.owner, of.session, text, at.epoch,
 		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes), date(d.now()),
-		string(b.Cleared), string(b.Newest), strconv.FormatInt(b.touched, 10),
-		string(seen), string(end), string(b.EndedBy),
-		b.alive, strconv.FormatInt(b.since, 10),
-		b.overAt, string(b.before), b.aliveBefore, b.aliveEnded, strconv.FormatInt(b.maxAge, 10))
-	if err == nil && (b.Cleared != "" || b.over) {
+		string(b.Cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
+		at.lives.String(), next.lives.String(), next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10))
+	if err == nil && b.Cleared != "" {
 		err = d.exec(ctx, dropCleared, of.owner, of.session)
 	}
-	return d.describe(err)
+	return next, d.describe(err)
 }
 
 // parameter returns what is said as the statement takes it.
-func (d *DB) parameter(said engine.Said) (string, error) {
+func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
 	text := []byte{'['}
 	for i, r := range said.Records {
 		if len(r.Key) > d.limits.Key {
@@ -423,10 +416,11 @@ func (d *DB) parameter(said engine.Said) (string, error) {
 		text = append(engine.AppendString(append(text, '['), jsonString(r.Key)), `,"`...)
 		text = append(append(text, r.Stamp...), `",`...)
 		if r.Value == "" {
-			text = append(text, `null]`...)
+			text = append(text, `null`...)
 		} else {
-			text = append(engine.AppendString(text, r.Value), ']')
+			text = engine.AppendString(text, r.Value)
 		}
+		text = append(append(append(text, `,"`...), madeText(by.made(r))...), `"]`...)
 	}
 	text = append(text, ']')
 	if len(text) > d.limits.Batch {
@@ -447,7 +441,8 @@ func shorten(text string) string {
 	return text
 }
 
-// errGone means that a session was deleted between two statements.
+// errGone means that a session was deleted between two statements, or that it is
+// not known any more when it was alive.
 var errGone = errors.New("the session was deleted meanwhile")
 
 // describe makes errors of the constraints in the schema, and of a database

@@ -11,14 +11,20 @@ const isEntry = `key BETWEEN '"' AND '#'`
 // for anybody, though its row may be.
 const clearedStamp = `coalesce((SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = ''), '')`
 
+// isThere is what rows of entries there are: not cleared since, and of the last
+// life.
+const isThere = isEntry + ` AND stamp >= ` + clearedStamp + ` AND made >= coalesce((
+  SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '')`
+
 // latest is the greatest version of the session s.
 const latest = `max(s.version, coalesce((SELECT max(version) FROM records WHERE owner = ?1 AND session = ?2), 0))`
 
 const findSession = `
 SELECT s.epoch, s.used, CAST(` + latest + ` AS TEXT),
-  coalesce(n.stamp, ''), coalesce(n.value, '')
+  coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, '')
 FROM sessions s
 LEFT JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
+LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 WHERE s.owner = ?1 AND s.name = ?2`
 
 // addSession does nothing when the owner has ?5 sessions.
@@ -31,126 +37,103 @@ ON CONFLICT (owner, name) DO NOTHING`
 const useSession = `
 UPDATE sessions SET used = ?3 WHERE owner = ?1 AND name = ?2 AND used < ?3`
 
-// merge merges the records in ?3, an array of arrays of strings: key, stamp and
-// value. It does all or nothing: one that would break a limit, or finds that the
-// session of the epoch ?4 is gone, breaks a constraint of the schema. ?7 is
-// today, ?8 the stamp of a clearing or empty, ?9 the newest stamp of the batch,
-// and ?10 when it was saved.
+// merge merges the records in ?3, an array of arrays of strings: key, stamp, value
+// and when it was made. It does all or nothing: one that would break a limit, or
+// finds that the session of the epoch ?4 is gone, breaks a constraint of the
+// schema. ?7 is today, ?8 the stamp of a clearing or empty, ?9 the newest stamp of
+// the batch, and ?10 when somebody last saved. It is ?15 by now: this clock may have
+// been ahead.
 //
-// With ?11, the session is found over by a batch stamped ?13, and cleared at
-// ?12, unless something later than ?11 is there. What it had since the clearing
-// before stays, so that it can come back.
-//
-// It comes back when that end was wrong, which a batch can show. Who sends it had
-// not heard of the end at his version, ?15. He saved after what the end had seen.
-// And for him the session was alive up to ?14, the first 13 digits of a stamp,
-// which is not before it was found over; ?14 is empty if he did not have the
-// session. What was made before the end, and since the clearing before that, is
-// then as if made at the end. Of two of these, when they were made still tells
-// which wins.
-//
-// He may have found it over himself. If that was what ?12 would clear, and so more
-// than what the end had seen, it was alive up to ?19, and what he saved within ?20
-// milliseconds tells that it was not over before, already. If what the end had
-// seen is before ?16, likewise digits, it was over when ?13 began it anew: then ?17
-// and ?18 stand for ?9 and ?14, of what he had saved before that.
+// The session's lives are ?11, and become ?12, of which the last began at ?13. They
+// follow from when somebody had last saved before: if that is not ?14 any more,
+// or the lives are not, nothing is done, as if the session was gone. What is of a
+// life before the last does not count, and takes the place of nothing that does.
 //
 // Values are strings, though they are JSON, so that SQLite neither parses them
 // nor limits their depth, and hands their numbers back as they were.
 const merge = `
 WITH session AS MATERIALIZED (
-  SELECT had, newest, touched, over, wrong, max(had, ?8) AS clearing, max(had, ?8, over) AS cleared,
-    max(before, ?8) AS kept
+  SELECT had, newest, touched, max(had, ?8) AS cleared, CASE
+    WHEN coalesce((SELECT value FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '') <> ?11 THEN 1
+    WHEN ?12 <> ?11 AND touched <> CAST(?14 AS INTEGER) THEN 1
+    ELSE 0 END AS changed
   FROM (
-    SELECT had, newest, touched,
-      CASE WHEN ?11 <> '' AND newest <= ?11 THEN ?12 ELSE '' END AS over,
-      coalesce(e.stamp, '') AS wrong,
-      coalesce(substr(e.value, instr(e.value, ' ') + 1), had) AS before
-    FROM (
-      SELECT ` + clearedStamp + ` AS had, coalesce(max(stamp), '') AS newest, coalesce(max(CAST(value AS INTEGER)), 0) AS touched
-      FROM records WHERE owner = ?1 AND session = ?2 AND key = 'newest'
-    )
-    LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.key = 'ended' AND e.version > CAST(?15 AS INTEGER)
-      AND e.stamp = had
-      AND CASE WHEN ?12 >= e.stamp THEN ?12 > e.stamp AND substr(e.value, 1, 13) <= ?19 AND EXISTS (
-          SELECT 1 FROM json_each(?3) j WHERE j.value ->> 1 >= e.stamp
-            AND CAST(substr(j.value ->> 1, 1, 13) AS INTEGER) - CAST(substr(e.stamp, 1, 13) AS INTEGER) <= CAST(?20 AS INTEGER))
-        WHEN ?13 > e.stamp AND substr(e.stamp, 1, 13) < ?16
-        THEN e.stamp <= ?17 AND substr(e.value, 1, 13) <= ?18
-        ELSE e.stamp <= ?9 AND substr(e.value, 1, 13) <= ?14 END
+    SELECT ` + clearedStamp + ` AS had, coalesce(max(stamp), '') AS newest, coalesce(max(CAST(value AS INTEGER)), 0) AS touched
+    FROM records WHERE owner = ?1 AND session = ?2 AND key = 'newest'
   )
-), batch (key, stamp, made, value) AS MATERIALIZED (
-  SELECT j.value ->> 0, max(j.value ->> 1, s.wrong), j.value ->> 1, j.value ->> 2
-  FROM session s CROSS JOIN json_each(?3) j WHERE j.value ->> 1 >= s.kept
-), fresh (key, stamp, value) AS MATERIALIZED (
-  SELECT b.key, b.stamp, b.value
+), batch (key, stamp, value, made) AS MATERIALIZED (
+  SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3
+  FROM session s CROSS JOIN json_each(?3) j WHERE j.value ->> 1 >= s.cleared
+), won (key, stamp, value, made) AS MATERIALIZED (
+  SELECT b.key, b.stamp, b.value, b.made
   FROM batch b
   LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.key = b.key
   WHERE e.key IS NULL OR
-    (b.made, b.value IS NULL, coalesce(b.value, '')) > (e.stamp, e.value IS NULL, coalesce(e.value, ''))
-), won (key, stamp, value) AS MATERIALIZED (
-  SELECT key, stamp, value FROM fresh
-  UNION ALL
-  SELECT e.key, s.wrong, e.value
-  FROM session s CROSS JOIN records e
-  WHERE s.wrong <> '' AND e.owner = ?1 AND e.session = ?2 AND e.` + isEntry + ` AND e.value IS NOT NULL
-    AND e.stamp < s.wrong AND e.stamp >= s.kept AND e.key NOT IN (SELECT key FROM fresh)
+    (b.made >= ?13 OR e.made < ?13) AND
+    (b.stamp, b.value IS NULL, coalesce(b.value, '')) > (e.stamp, e.value IS NULL, coalesce(e.value, ''))
 ), total (entries, bytes) AS MATERIALIZED (
   SELECT count(*), coalesce(sum(size), 0) FROM (
     SELECT octet_length(w.key) + coalesce(octet_length(w.value), 0) AS size
-    FROM session s CROSS JOIN won w WHERE w.stamp >= s.cleared
+    FROM won w WHERE w.made >= ?13
     UNION ALL
     SELECT octet_length(e.key) + coalesce(octet_length(e.value), 0) FROM session s CROSS JOIN records e
-    WHERE e.owner = ?1 AND e.session = ?2 AND e.` + isEntry + ` AND e.stamp >= s.cleared
+    WHERE e.owner = ?1 AND e.session = ?2 AND e.` + isEntry + ` AND e.stamp >= s.cleared AND e.made >= ?13
       AND e.key NOT IN (SELECT key FROM won)
   )
-), changed (key, stamp, value) AS (
-  SELECT key, stamp, value FROM won
+), changes (key, stamp, value, made) AS (
+  SELECT key, stamp, value, made FROM won
   UNION ALL
-  SELECT '', cleared, NULL FROM session WHERE cleared > had
+  SELECT '', cleared, NULL, '' FROM session WHERE cleared > had
   UNION ALL
-  SELECT 'newest', max(?9, over, newest), CAST(max(touched, CAST(?10 AS INTEGER)) AS TEXT) FROM session
-  WHERE max(?9, over) > newest OR CAST(?10 AS INTEGER) > touched
+  SELECT 'newest', max(?9, newest), CAST(max(CAST(?10 AS INTEGER), min(touched, CAST(?15 AS INTEGER))) AS TEXT), '' FROM session
+  WHERE ?9 > newest OR CAST(?10 AS INTEGER) > touched OR touched > CAST(?15 AS INTEGER)
   UNION ALL
-  SELECT 'ended', max(over, wrong), CASE WHEN over <> '' THEN ?13 || ' ' || clearing END FROM session WHERE over <> '' OR wrong <> ''
+  SELECT 'lives', ?13, ?12, '' FROM session WHERE ?12 <> ?11 OR changed = 1
 )
-INSERT INTO records (owner, session, key, stamp, version, merged, value)
+INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
 SELECT ?1, ?2, n.key, n.stamp, CASE
+  WHEN s.epoch IS NULL OR c.changed = 1 THEN -3
   WHEN t.entries > CAST(?5 AS INTEGER) THEN -1
   WHEN t.bytes > CAST(?6 AS INTEGER) THEN -2
-  WHEN s.epoch IS NULL THEN -3
-  ELSE 1 + ` + latest + ` END, ?7, n.value
-FROM total t CROSS JOIN changed n
+  ELSE 1 + ` + latest + ` END, ?7, n.made, n.value
+FROM session c CROSS JOIN total t CROSS JOIN changes n
 LEFT JOIN sessions s ON s.owner = ?1 AND s.name = ?2 AND s.epoch = ?4
 WHERE true
 ON CONFLICT (owner, session, key) DO UPDATE
-SET stamp = excluded.stamp, value = excluded.value, version = excluded.version, merged = excluded.merged`
+SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
+  merged = excluded.merged, made = excluded.made`
 
-// dropCleared deletes what no statement counts any more, nor can come back.
+// dropCleared deletes what no statement counts any more.
 const dropCleared = `
-DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < coalesce((
-  SELECT substr(value, instr(value, ' ') + 1) FROM records
-  WHERE owner = ?1 AND session = ?2 AND key = 'ended' AND value IS NOT NULL AND stamp = ` + clearedStamp + `
-), ` + clearedStamp + `)`
+DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp
 
-// readSince returns what was merged after version ?3, in one snapshot with the
-// epoch, the version that it leads to and when somebody last saved: a row
-// without a key when there is nothing.
+// readSince returns what was merged after version ?3 and is there, in one snapshot
+// with the epoch, the version that it leads to, when somebody last saved, and the
+// session's lives: a row without a key when there is nothing.
 const readSince = `
-SELECT s.epoch, CAST(` + latest + ` AS TEXT), coalesce(n.stamp, ''), coalesce(n.value, ''), e.key, e.stamp, e.value
+SELECT s.epoch, CAST(` + latest + ` AS TEXT), coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, ''),
+  e.key, e.stamp, e.value
 FROM sessions s
 LEFT JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
+LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INTEGER)
-  AND e.key <> 'ended' AND (e.key IN ('', 'newest') OR e.stamp >= ` + clearedStamp + `)
+  AND (e.key IN ('', 'newest') OR e.` + isEntry + ` AND e.stamp >= ` + clearedStamp + ` AND e.made >= coalesce(l.stamp, ''))
 WHERE s.owner = ?1 AND s.name = ?2`
+
+// isOver is whether a session that has an end is over at ?3, in milliseconds since
+// 1970.
+const isOver = `EXISTS (
+  SELECT 1 FROM records l JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
+  WHERE l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
+    AND CAST(n.value AS INTEGER) + CAST(l.value ->> 'maxAge' AS INTEGER) < CAST(?3 AS INTEGER))`
 
 const loadAll = `
 SELECT key, value FROM records
-WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND value IS NOT NULL AND stamp >= ` + clearedStamp
+WHERE owner = ?1 AND session = ?2 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
 const loadOne = `
 SELECT value FROM records
-WHERE owner = ?1 AND session = ?2 AND key = ?3 AND value IS NOT NULL AND stamp >= ` + clearedStamp
+WHERE owner = ?1 AND session = ?2 AND key = ?4 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
 const addPairing = `
 INSERT INTO pairings (code, sealed, expires) VALUES (?1, ?2, ?3)`
@@ -169,18 +152,12 @@ DELETE FROM records WHERE NOT EXISTS (
   SELECT 1 FROM sessions s WHERE s.owner = records.owner AND s.name = records.session)`
 )
 
-// What was cleared before the date ?1, because a session was over, does not
-// come back any more. All of it has versions up to that of its clearing.
-const (
-	pruneEnded = `
-DELETE FROM records WHERE ` + isEntry + ` AND (owner, session) IN (
-  SELECT owner, session FROM records WHERE key = 'ended' AND merged < ?1 AND value IS NOT NULL
-) AND stamp < (
-  SELECT e.stamp FROM records e WHERE e.owner = records.owner AND e.session = records.session AND e.key = 'ended')`
-
-	forgetEnded = `
-UPDATE records SET value = NULL WHERE key = 'ended' AND merged < ?1 AND value IS NOT NULL`
-)
+// What is of a life before the last, and came before the date ?1, does not come
+// back any more. Of it nobody is given a version.
+const pruneLives = `
+DELETE FROM records WHERE ` + isEntry + ` AND merged < ?1 AND made < (
+  SELECT l.stamp FROM records l WHERE l.owner = records.owner AND l.session = records.session AND l.key = 'lives')
+AND (owner, session) IN (SELECT owner, session FROM records WHERE key = 'lives')`
 
 // Before removals are deleted, those merged before the date ?1, their sessions
 // note the version that they reached: none must ever be given again. What is

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/wasm/engine"
@@ -74,7 +75,7 @@ func (s *Session) Clear(ctx context.Context) error {
 // Load returns all entries, their values as JSON texts. It is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 	entries := make(map[string]json.RawMessage)
-	err := s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session}, func(row *sql.Rows) error {
+	err := s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session, s.db.millis()}, func(row *sql.Rows) error {
 		var text, value string
 		if err := row.Scan(&text, &value); err != nil {
 			return err
@@ -93,7 +94,7 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 // does, and reports whether the key is there. With nil it only reports that.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
 	var value string
-	err = s.db.queryRow(ctx, loadOne, []any{s.id.owner, s.id.session, jsonString(key)}, &value)
+	err = s.db.queryRow(ctx, loadOne, []any{s.id.owner, s.id.session, s.db.millis(), jsonString(key)}, &value)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -115,9 +116,6 @@ func (s *Session) write(ctx context.Context, members string) error {
 	if err != nil {
 		return err
 	}
-	if at, err = s.db.use(ctx, s.id, at, found); err != nil {
-		return s.db.describe(err)
-	}
 	if at.newest != "" {
 		s.clock.See(at.newest)
 	}
@@ -126,13 +124,14 @@ func (s *Session) write(ctx context.Context, members string) error {
 	if !ok {
 		return errClock
 	}
-	b := batch{touched: max(now, 0)}
+	b := batch{by: newSenderClock(0, now), spans: []span{{now, now}}}
 	b.Said, _, err = engine.ParseItems(
 		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)
 	if err != nil {
 		return err
 	}
-	return s.db.merge(ctx, s.id, at.epoch, b)
+	_, err = s.db.mergeInto(ctx, s.id, at, found, b)
+	return s.db.describe(err)
 }
 
 // wrap says which session and call an error comes from.
@@ -142,3 +141,6 @@ func (s *Session) wrap(call string, err error) error {
 	}
 	return fmt.Errorf("session %q: %s: %w", s.name, call, err)
 }
+
+// millis returns the time as the statements take it.
+func (d *DB) millis() string { return strconv.FormatInt(d.now().UnixMilli(), 10) }
