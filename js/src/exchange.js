@@ -1,7 +1,16 @@
 import { describe } from "./error.js";
 // The one that pages know.
 import { SessionError } from "./index.js";
-import { markForm, readItem, stampForm, tagForm } from "./item.js";
+import {
+  markForm,
+  noCursor,
+  readItem,
+  readLedger,
+  stampForm,
+  tagForm,
+} from "./item.js";
+
+/** @typedef {import("./item.js").Ledger} Ledger */
 
 /**
  * What a session lends to its exchange. Items are texts here: what they say is
@@ -61,31 +70,14 @@ import { markForm, readItem, stampForm, tagForm } from "./item.js";
  * @property {string} why
  */
 
-/**
- * The ledger of a session, in the item of its name after a slash. See
- * wasm/engine/ledger.go, which is the same in Go, also for all that follows.
- *
- * @typedef {object} Ledger
- * @property {string} owner
- * @property {string} generation
- * @property {string} active
- * @property {string} cursor
- * @property {Set<string>} stamps
- */
-
 /** The size from which what is sent is sent in parts, in UTF-16 code units. */
 const partSize = 256 * 1024;
 
 /** How often an exchange begins again because others changed what it is about. */
 const maxBegun = 6;
 
-const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([^ \n]+)(?: (.*))?$/;
-
 /** How often a browser is followed that became another's, and then another's. */
 const maxHeirs = 16;
-
-/** What stands for no cursor. */
-const noCursor = "-";
 
 /** One exchange of a session with the server that keeps a copy of it. */
 export class Exchange {
@@ -209,7 +201,7 @@ export class Exchange {
           this.#lent.restamp(answer.latest);
           // A removal or clearing may be older now than what it was made after,
           // and what that is may be gone from here.
-          this.#begin(ledger.owner, timeText(Date.now()));
+          this.#begin(ledger.owner, Date.now());
           this.#restamped = true;
           return false;
         default:
@@ -304,12 +296,13 @@ export class Exchange {
 
   /** @returns {Ledger | undefined} */
   #read() {
-    return readLedger(this.#lent);
+    return ledgerOf(this.#lent);
   }
 
   /** @param {Ledger} ledger */
   #write({ owner, generation, active, cursor, stamps }) {
-    const fields = [owner, generation, active, cursor || noCursor, ...stamps];
+    const time = String(active).padStart(13, "0");
+    const fields = [owner, generation, time, cursor || noCursor, ...stamps];
     this.#lent.area.setItem(`/${this.#lent.name}`, fields.join(" "));
     this.#lent.changed();
   }
@@ -329,10 +322,10 @@ export class Exchange {
    * been exchanged but when somebody saved last, and shows that.
    *
    * @param {string} owner
-   * @param {string} [active]
+   * @param {number} [active]
    * @returns {Ledger}
    */
-  #begin(owner, active = timeText(0)) {
+  #begin(owner, active = 0) {
     const bytes = crypto.getRandomValues(new Uint8Array(6));
     const generation = [...bytes]
       .map((n) => n.toString(16).padStart(2, "0"))
@@ -495,7 +488,7 @@ export class Exchange {
     // Without a cursor nobody could tell that the server has lost them.
     const next = { ...ledger, stamps: new Set(ledger.cursor && has) };
     if (age >= 0) {
-      next.active = timeText(Math.min(asked, Date.now()) - age);
+      next.active = Math.max(0, Math.min(asked, Date.now()) - age);
     }
     const old = complete ? has.sort() : [];
     const dropOld = () => {
@@ -560,18 +553,8 @@ export class Exchange {
  * @param {Pick<Lent, "area" | "name">} lent
  * @returns {Ledger | undefined}
  */
-function readLedger({ area, name }) {
-  const text = area.getItem(`/${name}`) ?? "";
-  const [, owner, generation, active, cursor, stamps = ""] =
-    ledgerForm.exec(text) ?? [];
-  if (owner === undefined) return undefined;
-  return {
-    owner,
-    generation,
-    active,
-    cursor: cursor === noCursor ? "" : cursor,
-    stamps: new Set(stamps.split(" ")),
-  };
+function ledgerOf({ area, name }) {
+  return readLedger(area.getItem(`/${name}`) ?? "");
 }
 
 /**
@@ -583,7 +566,7 @@ function readLedger({ area, name }) {
  */
 export function joined(lent, owner) {
   if (!tagForm.test(owner)) throw stranger(lent);
-  const before = readLedger(lent)?.owner;
+  const before = ledgerOf(lent)?.owner;
   if (before !== undefined && before !== owner) {
     lent.area.setItem(`//${before}`, owner);
   }
@@ -598,7 +581,7 @@ export function joined(lent, owner) {
  * @returns {Sent | undefined}
  */
 export function draft(lent, limit) {
-  const ledger = readLedger(lent);
+  const ledger = ledgerOf(lent);
   if (!ledger) return undefined;
   const texts = unsent(lent, ledger).map(({ text }) => text);
   const items = `[${texts}]`;
@@ -645,15 +628,6 @@ function unsent({ area, name, unsent }, { owner }) {
 function batchesOf(text) {
   const item = readItem(text);
   return "batches" in item ? item.batches : [];
-}
-
-/**
- * A time as the ledger has it.
- *
- * @param {number} milliseconds since 1970
- */
-function timeText(milliseconds) {
-  return String(Math.max(0, milliseconds)).padStart(13, "0");
 }
 
 /** @param {{ stamp: string }} batch */

@@ -9,12 +9,29 @@ export const tagForm = /^[\da-f]{16}$/;
 /** What marks the generation of an owner's items. */
 export const markForm = /^[\da-f]{12}$/;
 
+const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([^ \n]+)(?: (.*))?$/;
+
+/** What stands for no cursor in a ledger. */
+export const noCursor = "-";
+
 /** An item's key: the session's name, the owner's tag if it has one, the stamp. */
 const keyForm =
   /^([^/]+)\/(?:([\da-f]{16})\/)?(\d{13})-([\da-f]{4})-([\da-f]{12})$/;
 
 /** Later stamps, after the year 2255, are none. */
 const latest = 9_000_000_000_000;
+
+/**
+ * The ledger of a session, in the item of its name after a slash: what has been
+ * exchanged with a server. See wasm/engine/ledger.go, which reads it in Go.
+ *
+ * @typedef {object} Ledger
+ * @property {string} owner
+ * @property {string} generation
+ * @property {number} active
+ * @property {string} cursor
+ * @property {Set<string>} stamps
+ */
 
 /**
  * What an item says of a batch.
@@ -62,8 +79,7 @@ export function readItem(text) {
   }
   const { format, since, batches, ...others } = item;
   if (
-    (since !== undefined && !isStamp(`${since}-0000-000000000000`)) ||
-    typeof since === "number" ||
+    (since !== undefined && !isTime(since)) ||
     !Array.isArray(batches) ||
     batches.length === 0 ||
     !batches.every(isBatch) ||
@@ -79,6 +95,25 @@ export function readItem(text) {
       set: set ?? {},
       remove: remove ?? [],
     })),
+  };
+}
+
+/**
+ * Returns what a ledger says, or undefined when it is none.
+ *
+ * @param {string} text
+ * @returns {Ledger | undefined}
+ */
+export function readLedger(text) {
+  const [, owner, generation, active, cursor, stamps] =
+    ledgerForm.exec(text) ?? [];
+  if (owner === undefined || !isTime(active)) return undefined;
+  return {
+    owner,
+    generation,
+    active: Number(active),
+    cursor: cursor === noCursor ? "" : cursor,
+    stamps: new Set(stamps?.split(" ")),
   };
 }
 
@@ -102,6 +137,11 @@ function isStamp(value) {
     stampForm.test(value) &&
     Number(value.slice(0, 13)) < latest
   );
+}
+
+/** @param {unknown} value */
+function isTime(value) {
+  return typeof value === "string" && isStamp(`${value}-0000-000000000000`);
 }
 
 /** @param {unknown} value */

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { readItem, readKey } from "../src/item.js";
+import { readItem, readKey, readLedger } from "../src/item.js";
 
-const examples = JSON.parse(
-  await readFile(new URL("../../testdata/items.json", import.meta.url), "utf8"),
-);
+/** @param {string} name */
+const read = async (name) =>
+  JSON.parse(
+    await readFile(new URL(`../../testdata/${name}`, import.meta.url), "utf8"),
+  );
+const examples = await read("items.json");
 
 for (const { name, text, since, batches, fault } of examples) {
   test(`an item means what the example says: ${name}`, () => {
@@ -28,6 +31,13 @@ for (const { name, text, since, batches, fault } of examples) {
           })),
         };
     assert.deepEqual(readItem(text), expected);
+  });
+}
+
+for (const { name, text, ledger } of await read("ledgers.json")) {
+  test(`a ledger means what the example says: ${name}`, () => {
+    const expected = ledger && { ...ledger, stamps: new Set(ledger.stamps) };
+    assert.deepEqual(readLedger(text), expected);
   });
 }
 

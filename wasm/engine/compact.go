@@ -228,6 +228,7 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 	}
 	if anew.newest = max(anew.newest, anew.cleared); anew.newest != "" {
 		if _, err := s.add(now, anew); err != nil {
+			s.clock.See(had.newest) // it is still there, and what comes is later
 			return err
 		}
 	}

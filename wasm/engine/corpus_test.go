@@ -61,12 +61,45 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 				since = min(since, r.stamp)
 			}
 			if want.since = since.Millis(); e.Since != "" {
-				want.since = number(Stamp(e.Since), 10)
+				want.since, _ = parseMillis(e.Since)
 			}
 			// In whatever order the members come.
 			merged := func(c content) (s state) { s.add(c); return s }
 			if err != nil || len(got.records) != len(want.records) || !reflect.DeepEqual(merged(got), merged(want)) {
 				t.Errorf("decode returned %+v, %v, want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func TestLedgersMeanWhatTheExamplesSay(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/ledgers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []struct {
+		Name, Text string
+		Ledger     struct {
+			Owner, Generation, Cursor string
+			Active                    int64
+			Stamps                    []string
+		}
+	}
+	if err := json.Unmarshal(text, &examples); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		t.Run(e.Name, func(t *testing.T) {
+			got, l := parseLedger(e.Text), e.Ledger
+			want := ledger{owner: l.Owner, generation: l.Generation, active: l.Active, cursor: l.Cursor}
+			for _, stamp := range l.Stamps {
+				want.stamps += " " + stamp
+			}
+			if got != want {
+				t.Errorf("parseLedger returned %+v, want %+v", got, want)
+			}
+			if l.Owner != "" && got.text() != e.Text {
+				t.Errorf("its text is %q, want %q", got.text(), e.Text)
 			}
 		})
 	}

@@ -985,6 +985,33 @@ func TestWhatIsStampedAnewComesAfterWhatWasSent(t *testing.T) {
 	b.has(entries{"k": "2"})
 }
 
+// When there is no room for it, it stays what it was, and what is saved next comes
+// after it.
+func TestWhatCannotBeStampedAnewHidesNothing(t *testing.T) {
+	f := newFleet(t)
+	a := f.device(ada, 0)
+	a.sync()
+	if err := a.Told(true); err != nil {
+		t.Fatal(err)
+	}
+	a.skew = 365 * 24 * hour
+	a.tick().save(entries{"k": "1", "big": `"` + strings.Repeat("x", 500) + `"`})
+	a.skew = 0
+	a.lab().room = a.lab().used() + 200
+	if err := a.exchange(); !errors.Is(err, ErrQuota) {
+		t.Fatalf("the exchange returned %v, want ErrQuota", err)
+	}
+	a.tick().save(entries{"k": "2"})
+	if got := a.load()["k"]; got != "2" {
+		t.Errorf("k is %s, want what was saved last", got)
+	}
+	a.lab().room = 0
+	settle(a)
+	if got := a.load()["k"]; got != "2" {
+		t.Errorf("with room again k is %s, want what was saved last", got)
+	}
+}
+
 func TestWhatIsStampedAnewKeepsItsOrder(t *testing.T) {
 	f := newFleet(t)
 	a := f.device(ada, 0)

@@ -31,7 +31,8 @@ func decode(text string) (content, error) {
 		out   content
 		s     = scanner{text: text}
 		found string // the format
-		since Stamp
+		since int64
+		says  bool // since when
 	)
 	s.object(func(name string) {
 		switch {
@@ -42,8 +43,7 @@ func decode(text string) (content, error) {
 		case found != format:
 			s.value()
 		case name == "since":
-			var ok bool
-			if since, ok = ParseStamp(s.str() + "-0000-000000000000"); !ok {
+			if since, says = parseMillis(s.str()); !says {
 				s.fail()
 			}
 		case name == "batches":
@@ -59,13 +59,13 @@ func decode(text string) (content, error) {
 	case found != format:
 		return content{}, errFormat
 	}
-	if since == "" {
-		since = out.newest
+	if out.since = since; !says {
+		first := out.newest
 		for _, r := range out.records {
-			since = min(since, r.stamp)
+			first = min(first, r.stamp)
 		}
+		out.since = first.Millis()
 	}
-	out.since = since.Millis()
 	return out, nil
 }
 

@@ -48,10 +48,11 @@ func parseLedger(text string) (l ledger) {
 	generation, text, _ := strings.Cut(text, " ")
 	active, text, _ := strings.Cut(text, " ")
 	cursor, text, more := strings.Cut(text, " ")
-	if !isTag(owner) || !isWriter(generation) || len(active) != millisDigits || !isHex(active) || cursor == "" {
+	at, ok := parseMillis(active)
+	if !isTag(owner) || !isWriter(generation) || !ok || cursor == "" || strings.IndexByte(cursor+text, '\n') >= 0 {
 		return ledger{}
 	}
-	l = ledger{owner: owner, generation: generation, active: number(Stamp(active), 10), cursor: cursor}
+	l = ledger{owner: owner, generation: generation, active: at, cursor: cursor}
 	if cursor == noCursor {
 		l.cursor = ""
 	}

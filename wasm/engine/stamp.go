@@ -85,6 +85,15 @@ func number(digits Stamp, base int64) (n int64) {
 	return n
 }
 
+// parseMillis returns the time that a text has as a stamp has it.
+func parseMillis(text string) (millis int64, ok bool) {
+	at, ok := ParseStamp(text + "-0000-000000000000")
+	if !ok {
+		return 0, false
+	}
+	return at.Millis(), true
+}
+
 // Millis returns the time of the stamp in milliseconds since 1970.
 func (s Stamp) Millis() int64 { return number(s[:millisDigits], 10) }
 

@@ -1,5 +1,10 @@
 import { byId, create, formatKey, formatNumber, formatTime } from "./dom.js";
-import { readItem, readKey } from "./session-writer/item.js";
+import {
+  markForm,
+  readItem,
+  readKey,
+  readLedger,
+} from "./session-writer/item.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
 
@@ -42,8 +47,8 @@ export class StoredItems {
   refresh() {
     const { name } = this.#session;
     const prefix = `${name}/`;
-    const ledger = this.#area.getItem(`/${name}`) ?? "";
-    this.#owner = ledger.split(" ", 1)[0];
+    const ledger = readLedger(this.#area.getItem(`/${name}`) ?? "");
+    this.#owner = ledger?.owner ?? "";
     /** @type {Map<string, string>} */
     const items = new Map();
     const names = new Set();
@@ -59,8 +64,8 @@ export class StoredItems {
       if (name !== undefined) {
         names.add(name);
       }
-      // What marks an owner's items has no text.
-      if (key.startsWith(prefix) && text !== "") {
+      const marks = markForm.test(key.slice(key.lastIndexOf("/") + 1));
+      if (key.startsWith(prefix) && !(marks && text === "")) {
         items.set(key, text);
       }
     }
