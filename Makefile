@@ -90,8 +90,9 @@ check: build worker $(tools)/staticcheck
 	cd js && npm run --silent check
 
 # Without the race detector in SQLite: it is C, translated, and no code of
-# ours, and takes ten times as long with it.
+# ours, and takes ten times as long with it. The server is tested behind nginx.
 test-go:
+	@.ci/apt nginx-light
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
 # A simulation of SIMULATED operations: without the race detector, for it runs in

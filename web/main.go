@@ -4,7 +4,11 @@
 // session saved with session-writer holds, and keeps copies of the sessions, so
 // that other devices can have them.
 //
-//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-restored]
+//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-origin ORIGIN] [-restored]
+//
+// It answers to this machine's own names, over http. Others reach it through
+// something that ends TLS, and keeps the Host of what it passes on: then -origin
+// names the public origin, such as https://example.com.
 //
 // The copies are in a SQLite file. What was exchanged survives the end of the
 // server, however it comes, and a power cut. After the file was put back from a
@@ -61,6 +65,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
 	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
 	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
+	var origins []string
+	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
+		origins = append(origins, origin)
+		return server.CheckOrigin(origin)
+	})
 	restored := flags.Bool("restored", false, "have all send again what is missing, after the database was put back from a backup")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -79,7 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	defer func() { _ = db.Close() }()
 	copies := sqlwriter.New(db, sqlwriter.Limits{})
-	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), ErrorLog: logger})
+	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
@@ -108,9 +117,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		logger.Printf("%v: choose another address with -addr", err)
 		return 1
 	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
-		handler = server.LoopbackHostsOnly(handler)
-	} else {
+	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		logger.Printf("warning: %s can be reached from other machines, without TLS or a password", listener.Addr())
 	}
 	listening := &http.Server{

@@ -25,7 +25,7 @@ func main() {
 		log.Fatalf("binding DB: %v: wrangler.jsonc should have it among d1_databases", err)
 	}
 	db := sqlwriter.New(sql.OpenDB(connector), sqlwriter.Limits{})
-	handler, err := server.New(server.Config{DB: db})
+	handler, err := server.New(server.Config{DB: db, TrustHost: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -138,6 +138,8 @@ func TestRunRefuses(t *testing.T) {
 			[]string{"index.html", "-db"}},
 		{"an argument", []string{"-site", folder, "serve"}, 2,
 			[]string{`unexpected argument "serve"`}},
+		{"an origin that is none", []string{"-site", folder, "-origin", "https://example.com", "-origin", "example.com"}, 2,
+			[]string{"-origin", "must be like https://example.com"}},
 		{"an unknown flag", []string{"-port", "80"}, 2,
 			[]string{"-port", "-addr host:port"}},
 	} {

@@ -31,7 +31,7 @@ const idBytes = 16
 // identify returns who makes a request.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
 	if s.Identify == nil {
-		for _, cookie := range r.CookiesNamed(cookieName(r)) {
+		for _, cookie := range r.CookiesNamed(s.cookieName(r)) {
 			if who, ok := parseCookie(cookie.Value, today()); ok {
 				return who, nil
 			}
@@ -78,28 +78,24 @@ func parseCookie(value string, today int64) (who visitor, ok bool) {
 
 // cookieName is that of a cookie that only this host can set, and only by
 // https. On this machine http is as safe, and all that there may be.
-func cookieName(r *http.Request) string {
-	if overTLS(r) {
+func (s *sessions) cookieName(r *http.Request) string {
+	if s.origins.secure(r) {
 		return "__Host-session-writer"
 	}
 	return "session-writer"
 }
 
-// overTLS reports whether the browser speaks https: either to this server or,
-// unless they are on one machine, to one before it.
-func overTLS(r *http.Request) bool { return r.TLS != nil || !isLoopbackHost(r.Host) }
-
 // remember has the browser keep who it is.
-func (who visitor) remember(w http.ResponseWriter, r *http.Request) {
+func (s *sessions) remember(w http.ResponseWriter, r *http.Request, who visitor) {
 	if !who.stale {
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name:     cookieName(r),
+		Name:     s.cookieName(r),
 		Value:    who.id + "-" + strconv.FormatInt(today(), 10),
 		Path:     "/",
 		MaxAge:   int(sqlwriter.KeptFor / time.Second),
-		Secure:   overTLS(r),
+		Secure:   s.origins.secure(r),
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
 	})

@@ -33,7 +33,8 @@
 // Session-Newest.
 //
 // A session belongs to whoever holds its owner's id: a cookie, or what
-// Config.Identify says. Requests that other sites have a browser make are refused.
+// Config.Identify says. Requests that other sites have a browser make are refused,
+// and those for a host that the server is not known by: see Config.Origins.
 package server
 
 import (
@@ -63,6 +64,21 @@ type Config struct {
 	// the sessions are served.
 	Site fs.FS
 
+	// Origins are the public origins of the server, such as https://example.com,
+	// when browsers reach it through something that passes their requests on,
+	// which must keep their Host. They decide which hosts are answered, which
+	// pages may make requests, and which cookie is set. All but those of this
+	// machine must be https.
+	//
+	// Without Origins only this machine's hosts are answered, and any host over
+	// TLS that the program's own listener ends. What was passed on is refused.
+	Origins []string
+
+	// TrustHost says, in place of Origins, that each request has the host that
+	// the browser asked for, by https unless that is of this machine. It is for
+	// Cloudflare's Workers, which get no other requests.
+	TrustHost bool
+
 	// Identify returns the id of the owner whose sessions a request is about,
 	// for a program that knows its users. It must not be empty. An error
 	// refuses the request. Without Identify each browser gets an id of its own
@@ -81,24 +97,33 @@ func New(config Config) (http.Handler, error) {
 	if config.ErrorLog == nil {
 		config.ErrorLog = log.Default()
 	}
-	s := &sessions{config}
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
+	origins, err := newOrigins(config)
+	if err != nil {
+		return nil, err
+	}
+	s := &sessions{config, origins}
+	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
-	}))
+	})
 	api := http.NewServeMux()
 	api.Handle("/sessions/exchange", s.handle(http.MethodPost, s.exchange))
 	if config.Identify == nil {
 		api.Handle("/sessions/pair", s.handle(http.MethodPost, s.pair))
 		api.Handle("/sessions/join", s.handle(http.MethodPost, s.join))
 	}
-	api.Handle("/sessions/health", s.handle(http.MethodGet, s.health))
+	api.Handle(health, s.handle(http.MethodGet, s.health))
 	api.Handle("/", s.handle("", func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusNotFound, "not-found", "there is nothing here"}
 	}))
 
 	mux := http.NewServeMux()
-	mux.Handle("/sessions/", protection.Handler(api))
+	mux.HandleFunc("/sessions/", func(w http.ResponseWriter, r *http.Request) {
+		if s.origins.isCrossOrigin(r) {
+			denied.ServeHTTP(w, r)
+		} else {
+			api.ServeHTTP(w, r)
+		}
+	})
 	if config.Site != nil {
 		site, err := newSite(config.Site)
 		if err != nil {
@@ -109,12 +134,22 @@ func New(config Config) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
+		// Who asks for the health may know the server by any name.
+		if err := s.origins.check(r); err != nil && r.URL.Path != health {
+			s.refuse(w, s.problem(err))
+			return
+		}
 		mux.ServeHTTP(w, r)
 	}), nil
 }
 
+const health = "/sessions/health"
+
 // sessions are the handlers of the session API.
-type sessions struct{ Config }
+type sessions struct {
+	Config
+	origins origins
+}
 
 // A problem is an error as the client is told of it.
 type problem struct {
@@ -249,7 +284,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 
-	who.remember(w, r)
+	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", done.Owner)
 	w.Header().Set("Session-Cursor", done.Cursor)
 	if done.Complete {
@@ -314,7 +349,7 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	who.remember(w, r)
+	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
 	answer(w, http.StatusOK, struct {
 		Code    string `json:"code"`
@@ -339,7 +374,7 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	visitor{id: id, stale: true}.remember(w, r)
+	s.remember(w, r, visitor{id: id, stale: true})
 	w.Header().Set("Session-Owner", sqlwriter.Tag(id))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
