@@ -310,8 +310,36 @@ func testCookie(t *testing.T, url string) {
 			t.Errorf("the cookie %q gives %d, want 412, as without one", value, res.StatusCode)
 		}
 	}
-	if res := plain.ask(t, owned, "", "Cookie", "other=1; session-writer=x; session-writer="+id+"-"+day); res.StatusCode != 200 {
+	if res := plain.ask(t, owned, "", "Cookie", "other=1; session-writer="+id+"-"+day+"; session-writer2=x"); res.StatusCode != 200 {
 		t.Errorf("among other cookies: %d, want 200", res.StatusCode)
+	}
+	// Of two none counts, nor would a third.
+	for _, two := range []string{
+		"session-writer=x; session-writer=" + id + "-" + day,
+		"session-writer=" + id + "-" + day + "; session-writer=x",
+		"session-writer=" + id + "-" + day + "; session-writer=" + id + "-" + day,
+	} {
+		if res := plain.ask(t, owned, "", "Cookie", two); res.StatusCode != 412 {
+			t.Errorf("two cookies: %d, want 412, as without one", res.StatusCode)
+		}
+		for _, path := range []string{"exchange?session=cart", "pair"} {
+			res := plain.do(t, "POST", "/sessions/"+path, "[]", "Cookie", two, "Content-Type", "application/json")
+			if res.StatusCode != 400 || res.code(t) != "cookie" || len(res.Cookies()) != 0 {
+				t.Errorf("%s with two cookies: %d %s, want 400 cookie", path, res.StatusCode, res.body)
+			}
+		}
+	}
+	// An id that the server never gave is not taken on.
+	const chosen = "00112233445566778899aabbccddeeff"
+	given := []string{"Cookie", "session-writer=" + chosen + "-" + day}
+	if res := plain.ask(t, map[string][]string{"owner": {sqlwriter.Tag(chosen)}}, "", given...); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
+		t.Errorf("an id that was never given: %d, owner %q, want 412 and none", res.StatusCode, res.Header.Get("Session-Owner"))
+	}
+	for _, path := range []string{"exchange?session=cart", "pair"} {
+		res := plain.do(t, "POST", "/sessions/"+path, "[]", append(given, "Content-Type", "application/json")...)
+		if set := res.Header.Get("Set-Cookie"); res.StatusCode >= 300 || set == "" || strings.Contains(set, chosen) || res.Header.Get("Session-Owner") == sqlwriter.Tag(chosen) {
+			t.Errorf("%s with an id that was never given: %d, Set-Cookie: %s, want another", path, res.StatusCode, set)
+		}
 	}
 }
 

@@ -26,17 +26,42 @@ func newVisitor() visitor {
 	return visitor{hex.EncodeToString(random[:]), true}
 }
 
+// admit makes an owner of somebody unknown.
+func (s *sessions) admit(r *http.Request) (visitor, error) {
+	if name := s.cookieName(r); len(r.CookiesNamed(name)) > 1 {
+		// With one more he would still be unknown.
+		return visitor{}, problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
+	}
+	if s.Admit != nil {
+		if err := s.Admit(r); err != nil {
+			s.ErrorLog.Printf("admit: %v", err)
+			return visitor{}, problem{http.StatusForbidden, "admission", "this server keeps nothing for somebody unknown now"}
+		}
+	}
+	who := newVisitor()
+	return who, s.DB.AddOwner(r.Context(), who.id)
+}
+
 const idBytes = 16
 
-// identify returns who makes a request.
+// identify returns who makes a request. Of two cookies none counts: one may have
+// been set by another host, and which cannot be told.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
 	if s.Identify == nil {
-		for _, cookie := range r.CookiesNamed(s.cookieName(r)) {
-			if who, ok := parseCookie(cookie.Value, today()); ok {
-				return who, nil
-			}
+		cookies := r.CookiesNamed(s.cookieName(r))
+		if len(cookies) != 1 {
+			return visitor{}, nil
 		}
-		return visitor{}, nil
+		who, ok := parseCookie(cookies[0].Value, today())
+		if !ok {
+			return visitor{}, nil
+		}
+		// An id that was not made here is somebody's who chose it for others.
+		known, err := s.DB.HasOwner(r.Context(), who.id)
+		if err != nil || !known {
+			return visitor{}, err
+		}
+		return who, nil
 	}
 	id, err := s.Identify(r)
 	if err == nil && id == "" {

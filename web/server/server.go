@@ -85,6 +85,11 @@ type Config struct {
 	// in a cookie, and pairing gives it to another.
 	Identify func(*http.Request) (id string, err error)
 
+	// Admit decides whether somebody unknown may become an owner, who then keeps
+	// sessions here: an error refuses it, and is logged. Without Admit anybody may,
+	// within the limits of DB. It is not asked when there is Identify.
+	Admit func(*http.Request) error
+
 	// ErrorLog is told what goes wrong here; log.Default() without it.
 	ErrorLog *log.Logger
 }
@@ -171,6 +176,7 @@ var problems = []struct {
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
 	{sqlwriter.ErrPairing, http.StatusGone, "pairing"},
+	{sqlwriter.ErrBusy, http.StatusServiceUnavailable, "busy"},
 }
 
 // problem returns what the client is told of an error. What it is not told is
@@ -206,10 +212,17 @@ func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http
 			err = problem{http.StatusMethodNotAllowed, "method", "the method is " + strconv.Quote(r.Method) + ", and must be " + method}
 		}
 		if err != nil {
-			s.refuse(w, s.problem(err))
+			p := s.problem(err)
+			if p.status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", retryAfter)
+			}
+			s.refuse(w, p)
 		}
 	})
 }
+
+// retryAfter is when to try again what there was too much of, in seconds.
+const retryAfter = "5"
 
 func (s *sessions) refuse(w http.ResponseWriter, p problem) {
 	answer(w, p.status, struct {
@@ -273,7 +286,9 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
-		who = newVisitor()
+		if who, err = s.admit(r); err != nil {
+			return err
+		}
 	}
 	done, err := s.DB.Exchange(r.Context(), who.id, name, sent)
 	if err != nil {
@@ -343,7 +358,9 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.id == "" {
-		who = newVisitor()
+		if who, err = s.admit(r); err != nil {
+			return err
+		}
 	}
 	code, expires, err := s.DB.Pair(r.Context(), who.id)
 	if err != nil {

@@ -123,6 +123,65 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+func TestAdmit(t *testing.T) {
+	var logged strings.Builder
+	handler := mustNew(t, Config{DB: openDB(t), ErrorLog: log.New(&logged, "", 0), Admit: func(r *http.Request) error {
+		if r.Header.Get("Ticket") == "" {
+			return errors.New("not to be told")
+		}
+		return nil
+	}})
+	const hello = "/sessions/exchange?session=cart"
+	for _, path := range []string{hello, "/sessions/pair"} {
+		code, header, body := answerTo(handler, post(path, "[]"))
+		if code != 403 || !strings.Contains(body, `"code":"admission"`) || strings.Contains(body, "not to be told") || header.Get("Set-Cookie") != "" {
+			t.Errorf("%s without a ticket: %d %s, want 403 admission", path, code, body)
+		}
+		if !strings.Contains(logged.String(), "not to be told") {
+			t.Errorf("the log does not say why: %q", &logged)
+		}
+		r := post(path, "[]")
+		r.Header.Set("Ticket", "1")
+		code, header, body = answerTo(handler, r)
+		cookie, _, _ := strings.Cut(header.Get("Set-Cookie"), ";")
+		if code >= 300 || cookie == "" {
+			t.Errorf("%s with a ticket: %d %s", path, code, body)
+		}
+		r = post(path, "[]")
+		r.Header.Set("Cookie", cookie) // who is known needs no ticket
+		if code, _, body = answerTo(handler, r); code >= 300 {
+			t.Errorf("%s again: %d %s", path, code, body)
+		}
+	}
+	if code, _, _ := answerTo(handler, post(hello, "")); code != 204 {
+		t.Errorf("who only asks: %d, want 204", code)
+	}
+}
+
+func TestTooManyNewOwners(t *testing.T) {
+	db, err := sqlite.Open(t.TempDir() + "/sessions.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	d := sqlwriter.New(db, sqlwriter.Limits{Owners: 1, Codes: 1})
+	if err := d.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	handler := mustNew(t, Config{DB: d})
+	_, header, _ := answerTo(handler, post("/sessions/pair", ""))
+	cookie, _, _ := strings.Cut(header.Get("Set-Cookie"), ";")
+	code, header, body := answerTo(handler, post("/sessions/exchange?session=cart", "[]"))
+	if code != 503 || !strings.Contains(body, `"code":"busy"`) || header.Get("Retry-After") == "" || header.Get("Set-Cookie") != "" {
+		t.Errorf("a second owner in a minute: %d %s, want 503 busy, and when to try again", code, body)
+	}
+	again := post("/sessions/pair", "")
+	again.Header.Set("Cookie", cookie)
+	if code, _, body := answerTo(handler, again); code != 413 || !strings.Contains(body, `"code":"quota"`) {
+		t.Errorf("a second code: %d %s, want 413 quota", code, body)
+	}
+}
+
 func TestAPanicIsAnswered(t *testing.T) {
 	var logged strings.Builder
 	handler := mustNew(t, Config{DB: openDB(t), ErrorLog: log.New(&logged, "", 0), Identify: func(*http.Request) (string, error) {

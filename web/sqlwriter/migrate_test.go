@@ -71,10 +71,13 @@ func TestADatabaseOfBeforeIsMoved(t *testing.T) {
 
 	d := create(t, db, Limits{})
 	create(t, db, Limits{})
-	for query, want := range map[string]int{"sessions": 2, "records": 7, "sqlite_master WHERE name LIKE 'entries%'": 0} {
+	for query, want := range map[string]int{"sessions": 2, "records": 7, "owners": 1, "sqlite_master WHERE name = 'pairings'": 0, "sqlite_master WHERE name LIKE 'entries%'": 0} {
 		if n := count(t, d, query); n != want {
 			t.Errorf("%s: %d, want %d", query, n, want)
 		}
+	}
+	if known, err := d.HasOwner(t.Context(), owner); err != nil || !known {
+		t.Errorf("the owner of before is known: %t, %v", known, err)
 	}
 	got := mustExchange(t, d, owner, "cart", "0123456789abcdef-2", "["+item(past+9, `"set":{"d":1}`)+"]")
 	if want := merged(t, []string{item(past+2, `"set":{"c":2}`), item(past+3, `"remove":["b"]`)}); got.Item != want || got.Cursor != "0123456789abcdef-5" {

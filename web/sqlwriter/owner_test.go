@@ -76,3 +76,45 @@ func TestWithoutAnOwnerNothingIsMergedOrGiven(t *testing.T) {
 		t.Errorf("a name that no session can have: %v, want ErrConfig", err)
 	}
 }
+
+func TestOwnersAreMade(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Owners: 2})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	known := func(owner string) bool {
+		t.Helper()
+		known, err := d.HasOwner(t.Context(), owner)
+		if err != nil {
+			t.Error(err)
+		}
+		return known
+	}
+	add := func(owner string) error { return d.AddOwner(t.Context(), owner) }
+	if known("a") {
+		t.Error("somebody is known who was never made an owner")
+	}
+	if err := errors.Join(add("a"), add("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("c"); !errors.Is(err, ErrBusy) || known("c") || !known("a") || !known("b") {
+		t.Errorf("a third in the same minute: %v, want ErrBusy", err)
+	}
+	now = now.Add(61 * time.Second)
+	if err := add("c"); err != nil || !known("c") {
+		t.Errorf("a minute later: %v", err)
+	}
+
+	mustExchange(t, d, "b", "cart", "", "["+item(now.UnixMilli(), `"set":{"a":1}`)+"]")
+	now = now.Add(KeptFor - 24*time.Hour)
+	if !known("a") {
+		t.Error("who came almost KeptFor ago is unknown")
+	}
+	mustExchange(t, d, "b", "cart", "", "") // as a program of the server's does
+	now = now.Add(48 * time.Hour)
+	mustPrune(t, d, now)
+	for owner, want := range map[string]bool{"a": true, "b": true, "c": false} {
+		if known(owner) != want {
+			t.Errorf("%s is known: %t, want %t", owner, !want, want)
+		}
+	}
+}

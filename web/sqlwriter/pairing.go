@@ -11,8 +11,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/session-interop/session-writer"
 )
 
 // pairingTime is how long a pairing code can be used.
@@ -25,7 +28,8 @@ const crockfordLetters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 var crockford = base32.NewEncoding(crockfordLetters).WithPadding(base32.NoPadding)
 
 // Pair makes a code by which another device can join the owner's sessions,
-// once. The database alone does not tell the owner or the code.
+// once. The database alone does not tell the owner or the code. The error wraps
+// session.ErrQuota when the owner has as many codes as there may be.
 func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.Time, err error) {
 	var random [10]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -34,9 +38,17 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
-	expires = d.now().Add(pairingTime).UTC().Truncate(time.Second)
-	if err := d.exec(ctx, addPairing, digest(letters), hex.EncodeToString([]byte(sealed)), timestamp(expires)); err != nil {
-		return "", time.Time{}, fmt.Errorf("pair: %w", err)
+	now := d.now()
+	expires = now.Add(pairingTime).UTC().Truncate(time.Second)
+	var added string
+	err = d.queryRow(ctx, addCode, []any{
+		digest(letters), digest(owner), hex.EncodeToString([]byte(sealed)), timestamp(expires), timestamp(now), strconv.Itoa(d.limits.Codes),
+	}, &added)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("%w: there may be %d pairing codes at a time, and each lasts %v", session.ErrQuota, d.limits.Codes, pairingTime)
+	}
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("pair: %w", d.describe(err))
 	}
 	return letters[:4] + "-" + letters[4:8] + "-" + letters[8:12] + "-" + letters[12:], expires, nil
 }
@@ -50,7 +62,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 		return "", fmt.Errorf("join: %w", ErrPairing)
 	}
 	var text string
-	err = d.queryRow(ctx, takePairing, []any{digest(letters), timestamp(d.now())}, &text)
+	err = d.queryRow(ctx, takeCode, []any{digest(letters), timestamp(d.now())}, &text)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrPairing
 	}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/session-interop/session-writer"
 )
 
 func mustPair(t *testing.T, d *DB, owner string) string {
@@ -91,11 +93,31 @@ func TestAPairingCodeExpires(t *testing.T) {
 	}
 }
 
+func TestAnOwnerHasFewPairingCodes(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Codes: 3})
+	for _, owner := range []string{owner, "x"} {
+		codes := []string{mustPair(t, d, owner), mustPair(t, d, owner), mustPair(t, d, owner)}
+		if code, _, err := d.Pair(t.Context(), owner); !errors.Is(err, session.ErrQuota) || code != "" || !strings.Contains(err.Error(), "3 pairing codes") {
+			t.Errorf("one more: %q, %v, want ErrQuota with the limit", code, err)
+		}
+		if _, err := d.Join(t.Context(), codes[1]); err != nil {
+			t.Error(err)
+		}
+		mustPair(t, d, owner) // in the place of what was used
+	}
+	now := time.Now().Add(pairingTime)
+	d.now = func() time.Time { return now }
+	mustPair(t, d, owner) // in the place of what expired
+}
+
 func TestTheDatabaseTellsNoSecret(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 	code := mustPair(t, d, owner)
-	for _, table := range []string{"sessions", "records", "pairings"} {
+	if err := d.AddOwner(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"sessions", "records", "owners", "codes"} {
 		rows, err := d.db.Query(`SELECT * FROM ` + table)
 		if err != nil {
 			t.Fatal(err)

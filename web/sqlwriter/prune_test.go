@@ -110,8 +110,8 @@ func TestPruneDeletesSessionsThatAreNotUsed(t *testing.T) {
 	if n := count(t, d, "sessions"); n != 2 {
 		t.Errorf("there are %d sessions a day before KeptFor, want 2", n)
 	}
-	if n := count(t, d, "pairings"); n != 0 {
-		t.Errorf("there are %d pairings, want none of so long ago", n)
+	if n := count(t, d, "codes"); n != 0 {
+		t.Errorf("there are %d codes, want none of so long ago", n)
 	}
 	mustPrune(t, d, start.Add(KeptFor).Add(24*time.Hour))
 	if n := count(t, d, "sessions"); n != 1 {

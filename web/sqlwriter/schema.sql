@@ -74,10 +74,35 @@ ON CONFLICT DO NOTHING;
 
 DROP TABLE entries;
 
+-- Who has a cookie is an owner as long as he is here. made is a time, and used a
+-- date.
+CREATE TABLE IF NOT EXISTS owners (
+  owner TEXT NOT NULL PRIMARY KEY,
+  made TEXT NOT NULL,
+  used TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS owners_made ON owners (made);
+
+CREATE INDEX IF NOT EXISTS owners_used ON owners (used);
+
+-- In databases that were made before there were owners, who has sessions is one.
+INSERT INTO owners (owner, made, used)
+SELECT owner, min(used), max(used) FROM sessions WHERE true GROUP BY owner
+ON CONFLICT DO NOTHING;
+
 -- code is the SHA-256 of a pairing code, in hexadecimal, and sealed the id of
 -- an owner, which only who has the code can read.
-CREATE TABLE IF NOT EXISTS pairings (
+CREATE TABLE IF NOT EXISTS codes (
   code TEXT NOT NULL PRIMARY KEY,
+  owner TEXT NOT NULL,
   sealed TEXT NOT NULL,
   expires TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS codes_owner ON codes (owner, expires);
+
+CREATE INDEX IF NOT EXISTS codes_expires ON codes (expires);
+
+-- Codes used to be here, without their owners. They last ten minutes.
+DROP TABLE IF EXISTS pairings;

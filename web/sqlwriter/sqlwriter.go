@@ -34,6 +34,8 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
+	// ErrBusy means that more came at once than is taken. It may be tried again.
+	ErrBusy = errors.New("too much at once")
 )
 
 // KeptFor is how long what is not used is kept, and a removal is remembered:
@@ -66,6 +68,10 @@ type Limits struct {
 	Bytes int
 	// Sessions is how many sessions an owner has: 100.
 	Sessions int
+	// Codes is how many pairing codes an owner has that can be used: 10.
+	Codes int
+	// Owners is how many owners AddOwner makes in a minute: 1,000.
+	Owners int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -79,6 +85,8 @@ func (l Limits) withDefaults() Limits {
 		{&l.Entries, 10_000},
 		{&l.Bytes, 1 << 20},
 		{&l.Sessions, 100},
+		{&l.Codes, 10},
+		{&l.Owners, 1000},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.standard
@@ -216,17 +224,19 @@ func (d *DB) query(ctx context.Context, statement string, parameters []any, scan
 
 // Prune deletes what now nobody can use any more: sessions that were not used
 // for KeptFor, removals that came as long ago as that, what came then and was
-// over since, and pairing codes that have expired. It is to be
-// called from time to time, by one process or several.
+// over since, owners who have no session and did not come for as long, and pairing
+// codes that have expired. It is to be called from time to time, by one process or
+// several.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
 	for _, step := range []struct{ statement, parameter string }{
-		{prunePairings, timestamp(now)},
+		{pruneCodes, timestamp(now)},
 		{pruneSessions, before},
 		{pruneOrphans, ""},
 		{pruneLives, before},
 		{keepVersions, before},
 		{pruneRemovals, before},
+		{pruneOwners, before},
 	} {
 		var parameters []any
 		if step.parameter != "" {

@@ -135,17 +135,34 @@ const loadOne = `
 SELECT value FROM records
 WHERE owner = ?1 AND session = ?2 AND key = ?4 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
-const addPairing = `
-INSERT INTO pairings (code, sealed, expires) VALUES (?1, ?2, ?3)`
+// addOwner does nothing when ?5 owners were made since ?4.
+const addOwner = `
+INSERT INTO owners (owner, made, used)
+SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4) < CAST(?5 AS INTEGER)
+ON CONFLICT DO NOTHING RETURNING owner`
 
-// takePairing returns and deletes a pairing in one, so that a code counts once.
-const takePairing = `
-DELETE FROM pairings WHERE code = ?1 AND expires > ?2 RETURNING sealed`
+const (
+	findOwner = `SELECT used FROM owners WHERE owner = ?1`
+	useOwner  = `UPDATE owners SET used = ?2 WHERE owner = ?1 AND used < ?2`
+)
+
+// addCode does nothing when the owner ?2 has ?6 codes that have not expired at
+// ?5.
+const addCode = `
+INSERT INTO codes (code, owner, sealed, expires)
+SELECT ?1, ?2, ?3, ?4
+WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5) < CAST(?6 AS INTEGER)
+RETURNING code`
+
+// takeCode returns and deletes a code in one, so that it counts once.
+const takeCode = `
+DELETE FROM codes WHERE code = ?1 AND expires > ?2 RETURNING sealed`
 
 // Prune deletes a session's row before its records: a session that is used
 // again in between has another epoch then, and at worst keeps what it had.
 const (
-	prunePairings = `DELETE FROM pairings WHERE expires <= ?1`
+	pruneCodes    = `DELETE FROM codes WHERE expires <= ?1`
+	pruneOwners   = `DELETE FROM owners WHERE used < ?1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = owners.owner)`
 	pruneSessions = `DELETE FROM sessions WHERE used < ?1`
 	pruneOrphans  = `
 DELETE FROM records WHERE NOT EXISTS (

@@ -263,12 +263,12 @@ test("a body of a megabyte is taken, and comes back whole", async () => {
 test("what has expired is deleted when the Worker is run on schedule", async () => {
   const db = await worker.miniflare.getD1Database("DB");
   await db
-    .prepare("INSERT INTO pairings VALUES ('old', '', '2020-01-01T00:00:00Z')")
+    .prepare("INSERT INTO codes VALUES ('old', '', '', '2020-01-01T00:00:00Z')")
     .run();
   // Miniflare's types lack the method.
   const deployed = /** @type {any} */ (await worker.miniflare.getWorker());
   assert.equal((await deployed.scheduled()).outcome, "ok");
-  const left = db.prepare("SELECT count(*) FROM pairings WHERE code = 'old'");
+  const left = db.prepare("SELECT count(*) FROM codes WHERE code = 'old'");
   assert.equal(await left.first("count(*)"), 0);
 });
 
