@@ -4,7 +4,8 @@
 // session saved with session-writer holds, and keeps copies of the sessions, so
 // that other devices can have them.
 //
-//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-origin ORIGIN] [-restored]
+//	web [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
+//		[-origin ORIGIN] [-restored]
 //
 // It answers to this machine's own names, over http. Others reach it through
 // something that ends TLS, and keeps the Host of what it passes on: then -origin
@@ -18,6 +19,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -65,6 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
 	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
 	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
+	maxSize := flags.Int64("max-size", 4096, "how large the database may be, in `MiB`; 0 for as large as the disk")
 	var origins []string
 	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
 		origins = append(origins, origin)
@@ -81,9 +84,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	db, err := sqlite.Open(*file)
+	db, err := sqlite.Options{MaxBytes: *maxSize << 20}.Open(*file)
 	if err != nil {
-		logger.Printf("database %s: %v", *file, err)
+		logger.Printf("database %s: %v: choose another file with -db", *file, err)
 		return 1
 	}
 	defer func() { _ = db.Close() }()
@@ -101,6 +104,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
 		logger.Printf("database %s: %v: choose another file with -db", *file, err)
 		return 1
+	}
+
+	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
+		logger.Printf("database %s: %v", *file, err)
 	}
 
 	if *restored {
@@ -131,7 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
 
-	go pruneRegularly(ctx, copies, logger)
+	go pruneRegularly(ctx, db, copies, logger)
 	served := make(chan error, 1)
 	go func() { served <- listening.Serve(listener) }()
 	select {
@@ -151,11 +158,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // pruneRegularly prunes now and then until ctx is done.
-func pruneRegularly(ctx context.Context, copies *sqlwriter.DB, logger *log.Logger) {
+func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlwriter.DB, logger *log.Logger) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		if err := copies.Prune(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		err := copies.Prune(ctx, time.Now())
+		if err == nil {
+			err = sqlite.Shrink(ctx, db)
+		}
+		if err != nil && ctx.Err() == nil {
 			logger.Print(err)
 		}
 		select {

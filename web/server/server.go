@@ -30,7 +30,8 @@
 // code "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor,
 // "quota" for session.ErrQuota, and "stamp" for a session.StampError, whose
 // Latest is in Session-Latest, in milliseconds since 1970, and whose Newest is in
-// Session-Newest.
+// Session-Newest. After "full", when the database has no room, and "busy", whose
+// Retry-After is in seconds, the same request may succeed later.
 //
 // A session belongs to whoever holds its owner's id: a cookie, or what
 // Config.Identify says. Requests that other sites have a browser make are refused,
@@ -174,6 +175,7 @@ var problems = []struct {
 	{sqlwriter.ErrMalformed, http.StatusBadRequest, "malformed"},
 	{session.ErrConfig, http.StatusBadRequest, "malformed"},
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
+	{sqlwriter.ErrFull, http.StatusInsufficientStorage, "full"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
 	{sqlwriter.ErrPairing, http.StatusGone, "pairing"},
 	{sqlwriter.ErrBusy, http.StatusServiceUnavailable, "busy"},

@@ -182,6 +182,31 @@ func TestTooManyNewOwners(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatIsFull(t *testing.T) {
+	db, err := sqlite.Options{MaxBytes: 1 << 20}.Open(t.TempDir() + "/sessions.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	d := sqlwriter.New(db, sqlwriter.Limits{})
+	if err := d.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(mustNew(t, Config{DB: d}))
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	kept := item(`"set":{"a":1}`)
+	b.send(t, "", "["+kept+"]")
+	res := b.send(t, "", "["+item(`"set":{"b":"`+strings.Repeat("b", 1_000_000)+`"}`)+"]")
+	if res.StatusCode != 507 || res.code(t) != "full" {
+		t.Errorf("what has no room: %d %s, want 507 full", res.StatusCode, res.body)
+	}
+	if res := b.send(t, "", ""); res.StatusCode != 200 || res.body != kept {
+		t.Errorf("afterwards: %d %s, want %s", res.StatusCode, res.body, kept)
+	}
+}
+
 func TestAPanicIsAnswered(t *testing.T) {
 	var logged strings.Builder
 	handler := mustNew(t, Config{DB: openDB(t), ErrorLog: log.New(&logged, "", 0), Identify: func(*http.Request) (string, error) {

@@ -34,6 +34,9 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
+	// ErrFull means that the database has no room for more. It is a
+	// session.ErrQuota that is nobody's fault.
+	ErrFull = fmt.Errorf("%w: the database is full", session.ErrQuota)
 	// ErrBusy means that more came at once than is taken. It may be tried again.
 	ErrBusy = errors.New("too much at once")
 )
@@ -471,7 +474,7 @@ func (d *DB) describe(err error) error {
 		{"CHECK constraint failed: bytes_limit",
 			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
 		{"CHECK constraint failed: session_gone", errGone},
-		{"database or disk is full", fmt.Errorf("%w: %w", session.ErrQuota, err)},
+		{"database or disk is full", ErrFull},
 	} {
 		if strings.Contains(err.Error(), failure.says) {
 			return failure.means
