@@ -30,6 +30,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -40,6 +41,10 @@ import (
 
 // shutdownLimit is how long requests in progress may take after the signal.
 const shutdownLimit = 5 * time.Second
+
+// memoryLimit is from which size on memory is rather collected than taken, unless
+// the environment variable GOMEMLIMIT says something else.
+const memoryLimit = 160 << 20
 
 // pruneInterval is how often what nobody can use any more is deleted.
 const pruneInterval = time.Hour
@@ -84,6 +89,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	db, err := sqlite.Options{MaxBytes: *maxSize << 20}.Open(*file)
 	if err != nil {
 		logger.Printf("database %s: %v: choose another file with -db", *file, err)

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // siteFolder returns a folder with a site in it.
-func siteFolder(t *testing.T) string {
+func siteFolder(t testing.TB) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "dist")
 	if err := os.CopyFS(folder, fstest.MapFS{
@@ -65,7 +65,7 @@ func get(t *testing.T, url string) {
 }
 
 // readURL reads the line that the command prints once it listens.
-func readURL(t *testing.T, stdout io.Reader) string {
+func readURL(t testing.TB, stdout io.Reader) string {
 	t.Helper()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
@@ -228,7 +228,7 @@ func TestRunWarnsWhenOthersCanReachIt(t *testing.T) {
 }
 
 // startCommand runs the command on a database and returns it and its URL.
-func startCommand(t *testing.T, db string) (command *exec.Cmd, url string) {
+func startCommand(t testing.TB, db string) (command *exec.Cmd, url string) {
 	t.Helper()
 	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", db)
 	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=1")

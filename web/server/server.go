@@ -39,6 +39,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,9 +51,11 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/internal/turns"
 	"github.com/session-interop/session-writer/web/sqlwriter"
 )
 
@@ -107,7 +110,12 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sessions{config, origins}
+	s := &sessions{
+		Config:  config,
+		origins: origins,
+		memory:  budget{total: 32 << 20, share: 4 << 20},
+		large:   turns.Queue{AtOnce: 2, Waiting: 16, Share: 4, Patience: 5 * time.Second},
+	}
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
 	})
@@ -155,6 +163,10 @@ const health = "/sessions/health"
 type sessions struct {
 	Config
 	origins origins
+	// memory is for bodies and answers that are on their way.
+	memory budget
+	// large is for what is large, as it takes many times its size to read it.
+	large turns.Queue
 }
 
 // A problem is an error as the client is told of it.
@@ -214,7 +226,10 @@ func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http
 			err = problem{http.StatusMethodNotAllowed, "method", "the method is " + strconv.Quote(r.Method) + ", and must be " + method}
 		}
 		if err != nil {
-			p := s.problem(err)
+			p := givenUp
+			if !errors.Is(err, context.Canceled) || r.Context().Err() == nil {
+				p = s.problem(err)
+			}
 			if p.status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", retryAfter)
 			}
@@ -222,6 +237,10 @@ func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http
 		}
 	})
 }
+
+// givenUp is what becomes of a request whose client is gone, or whose server
+// ends. There is nothing wrong that the log should tell.
+var givenUp = problem{http.StatusServiceUnavailable, "unavailable", "the request was given up"}
 
 // retryAfter is when to try again what there was too much of, in seconds.
 const retryAfter = "5"
@@ -275,15 +294,18 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sent.Items, err = body(w, r, s.DB.Limits().Body); err != nil {
-		return err
-	}
+	held := s.memory.holder(who.id)
+	defer held.release()
 	if who.id == "" {
+		// What he sends is not merged yet.
+		size, err := read(w, r, s.DB.Limits().Body, io.Discard)
 		switch {
+		case err != nil:
+			return err
 		case sent.Owner != "" || sent.Cursor != "":
 			// He had an id, and it is gone: all must be sent with a new one.
 			return &session.OwnerError{}
-		case sent.Items == "":
+		case size == 0:
 			w.Header().Set("Session-Cursor", "")
 			w.WriteHeader(http.StatusNoContent)
 			return nil
@@ -291,13 +313,18 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		if who, err = s.admit(r); err != nil {
 			return err
 		}
+	} else if sent.Items, err = body(w, r, s.DB.Limits().Body, held); err != nil {
+		return err
 	}
-	done, err := s.DB.Exchange(r.Context(), who.id, name, sent)
+	done, err := s.merge(r.Context(), who, name, sent)
 	if err != nil {
 		if refused, ok := errors.AsType[*session.StampError](err); ok {
 			w.Header().Set("Session-Latest", strconv.FormatInt(refused.Latest.UnixMilli(), 10))
 			w.Header().Set("Session-Newest", refused.Newest)
 		}
+		return err
+	}
+	if err := held.take(len(done.Item)); err != nil {
 		return err
 	}
 
@@ -319,6 +346,18 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		answerText(w, http.StatusOK, done.Item)
 	}
 	return nil
+}
+
+// merge exchanges. What is large waits until little else is.
+func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlwriter.Exchanged, error) {
+	if size := len(sent.Items); size > small {
+		done, err := s.large.Take(ctx, who.id, time.Duration(size)*turns.PerByte)
+		if err != nil {
+			return sqlwriter.Exchanged{}, err
+		}
+		defer done()
+	}
+	return s.DB.Exchange(ctx, who.id, name, sent)
 }
 
 // asked returns what the URL of an exchange says: the name of the session, and
@@ -379,14 +418,14 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 
 func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	const limit = 4096 // a code and the JSON around it, amply
-	text, err := body(w, r, limit)
-	if err != nil {
+	var text strings.Builder
+	if _, err := read(w, r, limit, &text); err != nil {
 		return err
 	}
 	var given struct {
 		Code *string `json:"code"`
 	}
-	if err := json.Unmarshal([]byte(text), &given); err != nil || given.Code == nil {
+	if err := json.Unmarshal([]byte(text.String()), &given); err != nil || given.Code == nil {
 		return malformed(`the body must be {"code":"..."}, with the code as a string`)
 	}
 	id, err := s.DB.Join(r.Context(), *given.Code)
@@ -410,25 +449,42 @@ func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 }
 
 // body returns the body of a request: JSON, or nothing.
-func body(w http.ResponseWriter, r *http.Request, limit int) (string, error) {
-	if r.Body == nil {
-		return "", nil
+func body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
+	// Nothing is read that will not be taken.
+	if err := held.fits(int(min(max(r.ContentLength, 0), int64(limit)))); err != nil {
+		return "", err
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, newSlow(w, r.Body), int64(limit)))
+	into := text{held: held}
+	if _, err := read(w, r, limit, &into); err != nil {
+		return "", err
+	}
+	return into.String(), nil
+}
+
+// read copies the body of a request, which is JSON or nothing, and returns how
+// long it is.
+func read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n int64, err error) {
+	if r.Body == nil {
+		return 0, nil
+	}
+	n, err = io.Copy(into, http.MaxBytesReader(w, newSlow(w, r.Body), int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return "", fmt.Errorf("%w: the body may have %d bytes", session.ErrQuota, limit)
+		return 0, fmt.Errorf("%w: the body may have %d bytes", session.ErrQuota, limit)
+	}
+	if errors.Is(err, turns.ErrBusy) {
+		return 0, err
 	}
 	if err != nil {
-		return "", malformed("the body ended before its time")
+		return 0, malformed("the body ended before its time")
 	}
-	if len(text) == 0 {
-		return "", nil
+	if n == 0 {
+		return 0, nil
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		return "", problem{http.StatusUnsupportedMediaType, "content-type", "the body must be plain JSON: Content-Type must be application/json, and Content-Encoding absent"}
+		return 0, problem{http.StatusUnsupportedMediaType, "content-type", "the body must be plain JSON: Content-Type must be application/json, and Content-Encoding absent"}
 	}
-	return string(text), nil
+	return n, nil
 }
 
 const (

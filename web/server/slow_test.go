@@ -38,7 +38,7 @@ func TestASlowLineIsWaitedFor(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", bySteps{strings.NewReader(strings.Repeat(" ", size)), 1000})
 	r.Header.Set("Content-Type", "application/json")
 	began := time.Now()
-	text, err := body(c, r, size)
+	text, err := body(c, r, size, (&budget{total: size, share: size}).holder(""))
 	if err != nil || len(text) != size {
 		t.Fatalf("%d bytes, %v", len(text), err)
 	}
@@ -63,7 +63,7 @@ func TestABodyMayTakeLongerThanTheServersReadTimeout(t *testing.T) {
 	over := make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-over
-		text, err := body(w, r, 100)
+		text, err := body(w, r, 100, new(budget).holder(""))
 		fmt.Fprint(w, text, err)
 	}))
 	server.Config.ReadTimeout = timeout

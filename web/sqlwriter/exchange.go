@@ -81,6 +81,15 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, err
 	}
+	// What is wrong with it matters when it is to be merged.
+	now := d.now()
+	by := newSenderClock(sent.Now, now.UnixMilli())
+	text, unmergeable := d.parameter(said, by)
+	done, err := d.turn(ctx, of.owner, sent.Items)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	defer done()
 	at, found, err := d.find(ctx, of)
 	if err != nil {
 		return Exchanged{}, err
@@ -93,21 +102,30 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 			return Exchanged{}, session.ErrCursor
 		}
 	}
-	now := d.now()
 	if err := checkStamps(said, at.newest, now); err != nil {
 		return Exchanged{}, err
 	}
 	if !found && said.Newest == "" {
 		return Exchanged{Received: session.Received{Owner: tag, Age: -1}, Skipped: skipped}, nil
 	}
-	by := newSenderClock(sent.Now, now.UnixMilli())
-	at, err = d.mergeInto(ctx, of, at, found, batch{said, by, by.spans(said), sent.MaxAge})
+	if said.Newest != "" && unmergeable != nil {
+		return Exchanged{}, unmergeable
+	}
+	at, err = d.mergeInto(ctx, of, at, found, batch{said, text, by, by.spans(said), sent.MaxAge})
 	if err != nil {
 		return Exchanged{}, d.describe(err)
 	}
-	got, err := d.give(ctx, of, at.epoch, since, said, by)
+	next, merged, complete, err := d.news(ctx, of, since, said, by)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	done()
+	if next.epoch != at.epoch {
+		return Exchanged{}, errGone
+	}
+	got := next.received(merged, said, complete, by)
 	got.Owner = tag
-	return Exchanged{Received: got, Skipped: skipped}, err
+	return Exchanged{Received: got, Skipped: skipped}, nil
 }
 
 // maxTries is how often the lives of a session are found to have changed while
@@ -135,42 +153,40 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 	}
 }
 
-// give returns what was merged into a session since a cursor, and not said; or all
-// that there is to somebody who has something else, or was not sure.
-func (d *DB) give(ctx context.Context, of id, epoch string, since cursor, said engine.Said, by senderClock) (session.Received, error) {
-	next, merged, err := d.readSince(ctx, of, since.version)
-	next.life = next.lives.life(next.touched, by.now)
-	complete := since.version < 0 || next.life != since.life || slices.ContainsFunc(said.Records, func(r engine.Record) bool {
+// news returns what was merged into a session since a cursor; or all that there is,
+// to somebody who has something else, or may have.
+func (d *DB) news(ctx context.Context, of id, since cursor, said engine.Said, by senderClock) (next standing, merged engine.Said, complete bool, err error) {
+	next, merged, err = d.readSince(ctx, of, since.version, by.now)
+	complete = since.version < 0 || next.life != since.life || slices.ContainsFunc(said.Records, func(r engine.Record) bool {
 		return next.life == overLife || next.life != "" && by.made(r) < next.lives.Begin
 	})
 	if err == nil && complete && since.version >= 0 {
-		next, merged, err = d.readSince(ctx, of, -1)
-		next.life = next.lives.life(next.touched, by.now)
+		next, merged, err = d.readSince(ctx, of, -1, by.now)
 	}
-	switch {
-	case err != nil:
-		return session.Received{}, err
-	case next.epoch != epoch:
-		return session.Received{}, errGone
-	}
+	return next, merged, complete, err
+}
+
+// received returns what somebody is sent back: what was merged, and not said, or
+// all that there is.
+func (at standing) received(merged, said engine.Said, complete bool, by senderClock) session.Received {
 	age := int64(-1)
-	if next.life == overLife {
+	if at.life == overLife {
 		merged = engine.Said{}
-	} else if next.newest != "" {
-		age = max(by.now-next.touched, 0)
+	} else if at.newest != "" {
+		age = max(by.now-at.touched, 0)
 	}
 	if !complete {
 		merged = without(merged, said)
 	}
-	if next.lives.MaxAge > 0 {
-		merged.Since = by.there(next.lives.Begin)
+	if at.lives.MaxAge > 0 {
+		merged.Since = by.there(at.lives.Begin)
 	}
 	return session.Received{
-		Cursor:   next.String(),
+		Cursor:   at.String(),
 		Item:     engine.FormatItem(merged),
 		Complete: complete,
 		Age:      age,
-	}, nil
+	}
 }
 
 // parse reads what was sent.
@@ -204,8 +220,8 @@ func checkStamps(said engine.Said, newest engine.Stamp, now time.Time) error {
 }
 
 // readSince returns what was merged after a version, and what is then known of
-// the session.
-func (d *DB) readSince(ctx context.Context, of id, version int64) (next standing, merged engine.Said, err error) {
+// the session. now is in milliseconds since 1970.
+func (d *DB) readSince(ctx context.Context, of id, version, now int64) (next standing, merged engine.Said, err error) {
 	err = d.query(ctx, readSince, []any{of.owner, of.session, strconv.FormatInt(version, 10)}, func(row *sql.Rows) error {
 		var latest, touched, newest, lives string
 		var key, stamp, value sql.NullString
@@ -235,6 +251,7 @@ func (d *DB) readSince(ctx context.Context, of id, version int64) (next standing
 		}
 		return err
 	})
+	next.life = next.lives.life(next.touched, now)
 	return next, merged, err
 }
 

@@ -38,6 +38,11 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
+	done, err := d.turn(ctx, digest(owner), "")
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("pair: %w", err)
+	}
+	defer done()
 	now := d.now()
 	expires = now.Add(pairingTime).UTC().Truncate(time.Second)
 	var added string
@@ -61,6 +66,11 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 	if !ok {
 		return "", fmt.Errorf("join: %w", ErrPairing)
 	}
+	done, err := d.turn(ctx, newcomers, "")
+	if err != nil {
+		return "", fmt.Errorf("join: %w", err)
+	}
+	defer done()
 	var text string
 	err = d.queryRow(ctx, takeCode, []any{digest(letters), timestamp(d.now())}, &text)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -142,8 +142,12 @@ func TestNothingIsMergedIntoASessionThatIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := d.parameter(sent, senderClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := standing{cursor: cursor{epoch: "of another epoch"}}
-	if _, err := d.merge(t.Context(), of, other, batch{Said: sent}); !errors.Is(err, errGone) {
+	if _, err := d.merge(t.Context(), of, other, batch{Said: sent, text: text}); !errors.Is(err, errGone) {
 		t.Errorf("got %v, want %v", err, errGone)
 	}
 	if n := count(t, d, "records"); n != 0 {

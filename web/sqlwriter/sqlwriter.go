@@ -26,6 +26,7 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
 // What went wrong, beside what package session names.
@@ -38,7 +39,7 @@ var (
 	// session.ErrQuota that is nobody's fault.
 	ErrFull = fmt.Errorf("%w: the database is full", session.ErrQuota)
 	// ErrBusy means that more came at once than is taken. It may be tried again.
-	ErrBusy = errors.New("too much at once")
+	ErrBusy = turns.ErrBusy
 )
 
 // KeptFor is how long what is not used is kept, and a removal is remembered:
@@ -75,6 +76,9 @@ type Limits struct {
 	Codes int
 	// Owners is how many owners AddOwner makes in a minute: 1,000.
 	Owners int
+	// Waiting is how many calls wait for the database: 1,000. A quarter of them
+	// may be one owner's. None waits longer than ten seconds.
+	Waiting int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -90,6 +94,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Sessions, 100},
 		{&l.Codes, 10},
 		{&l.Owners, 1000},
+		{&l.Waiting, 1000},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.standard
@@ -105,11 +110,31 @@ type DB struct {
 	limits   Limits
 	now      func() time.Time
 	prepared sync.Map // *sql.Stmt by text, as to prepare one takes longer than to run it
+	owners   owners
+	// turns has each call wait for all of its statements once, and who takes
+	// little time go before who takes much.
+	turns turns.Queue
 }
+
+// patience is how long a call waits for its turn.
+const patience = 10 * time.Second
 
 // New returns the DB on db, whose schema Create must have made at some time.
 func New(db *sql.DB, limits Limits) *DB {
-	return &DB{db: db, limits: limits.withDefaults(), now: time.Now}
+	limits = limits.withDefaults()
+	atOnce := db.Stats().MaxOpenConnections
+	if atOnce <= 0 {
+		atOnce = limits.Waiting
+	}
+	return &DB{db: db, limits: limits, now: time.Now, turns: turns.Queue{
+		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
+	}}
+}
+
+// turn waits until an owner's call may use the database, for what is sent. It
+// may until done.
+func (d *DB) turn(ctx context.Context, owner, sent string) (done func(), err error) {
+	return d.turns.Take(ctx, owner, time.Duration(len(sent))*turns.PerByte)
 }
 
 // Limits returns the limits that hold, the defaults included.
@@ -223,33 +248,6 @@ func (d *DB) query(ctx context.Context, statement string, parameters []any, scan
 		}
 	}
 	return rows.Err()
-}
-
-// Prune deletes what now nobody can use any more: sessions that were not used
-// for KeptFor, removals that came as long ago as that, what came then and was
-// over since, owners who have no session and did not come for as long, and pairing
-// codes that have expired. It is to be called from time to time, by one process or
-// several.
-func (d *DB) Prune(ctx context.Context, now time.Time) error {
-	before := date(now.Add(-KeptFor))
-	for _, step := range []struct{ statement, parameter string }{
-		{pruneCodes, timestamp(now)},
-		{pruneSessions, before},
-		{pruneOrphans, ""},
-		{pruneLives, before},
-		{keepVersions, before},
-		{pruneRemovals, before},
-		{pruneOwners, before},
-	} {
-		var parameters []any
-		if step.parameter != "" {
-			parameters = append(parameters, step.parameter)
-		}
-		if err := d.exec(ctx, step.statement, parameters...); err != nil {
-			return fmt.Errorf("prune: %w", err)
-		}
-	}
-	return nil
 }
 
 // Times are texts that sort as they order.
@@ -387,7 +385,9 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 // A batch is what is to be merged at once.
 type batch struct {
 	engine.Said
-	by senderClock
+	// text is what Said says, as the statement takes it.
+	text string
+	by   senderClock
 	// spans are when it was saved, by this clock.
 	spans []span
 	// maxAge is the session's, in milliseconds; 0 when the sender knows of none.
@@ -397,16 +397,12 @@ type batch struct {
 // merge merges a batch into a session, or nothing of it. When errGone comes of it,
 // the session is not what it is said to be any more.
 func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
-	text, err := d.parameter(b.Said, b.by)
-	if err != nil {
-		return at, err
-	}
 	next := at
 	next.lives, next.touched = at.lives.add(b.spans, b.maxAge, min(at.touched, b.by.now))
 	if b.Newest == "" && next.lives.String() == at.lives.String() {
 		return next, nil
 	}
-	err = d.exec(ctx, merge, of.owner, of.session, text, at.epoch,
+	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
 		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes), date(d.now()),
 		string(b.Cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 		at.lives.String(), next.lives.String(), next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10))
@@ -418,6 +414,11 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 
 // parameter returns what is said as the statement takes it.
 func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
+	// Half of it may be older than a clearing that the sender has not heard of. To
+	// find out for much more would take long.
+	if len(said.Records) > 2*d.limits.Entries {
+		return "", fmt.Errorf("%w: what is saved at once has %d entries, and a session may have %d entries", session.ErrQuota, len(said.Records), d.limits.Entries)
+	}
 	text := []byte{'['}
 	for i, r := range said.Records {
 		if len(r.Key) > d.limits.Key {

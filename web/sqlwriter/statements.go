@@ -158,34 +158,68 @@ RETURNING code`
 const takeCode = `
 DELETE FROM codes WHERE code = ?1 AND expires > ?2 RETURNING sealed`
 
-// Prune deletes a session's row before its records: a session that is used
-// again in between has another epoch then, and at worst keeps what it had.
+// What Prune does is in slices, each of which deletes some rows or those of one
+// session: others have their turns in between.
+//
+// It deletes a session's row before its records: a session that is used again in
+// between has another epoch then, and at worst keeps what it had.
 const (
-	pruneCodes    = `DELETE FROM codes WHERE expires <= ?1`
-	pruneOwners   = `DELETE FROM owners WHERE used < ?1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = owners.owner)`
-	pruneSessions = `DELETE FROM sessions WHERE used < ?1`
-	pruneOrphans  = `
-DELETE FROM records WHERE NOT EXISTS (
-  SELECT 1 FROM sessions s WHERE s.owner = records.owner AND s.name = records.session)`
+	pruneCodes = `
+DELETE FROM codes WHERE code IN (SELECT code FROM codes WHERE expires <= ?1 LIMIT 1000) RETURNING code`
+
+	pruneSessions = `
+DELETE FROM sessions WHERE (owner, name) IN (
+  SELECT owner, name FROM sessions WHERE used < ?1 LIMIT 100) RETURNING owner`
+
+	pruneOwners = `
+DELETE FROM owners WHERE owner IN (
+  SELECT o.owner FROM owners o WHERE o.used < ?1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = o.owner) LIMIT 100
+) RETURNING owner`
 )
 
-// What is of a life before the last, and came before the date ?1, does not come
+// nextSessions walks over the sessions that have records, 100 at a time and
+// each in one step, and tells which are gone.
+const nextSessions = `
+WITH RECURSIVE walk (owner, session, n) AS (
+  SELECT ?1, ?2, 0
+  UNION ALL
+  SELECT r.owner, r.session, w.n + 1 FROM walk w JOIN records r ON r.rowid = (
+    SELECT rowid FROM records WHERE (owner, session) > (w.owner, w.session) ORDER BY owner, session LIMIT 1)
+  WHERE w.n < 100
+)
+SELECT w.owner, w.session, NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = w.owner AND s.name = w.session)
+FROM walk w WHERE w.n > 0 ORDER BY w.n`
+
+// pruneOrphan deletes some records of a session that is gone.
+const pruneOrphan = `
+DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE owner = ?1 AND session = ?2 LIMIT 500)
+  AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = ?1 AND s.name = ?2) RETURNING rowid`
+
+// agedSessions walks over the sessions that have a maximum age, from one on.
+const agedSessions = `
+SELECT owner, session FROM records WHERE key = 'lives' AND (owner, session) > (?1, ?2)
+ORDER BY owner, session LIMIT 100`
+
+// What is of a life before the last, and came before the date ?3, does not come
 // back any more. Of it nobody is given a version.
 const pruneLives = `
-DELETE FROM records WHERE ` + isEntry + ` AND merged < ?1 AND made < (
-  SELECT l.stamp FROM records l WHERE l.owner = records.owner AND l.session = records.session AND l.key = 'lives')
-AND (owner, session) IN (SELECT owner, session FROM records WHERE key = 'lives')`
+DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?3 AND made < (
+  SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives')`
 
-// Before removals are deleted, those merged before the date ?1, their sessions
-// note the version that they reached: none must ever be given again. What is
+// Before removals are deleted, those merged before the date ?3, their session
+// notes the version that it reached: none must ever be given again. What is
 // merged in between is of a later date.
 const (
-	keepVersions = `
+	// removals walks over what was removed or cleared, from a row on.
+	removals = `
+SELECT owner, session, merged, CAST(rowid AS TEXT), key FROM records
+WHERE value IS NULL AND merged < ?1 AND (merged, rowid) > (?2, CAST(?3 AS INTEGER)) ORDER BY merged, rowid LIMIT 1000`
+
+	keepVersion = `
 UPDATE sessions SET version = max(version, (
-  SELECT max(e.version) FROM records e WHERE e.owner = sessions.owner AND e.session = sessions.name))
-WHERE (owner, name) IN (
-  SELECT owner, session FROM records WHERE value IS NULL AND ` + isEntry + ` AND merged < ?1)`
+  SELECT max(e.version) FROM records e WHERE e.owner = ?1 AND e.session = ?2))
+WHERE owner = ?1 AND name = ?2`
 
 	pruneRemovals = `
-DELETE FROM records WHERE value IS NULL AND ` + isEntry + ` AND merged < ?1`
+DELETE FROM records WHERE owner = ?1 AND session = ?2 AND value IS NULL AND ` + isEntry + ` AND merged < ?3`
 )

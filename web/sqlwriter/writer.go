@@ -74,8 +74,13 @@ func (s *Session) Clear(ctx context.Context) error {
 
 // Load returns all entries, their values as JSON texts. It is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
+	done, err := s.db.turn(ctx, s.id.owner, "")
+	if err != nil {
+		return nil, s.wrap("load", err)
+	}
+	defer done()
 	entries := make(map[string]json.RawMessage)
-	err := s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session, s.db.millis()}, func(row *sql.Rows) error {
+	err = s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session, s.db.millis()}, func(row *sql.Rows) error {
 		var text, value string
 		if err := row.Scan(&text, &value); err != nil {
 			return err
@@ -93,6 +98,11 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 // Get decodes the value of a key into what into points to, as json.Unmarshal
 // does, and reports whether the key is there. With nil it only reports that.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
+	done, err := s.db.turn(ctx, s.id.owner, "")
+	if err != nil {
+		return false, s.wrap("get", err)
+	}
+	defer done()
 	var value string
 	err = s.db.queryRow(ctx, loadOne, []any{s.id.owner, s.id.session, s.db.millis(), jsonString(key)}, &value)
 	switch {
@@ -112,6 +122,11 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // write merges one batch, of the members that are given, with a stamp greater
 // than all in the session.
 func (s *Session) write(ctx context.Context, members string) error {
+	done, err := s.db.turn(ctx, s.id.owner, members)
+	if err != nil {
+		return err
+	}
+	defer done()
 	at, found, err := s.db.find(ctx, s.id)
 	if err != nil {
 		return err
@@ -127,6 +142,9 @@ func (s *Session) write(ctx context.Context, members string) error {
 	b := batch{by: newSenderClock(0, now), spans: []span{{now, now}}}
 	b.Said, _, err = engine.ParseItems(
 		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)
+	if err == nil {
+		b.text, err = s.db.parameter(b.Said, b.by)
+	}
 	if err != nil {
 		return err
 	}

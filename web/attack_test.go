@@ -1,0 +1,311 @@
+//go:build !js
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlwriter"
+)
+
+// An attacker is a client that does not care for anybody else. It has a cookie
+// once it has said hello.
+type attacker struct {
+	*http.Client
+	url, cookie, tag string
+	stamps           *atomic.Int64
+	refused          *atomic.Int64
+}
+
+// post makes a request and throws its answer away.
+func (a *attacker) post(ctx context.Context, path, body string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/sessions/"+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if a.cookie != "" {
+		req.Header.Set("Cookie", a.cookie)
+	}
+	res, err := a.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode >= 400 {
+		a.refused.Add(1)
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return res, err
+}
+
+// hello becomes an owner.
+func (a *attacker) hello(ctx context.Context) error {
+	a.cookie = ""
+	res, err := a.post(ctx, "exchange?session=a", "[]")
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("hello: %s", res.Status)
+	}
+	a.cookie, _, _ = strings.Cut(res.Header.Get("Set-Cookie"), ";")
+	a.tag = res.Header.Get("Session-Owner")
+	return nil
+}
+
+// exchange sends one batch that sets entries, or nothing, and receives all.
+func (a *attacker) exchange(ctx context.Context, session, set string) (*http.Response, error) {
+	body := ""
+	if set != "" {
+		body = fmt.Sprintf(`[{"format":1,"batches":[{"stamp":"%013d-%04x-0123456789ab","set":{%s}}]}]`,
+			time.Now().UnixMilli(), a.stamps.Add(1)&0xffff, set)
+	}
+	return a.post(ctx, "exchange?session="+session+"&owner="+a.tag, body)
+}
+
+// entries returns n entries, whose keys begin so.
+func entries(n int, prefix, value string) string {
+	var set []string
+	for i := range n {
+		set = append(set, fmt.Sprintf(`"%s%x":%s`, prefix, i, value))
+	}
+	return strings.Join(set, ",")
+}
+
+// repeat has so many connections do something until ctx is done. The number of
+// the connection goes with it.
+func repeat(ctx context.Context, connections int, do func(connection int)) {
+	var wg sync.WaitGroup
+	for i := range connections {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// BenchmarkAttack measures what a page that behaves well notices, one that saves
+// an entry every 50 ms, while others do their worst, and how much memory the
+// server takes.
+func BenchmarkAttack(b *testing.B) {
+	const lasts = 10 * time.Second
+	owned := func(b *testing.B, a *attacker, n int) []*attacker {
+		b.Helper()
+		owners := make([]*attacker, n)
+		for i := range owners {
+			one := *a
+			owners[i] = &one
+			if err := one.hello(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return owners
+	}
+	large := func(owners int) func(*testing.B, *attacker) func(context.Context) {
+		return func(b *testing.B, a *attacker) func(context.Context) {
+			by := owned(b, a, owners)
+			set := entries(9_900, "k", `"`+strings.Repeat("v", 18)+`"`) // 300 KB, of which all is kept
+			return func(ctx context.Context) {
+				repeat(ctx, 100, func(i int) { _, _ = by[i%owners].exchange(ctx, fmt.Sprint("s", i), set) })
+			}
+		}
+	}
+	again := func(owners int) func(*testing.B, *attacker) func(context.Context) {
+		return func(b *testing.B, a *attacker) func(context.Context) {
+			by := owned(b, a, owners)
+			for _, owner := range by {
+				if res, err := owner.exchange(b.Context(), "full", entries(9_990, "k", `"`+strings.Repeat("v", 60)+`"`)); err != nil || res.StatusCode != 204 {
+					b.Fatal(res, err)
+				}
+			}
+			return func(ctx context.Context) {
+				repeat(ctx, 64, func(i int) { _, _ = by[i%owners].exchange(ctx, "full", "") })
+			}
+		}
+	}
+	for _, attack := range []struct {
+		name  string
+		begin func(b *testing.B, a *attacker) func(context.Context)
+	}{
+		{"none", func(*testing.B, *attacker) func(context.Context) { return func(context.Context) {} }},
+		{"100 requests of 300 KB at once", large(1)},
+		{"100 requests of 300 KB at once by 20 owners", large(20)},
+		{"64 connections read a full session", again(1)},
+		{"64 connections read the full sessions of 16 owners", again(16)},
+		{"anybody stores 1 MB at a time", func(_ *testing.B, a *attacker) func(context.Context) {
+			set := entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)
+			return func(ctx context.Context) {
+				repeat(ctx, 32, func(i int) {
+					one := *a
+					if one.hello(ctx) == nil {
+						for n := range 10 {
+							_, _ = one.exchange(ctx, fmt.Sprint("s", n), set)
+						}
+					}
+				})
+			}
+		}},
+		{"anybody makes codes", func(_ *testing.B, a *attacker) func(context.Context) {
+			return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }
+		}},
+		{"who has read nothing of his answers", func(b *testing.B, a *attacker) func(context.Context) {
+			by := owned(b, a, 1)[0]
+			if _, err := by.exchange(b.Context(), "full", entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)); err != nil {
+				b.Fatal(err)
+			}
+			return func(ctx context.Context) {
+				repeat(ctx, 200, func(int) {
+					req, err := http.NewRequestWithContext(ctx, http.MethodPost, by.url+"/sessions/exchange?session=full&owner="+by.tag, nil)
+					if err != nil {
+						return
+					}
+					req.Header.Set("Cookie", by.cookie)
+					if res, err := by.Do(req); err == nil {
+						if res.StatusCode != http.StatusOK {
+							by.refused.Add(1)
+						} else {
+							<-ctx.Done()
+						}
+						_ = res.Body.Close()
+					}
+				})
+			}
+		}},
+	} {
+		b.Run(attack.name, func(b *testing.B) {
+			command, url := startCommand(b, filepath.Join(b.TempDir(), "sessions.db"))
+			defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+			page := newAttacker(url)
+			if err := page.hello(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			by := newAttacker(url)
+			do := attack.begin(b, by)
+			ctx, cancel := context.WithTimeout(b.Context(), lasts)
+			defer cancel()
+			var wg sync.WaitGroup
+			wg.Go(func() { do(ctx) })
+			measure(ctx, b, page, command.Process.Pid)
+			wg.Wait()
+			b.ReportMetric(float64(by.refused.Load()), "refused")
+		})
+	}
+
+	b.Run("900 MB are pruned", func(b *testing.B) {
+		file := filepath.Join(b.TempDir(), "sessions.db")
+		expired(b, file, 900)
+		command, url := startCommand(b, file) // which prunes at once
+		defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+		page := newAttacker(url)
+		began := time.Now()
+		if err := page.hello(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds()*1000, "first-ms")
+		ctx, cancel := context.WithTimeout(b.Context(), 3*lasts)
+		defer cancel()
+		measure(ctx, b, page, command.Process.Pid)
+		info, err := os.Stat(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size()>>20), "MB-left")
+	})
+}
+
+func newAttacker(url string) *attacker {
+	return &attacker{
+		Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}},
+		url:    url, stamps: new(atomic.Int64), refused: new(atomic.Int64),
+	}
+}
+
+// measure reports how long a page's exchanges take until ctx is done, and the
+// most memory that a process has had.
+func measure(ctx context.Context, b *testing.B, page *attacker, process int) {
+	b.Helper()
+	var took []time.Duration
+	failed := 0
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		began := time.Now()
+		res, err := page.exchange(b.Context(), "cart", fmt.Sprintf(`"k%d":%d`, n%20, n))
+		took = append(took, time.Since(began))
+		if err != nil || res.StatusCode >= 300 {
+			failed++
+		}
+		<-tick.C
+	}
+	slices.Sort(took)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
+	if err != nil {
+		b.Fatal(err)
+	}
+	peak, err := strconv.Atoi(string(regexp.MustCompile(`VmHWM:\s+(\d+)`).FindSubmatch(status)[1]))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(took[len(took)/2].Seconds()*1000, "median-ms")
+	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+	b.ReportMetric(took[len(took)-1].Seconds()*1000, "max-ms")
+	b.ReportMetric(float64(len(took)), "exchanges")
+	b.ReportMetric(float64(failed), "failed")
+	b.ReportMetric(float64(peak>>10), "RSS-MB")
+}
+
+// expired makes a database of so many MB in sessions that nobody has used for
+// long: half of it in large values, half in small ones.
+func expired(b *testing.B, file string, megabytes int) {
+	b.Helper()
+	db, err := sqlite.Open(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	d := sqlwriter.New(db, sqlwriter.Limits{})
+	if err := d.Create(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	large := string(bytes.Repeat([]byte("v"), 1_000_000))
+	for i := range megabytes {
+		owner := fmt.Sprintf("%064x", i)
+		_, err := tx.Exec(`INSERT INTO sessions VALUES (?1, '"s"', 'e', 1, '2020-01-01')`, owner)
+		if err == nil && i%2 == 0 {
+			_, err = tx.Exec(`INSERT INTO records VALUES (?1, '"s"', '"k"', 's', 1, '2020-01-01', ?2)`, owner, large)
+		} else if err == nil {
+			_, err = tx.Exec(`INSERT INTO records
+				WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+				SELECT ?1, '"s"', '"k' || i || '"', 's', i, '2020-01-01', ?2 FROM n`, owner, large[:200])
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,154 @@
+// Package turns has those who want something take turns: who takes little time
+// is before who takes much, and nobody fills the line.
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrBusy means that there is no turn to be had in time.
+var ErrBusy = errors.New("too much at once")
+
+// PerByte is about how much longer a turn is for each byte that is sent.
+const PerByte = 50 * time.Nanosecond
+
+// remembered is of how many it is known how long they take.
+const remembered = 10_000
+
+// A Queue gives so many turns at a time. Its fields must not be changed once it
+// is used.
+type Queue struct {
+	// AtOnce is how many have a turn at a time.
+	AtOnce int
+	// Waiting is how many wait at most, and Share how many of them for one owner.
+	// When there are more, one waits no longer of the owner who has most.
+	Waiting, Share int
+	// Patience is how long one waits at most.
+	Patience time.Duration
+
+	mu      sync.Mutex
+	taken   int
+	waiting []*waiter                // in the order in which they came
+	takes   map[string]time.Duration // how long the turns of an owner were
+}
+
+type waiter struct {
+	owner string
+	// class is that of how long the turn will be: each takes twice the time of
+	// the one before.
+	class int
+	// result is sent to once.
+	result chan error
+}
+
+// Take waits for a turn, which is expected to last as long as those of the owner
+// before, and no shorter than that. It ends with done. The error wraps ErrBusy,
+// or is that of ctx.
+func (q *Queue) Take(ctx context.Context, owner string, expected time.Duration) (done func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	if q.taken < q.AtOnce && len(q.waiting) == 0 {
+		q.taken++
+		q.mu.Unlock()
+		return q.begin(owner), nil
+	}
+	expected = max(expected, q.takes[owner])
+	w := &waiter{owner, bits.Len64(uint64(expected.Milliseconds())), make(chan error, 1)}
+	q.waiting = append(q.waiting, w)
+	q.shorten(owner)
+	q.mu.Unlock()
+
+	timer := time.NewTimer(q.Patience)
+	defer timer.Stop()
+	select {
+	case err = <-w.result:
+	case <-ctx.Done():
+		err = q.giveUp(w, ctx.Err())
+	case <-timer.C:
+		err = q.giveUp(w, ErrBusy)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q.begin(owner), nil
+}
+
+// shorten has somebody wait no longer, if too many do. The owner is that of who
+// came last.
+func (q *Queue) shorten(owner string) {
+	counts := make(map[string]int)
+	for _, w := range q.waiting {
+		counts[w.owner]++
+	}
+	if counts[owner] <= q.Share && len(q.waiting) <= q.Waiting {
+		return
+	}
+	most := q.waiting[len(q.waiting)-1]
+	if counts[owner] <= q.Share {
+		for _, w := range q.waiting {
+			if more := counts[w.owner] - counts[most.owner]; more > 0 || more == 0 && w.class > most.class {
+				most = w
+			}
+		}
+	}
+	q.remove(most)
+	most.result <- fmt.Errorf("%w: %d wait already", ErrBusy, len(q.waiting))
+}
+
+func (q *Queue) remove(w *waiter) bool {
+	i := slices.Index(q.waiting, w)
+	if i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+	}
+	return i >= 0
+}
+
+// giveUp has w wait no longer. It returns nil if w has got its turn meanwhile.
+func (q *Queue) giveUp(w *waiter, why error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.remove(w) {
+		return why
+	}
+	return <-w.result
+}
+
+// begin returns what ends a turn.
+func (q *Queue) begin(owner string) (done func()) {
+	began := time.Now()
+	return sync.OnceFunc(func() {
+		took := time.Since(began)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		had, ok := q.takes[owner]
+		if q.takes == nil || !ok && len(q.takes) == remembered {
+			q.takes = make(map[string]time.Duration)
+		}
+		q.takes[owner] = (3*had + took) / 4
+		q.next()
+	})
+}
+
+// next gives a turn that is over to who is expected to be done first.
+func (q *Queue) next() {
+	if len(q.waiting) == 0 {
+		q.taken--
+		return
+	}
+	first := q.waiting[0]
+	for _, w := range q.waiting {
+		if w.class < first.class {
+			first = w
+		}
+	}
+	q.remove(first)
+	first.result <- nil
+}

@@ -1,0 +1,129 @@
+package turns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A line is what happens with a Queue, in a bubble.
+type line struct {
+	*testing.T
+	*Queue
+	got []string // who had a turn, in this order
+}
+
+// come takes a turn that lasts so long, once it is had.
+func (l *line) come(ctx context.Context, owner string, expected, lasts time.Duration) (result *error) {
+	result = new(error)
+	go func() {
+		done, err := l.Take(ctx, owner, expected)
+		if err != nil {
+			*result = err
+			return
+		}
+		l.got = append(l.got, owner)
+		time.Sleep(lasts)
+		done()
+	}()
+	synctest.Wait()
+	return result
+}
+
+func inBubble(t *testing.T, q *Queue, run func(l *line)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { run(&line{T: t, Queue: q}) })
+}
+
+func (l *line) check(want ...string) {
+	l.Helper()
+	time.Sleep(time.Hour) // until all is over
+	synctest.Wait()
+	if !slices.Equal(l.got, want) {
+		l.Errorf("turns had %v, want %v", l.got, want)
+	}
+	if l.taken != 0 || len(l.waiting) != 0 {
+		l.Errorf("in the end %d have a turn, and %d wait", l.taken, len(l.waiting))
+	}
+}
+
+func TestWhoTakesLittleIsFirst(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 9, Share: 9, Patience: time.Minute}, func(l *line) {
+		l.come(l.Context(), "long", 0, time.Second)
+		l.come(l.Context(), "long", 0, time.Second) // nobody knows yet
+		l.come(l.Context(), "large", 100*time.Millisecond, time.Millisecond)
+		l.come(l.Context(), "a", 0, time.Millisecond)
+		l.come(l.Context(), "b", 0, time.Millisecond)
+		time.Sleep(1500 * time.Millisecond)
+		l.come(l.Context(), "long", 0, time.Second)
+		l.come(l.Context(), "c", 0, time.Millisecond)
+		l.check("long", "long", "a", "b", "c", "large", "long")
+	})
+}
+
+func TestSeveralHaveATurnAtOnce(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 2, Waiting: 9, Share: 9, Patience: time.Minute}, func(l *line) {
+		for i := range 3 {
+			l.come(l.Context(), fmt.Sprint(i), 0, time.Second)
+		}
+		if len(l.got) != 2 {
+			t.Errorf("turns had at once: %v, want two", l.got)
+		}
+		l.check("0", "1", "2")
+	})
+}
+
+func TestNobodyFillsTheLine(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 4, Share: 3, Patience: time.Minute}, func(l *line) {
+		l.come(l.Context(), "a", 0, time.Second)
+		var many []*error
+		for range 4 {
+			many = append(many, l.come(l.Context(), "many", 0, 0))
+		}
+		if !errors.Is(*many[3], ErrBusy) {
+			t.Errorf("more than its share: %v, want ErrBusy", *many[3])
+		}
+		for _, owner := range []string{"b", "c"} {
+			if result := l.come(l.Context(), owner, 0, 0); *result != nil {
+				t.Errorf("%s: %v", owner, *result)
+			}
+		}
+		dropped := 0
+		for _, result := range many[:3] {
+			if *result != nil {
+				dropped++
+			}
+		}
+		if dropped != 1 {
+			t.Errorf("of who has most, %d wait no longer, want 1", dropped)
+		}
+		l.check("a", "many", "many", "b", "c")
+	})
+}
+
+func TestWhoGivesUp(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 9, Share: 9, Patience: time.Second}, func(l *line) {
+		l.come(l.Context(), "a", 0, 10*time.Second)
+		ctx, cancel := context.WithCancel(l.Context())
+		gone := l.come(ctx, "gone", 0, 0)
+		impatient := l.come(l.Context(), "impatient", 0, 0)
+		cancel()
+		synctest.Wait()
+		if !errors.Is(*gone, context.Canceled) {
+			t.Errorf("who is gone: %v, want context.Canceled", *gone)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !errors.Is(*impatient, ErrBusy) {
+			t.Errorf("who has waited long: %v, want ErrBusy", *impatient)
+		}
+		if _, err := l.Take(ctx, "gone", 0); !errors.Is(err, context.Canceled) {
+			t.Errorf("who was gone before: %v, want context.Canceled", err)
+		}
+		l.check("a")
+	})
+}
