@@ -16,6 +16,7 @@
 #   make tabs    measures what several tabs lose, for the README
 #   make bench   times session-writer beside its peers, for the README
 #   make bench-server  times the server beside a plain one, for the README
+#   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for the README
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
@@ -149,6 +150,11 @@ bench: build chromium
 .PHONY: bench-server
 bench-server:
 	go test -run '^$$' -bench Exchange -benchtime 10s ./web/server
+
+# What somebody notices of others who do their worst, each for ten seconds.
+.PHONY: bench-attack
+bench-attack:
+	go test -run '^$$' -bench Attack -benchtime 1x ./web
 
 # What is built.
 

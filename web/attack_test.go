@@ -3,12 +3,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -102,94 +105,162 @@ func repeat(ctx context.Context, connections int, do func(connection int)) {
 	wg.Wait()
 }
 
+// An attack is what others do while a page goes on. What begin does comes before
+// it is measured, and what it returns ends with its context.
+type attack struct {
+	name  string
+	begin func(ctx context.Context, a *attacker) (func(context.Context), error)
+}
+
+var attacks = []attack{
+	{"none", func(context.Context, *attacker) (func(context.Context), error) {
+		return func(context.Context) {}, nil
+	}},
+	{"100 requests of 300 KB at once", large(1)},
+	{"100 requests of 300 KB at once by 20 owners", large(20)},
+	{"64 connections read a full session", again(1)},
+	{"64 connections read the full sessions of 16 owners", again(16)},
+	{"anybody stores 1 MB at a time", func(_ context.Context, a *attacker) (func(context.Context), error) {
+		set := entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)
+		return func(ctx context.Context) {
+			repeat(ctx, 32, func(i int) {
+				one := *a
+				if one.hello(ctx) == nil {
+					for n := range 10 {
+						_, _ = one.exchange(ctx, fmt.Sprint("s", n), set)
+					}
+				}
+			})
+		}, nil
+	}},
+	{"anybody makes codes", func(_ context.Context, a *attacker) (func(context.Context), error) {
+		return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }, nil
+	}},
+	{"somebody does not read 200 answers", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		if err := a.hello(ctx); err != nil {
+			return nil, err
+		}
+		if _, err := a.exchange(ctx, "full", entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)); err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) {
+			repeat(ctx, 200, func(int) {
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/sessions/exchange?session=full&owner="+a.tag, nil)
+				if err != nil {
+					return
+				}
+				req.Header.Set("Cookie", a.cookie)
+				if res, err := a.Do(req); err == nil {
+					if res.StatusCode == http.StatusOK {
+						<-ctx.Done()
+					} else {
+						a.refused.Add(1)
+					}
+					_ = res.Body.Close()
+				}
+			})
+		}, nil
+	}},
+}
+
+// owners returns n attackers that are owners.
+func (a *attacker) owners(ctx context.Context, n int) ([]*attacker, error) {
+	var owners []*attacker
+	for range n {
+		one := *a
+		if err := one.hello(ctx); err != nil {
+			return nil, err
+		}
+		owners = append(owners, &one)
+	}
+	return owners, nil
+}
+
+func large(owners int) func(context.Context, *attacker) (func(context.Context), error) {
+	return func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		by, err := a.owners(ctx, owners)
+		set := entries(9_900, "k", `"`+strings.Repeat("v", 18)+`"`) // of which all is kept
+		return func(ctx context.Context) {
+			repeat(ctx, 100, func(i int) { _, _ = by[i%owners].exchange(ctx, fmt.Sprint("s", i), set) })
+		}, err
+	}
+}
+
+func again(owners int) func(context.Context, *attacker) (func(context.Context), error) {
+	return func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		by, err := a.owners(ctx, owners)
+		for _, owner := range by {
+			if err == nil {
+				_, err = owner.exchange(ctx, "full", entries(9_990, "k", `"`+strings.Repeat("v", 60)+`"`))
+			}
+		}
+		return func(ctx context.Context) {
+			repeat(ctx, 64, func(i int) { _, _ = by[i%owners].exchange(ctx, "full", "") })
+		}, err
+	}
+}
+
+// attackMain is what the test binary does as a process of its own, which the
+// environment variable SESSION_WRITER_ATTACK names the attack for: it attacks
+// the URL in its arguments until its input ends. It says when it begins, and
+// then how often it was refused.
+func attackMain(name, url string) error {
+	i := slices.IndexFunc(attacks, func(a attack) bool { return a.name == name })
+	a := newAttacker(url)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	do, err := attacks[i].begin(ctx, a)
+	if err != nil {
+		return err
+	}
+	fmt.Println("begins")
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	do(ctx)
+	fmt.Println(a.refused.Load())
+	return nil
+}
+
+// startAttack starts an attack, in a process that gives way to the server: those
+// who attack have machines of their own.
+func startAttack(b *testing.B, name, url string) (end func() (refused int)) {
+	b.Helper()
+	command := exec.CommandContext(b.Context(), "nice", "-n", "19", os.Args[0], url)
+	command.Env = append(os.Environ(), "SESSION_WRITER_ATTACK="+name)
+	command.Stderr = b.Output()
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	said := bufio.NewReader(stdout)
+	if line, err := said.ReadString('\n'); line != "begins\n" {
+		b.Fatal(line, err)
+	}
+	return func() (refused int) {
+		_ = stdin.Close()
+		_, err := fmt.Fscan(said, &refused)
+		if err := errors.Join(err, command.Wait()); err != nil {
+			b.Fatal(err)
+		}
+		return refused
+	}
+}
+
 // BenchmarkAttack measures what a page that behaves well notices, one that saves
 // an entry every 50 ms, while others do their worst, and how much memory the
 // server takes.
 func BenchmarkAttack(b *testing.B) {
 	const lasts = 10 * time.Second
-	owned := func(b *testing.B, a *attacker, n int) []*attacker {
-		b.Helper()
-		owners := make([]*attacker, n)
-		for i := range owners {
-			one := *a
-			owners[i] = &one
-			if err := one.hello(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-		}
-		return owners
-	}
-	large := func(owners int) func(*testing.B, *attacker) func(context.Context) {
-		return func(b *testing.B, a *attacker) func(context.Context) {
-			by := owned(b, a, owners)
-			set := entries(9_900, "k", `"`+strings.Repeat("v", 18)+`"`) // 300 KB, of which all is kept
-			return func(ctx context.Context) {
-				repeat(ctx, 100, func(i int) { _, _ = by[i%owners].exchange(ctx, fmt.Sprint("s", i), set) })
-			}
-		}
-	}
-	again := func(owners int) func(*testing.B, *attacker) func(context.Context) {
-		return func(b *testing.B, a *attacker) func(context.Context) {
-			by := owned(b, a, owners)
-			for _, owner := range by {
-				if res, err := owner.exchange(b.Context(), "full", entries(9_990, "k", `"`+strings.Repeat("v", 60)+`"`)); err != nil || res.StatusCode != 204 {
-					b.Fatal(res, err)
-				}
-			}
-			return func(ctx context.Context) {
-				repeat(ctx, 64, func(i int) { _, _ = by[i%owners].exchange(ctx, "full", "") })
-			}
-		}
-	}
-	for _, attack := range []struct {
-		name  string
-		begin func(b *testing.B, a *attacker) func(context.Context)
-	}{
-		{"none", func(*testing.B, *attacker) func(context.Context) { return func(context.Context) {} }},
-		{"100 requests of 300 KB at once", large(1)},
-		{"100 requests of 300 KB at once by 20 owners", large(20)},
-		{"64 connections read a full session", again(1)},
-		{"64 connections read the full sessions of 16 owners", again(16)},
-		{"anybody stores 1 MB at a time", func(_ *testing.B, a *attacker) func(context.Context) {
-			set := entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)
-			return func(ctx context.Context) {
-				repeat(ctx, 32, func(i int) {
-					one := *a
-					if one.hello(ctx) == nil {
-						for n := range 10 {
-							_, _ = one.exchange(ctx, fmt.Sprint("s", n), set)
-						}
-					}
-				})
-			}
-		}},
-		{"anybody makes codes", func(_ *testing.B, a *attacker) func(context.Context) {
-			return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }
-		}},
-		{"who has read nothing of his answers", func(b *testing.B, a *attacker) func(context.Context) {
-			by := owned(b, a, 1)[0]
-			if _, err := by.exchange(b.Context(), "full", entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`)); err != nil {
-				b.Fatal(err)
-			}
-			return func(ctx context.Context) {
-				repeat(ctx, 200, func(int) {
-					req, err := http.NewRequestWithContext(ctx, http.MethodPost, by.url+"/sessions/exchange?session=full&owner="+by.tag, nil)
-					if err != nil {
-						return
-					}
-					req.Header.Set("Cookie", by.cookie)
-					if res, err := by.Do(req); err == nil {
-						if res.StatusCode != http.StatusOK {
-							by.refused.Add(1)
-						} else {
-							<-ctx.Done()
-						}
-						_ = res.Body.Close()
-					}
-				})
-			}
-		}},
-	} {
+	for _, attack := range attacks {
 		b.Run(attack.name, func(b *testing.B) {
 			command, url := startCommand(b, filepath.Join(b.TempDir(), "sessions.db"))
 			defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
@@ -197,15 +268,11 @@ func BenchmarkAttack(b *testing.B) {
 			if err := page.hello(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			by := newAttacker(url)
-			do := attack.begin(b, by)
+			end := startAttack(b, attack.name, url)
 			ctx, cancel := context.WithTimeout(b.Context(), lasts)
 			defer cancel()
-			var wg sync.WaitGroup
-			wg.Go(func() { do(ctx) })
 			measure(ctx, b, page, command.Process.Pid)
-			wg.Wait()
-			b.ReportMetric(float64(by.refused.Load()), "refused")
+			b.ReportMetric(float64(end()), "refused")
 		})
 	}
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -24,10 +25,16 @@ import (
 )
 
 // TestMain lets the test binary be the command itself, for the tests that send
-// signals.
+// signals, or those who attack it.
 func TestMain(m *testing.M) {
 	if os.Getenv("SESSION_WRITER_MAIN") != "" {
 		main()
+	}
+	if name := os.Getenv("SESSION_WRITER_ATTACK"); name != "" {
+		if err := attackMain(name, os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

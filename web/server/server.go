@@ -46,6 +46,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -114,7 +115,7 @@ func New(config Config) (http.Handler, error) {
 		Config:  config,
 		origins: origins,
 		memory:  budget{total: 32 << 20, share: 4 << 20},
-		large:   turns.Queue{AtOnce: 2, Waiting: 16, Share: 4, Patience: 5 * time.Second},
+		large:   turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
@@ -165,7 +166,8 @@ type sessions struct {
 	origins origins
 	// memory is for bodies and answers that are on their way.
 	memory budget
-	// large is for what is large, as it takes many times its size to read it.
+	// large is for what is large, one at a time: to read it takes many times its
+	// size, and to merge it has all others wait.
 	large turns.Queue
 }
 
@@ -348,14 +350,16 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// merge exchanges. What is large waits until little else is.
+// merge exchanges. What is large has its turn after what is large, and after each
+// a pause of the same length, so that it never takes more than half of the time.
 func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlwriter.Exchanged, error) {
 	if size := len(sent.Items); size > small {
 		done, err := s.large.Take(ctx, who.id, time.Duration(size)*turns.PerByte)
 		if err != nil {
 			return sqlwriter.Exchanged{}, err
 		}
-		defer done()
+		began := time.Now()
+		defer func() { time.AfterFunc(time.Since(began), done) }()
 	}
 	return s.DB.Exchange(ctx, who.id, name, sent)
 }
@@ -450,9 +454,18 @@ func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 
 // body returns the body of a request: JSON, or nothing.
 func body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
-	// Nothing is read that will not be taken.
-	if err := held.fits(int(min(max(r.ContentLength, 0), int64(limit)))); err != nil {
-		return "", err
+	// Nothing is read that will not be taken. There may be room in a moment, and
+	// who does not care for Retry-After is kept from trying again at once.
+	size := int(min(max(r.ContentLength, 0), int64(limit)))
+	if held.fits(size) != nil {
+		select {
+		case <-time.After(moment + rand.N(moment)): // so that not all come back at once
+		case <-r.Context().Done():
+			return "", r.Context().Err()
+		}
+		if err := held.fits(size); err != nil {
+			return "", err
+		}
 	}
 	into := text{held: held}
 	if _, err := read(w, r, limit, &into); err != nil {
@@ -486,6 +499,9 @@ func read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n 
 	}
 	return n, nil
 }
+
+// moment is how long a body waits for room at least, and twice it at most.
+const moment = 500 * time.Millisecond
 
 const (
 	// patience is how long a client may be silent.

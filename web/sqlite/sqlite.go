@@ -25,6 +25,10 @@ const busyTimeout = 10 * time.Second
 // pageSize is that of files which SQLite makes, in bytes.
 const pageSize = 4096
 
+// cacheSize is how many KiB of the file are kept in memory: about what the
+// largest session takes, so that to write it is to write it once.
+const cacheSize = 8 << 10
+
 // Options say how to open a file.
 type Options struct {
 	// MaxBytes is how large the file may grow, or 0. What would make it larger is
@@ -53,7 +57,7 @@ func (o Options) Open(path string) (*sql.DB, error) {
 	if err := made.Close(); err != nil {
 		return nil, err
 	}
-	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)"}
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", fmt.Sprintf("cache_size(-%d)", cacheSize)}
 	if o.MaxBytes > 0 {
 		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", max(o.MaxBytes/pageSize, 1)))
 	}

@@ -62,6 +62,9 @@ func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent
 	return done, nil
 }
 
+// long is the size of what takes long to merge.
+const long = 64 << 10
+
 func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {
 	of, err := newID(owner, name)
 	if err != nil {
@@ -89,7 +92,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, err
 	}
-	defer done()
+	defer func() { done() }()
 	at, found, err := d.find(ctx, of)
 	if err != nil {
 		return Exchanged{}, err
@@ -114,6 +117,15 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	at, err = d.mergeInto(ctx, of, at, found, batch{said, text, by, by.spans(said), sent.MaxAge})
 	if err != nil {
 		return Exchanged{}, d.describe(err)
+	}
+	if len(sent.Items) > long {
+		// Others need not wait for both.
+		done()
+		again, err := d.turn(ctx, of.owner, sent.Items)
+		if err != nil {
+			return Exchanged{}, err
+		}
+		done = again
 	}
 	next, merged, complete, err := d.news(ctx, of, since, said, by)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package turns has those who want something take turns: who takes little time
-// is before who takes much, and nobody fills the line.
+// Package turns has those who want something take turns: who wants little time is
+// before who wants much, and nobody fills the line.
 package turns
 
 import (
@@ -39,10 +39,8 @@ type Queue struct {
 }
 
 type waiter struct {
-	owner string
-	// class is that of how long the turn will be: each takes twice the time of
-	// the one before.
-	class int
+	owner    string
+	expected time.Duration // how long the turn will be
 	// result is sent to once.
 	result chan error
 }
@@ -60,8 +58,7 @@ func (q *Queue) Take(ctx context.Context, owner string, expected time.Duration) 
 		q.mu.Unlock()
 		return q.begin(owner), nil
 	}
-	expected = max(expected, q.takes[owner])
-	w := &waiter{owner, bits.Len64(uint64(expected.Milliseconds())), make(chan error, 1)}
+	w := &waiter{owner, max(expected, q.takes[owner]), make(chan error, 1)}
 	q.waiting = append(q.waiting, w)
 	q.shorten(owner)
 	q.mu.Unlock()
@@ -94,7 +91,7 @@ func (q *Queue) shorten(owner string) {
 	most := q.waiting[len(q.waiting)-1]
 	if counts[owner] <= q.Share {
 		for _, w := range q.waiting {
-			if more := counts[w.owner] - counts[most.owner]; more > 0 || more == 0 && w.class > most.class {
+			if more := counts[w.owner] - counts[most.owner]; more > 0 || more == 0 && w.expected > most.expected {
 				most = w
 			}
 		}
@@ -132,20 +129,27 @@ func (q *Queue) begin(owner string) (done func()) {
 		if q.takes == nil || !ok && len(q.takes) == remembered {
 			q.takes = make(map[string]time.Duration)
 		}
-		q.takes[owner] = (3*had + took) / 4
+		q.takes[owner] = (7*had + took) / 8 // so that one that was slow by chance says little
 		q.next()
 	})
 }
 
-// next gives a turn that is over to who is expected to be done first.
+// next gives a turn that is over to an owner of whom all that waits is expected
+// to be done first. Of two who take up to twice as long as each other, it is the
+// one who came first.
 func (q *Queue) next() {
 	if len(q.waiting) == 0 {
 		q.taken--
 		return
 	}
+	all := make(map[string]time.Duration)
+	for _, w := range q.waiting {
+		all[w.owner] += w.expected
+	}
+	class := func(w *waiter) int { return bits.Len64(uint64(all[w.owner].Microseconds())) }
 	first := q.waiting[0]
 	for _, w := range q.waiting {
-		if w.class < first.class {
+		if class(w) < class(first) {
 			first = w
 		}
 	}

@@ -127,3 +127,20 @@ func TestWhoGivesUp(t *testing.T) {
 		l.check("a")
 	})
 }
+
+// One who was slow by chance is still before who has many waiting.
+func TestWhoWantsManyTurnsIsLater(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 99, Share: 99, Patience: time.Hour}, func(l *line) {
+		want := []string{"slow", "many", "x", "slow"}
+		l.come(l.Context(), "slow", 0, 800*time.Millisecond)
+		l.come(l.Context(), "many", 0, 80*time.Millisecond)
+		time.Sleep(time.Second)
+		l.come(l.Context(), "x", 0, time.Millisecond)
+		for range 20 {
+			l.come(l.Context(), "many", 0, 80*time.Millisecond)
+			want = append(want, "many")
+		}
+		l.come(l.Context(), "slow", 0, time.Millisecond)
+		l.check(want...)
+	})
+}
