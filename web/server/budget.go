@@ -40,12 +40,13 @@ func (h *holder) fits(bytes int) error {
 }
 
 func (h *holder) check(bytes int) error {
+	// What is alone is taken, however large it is.
 	switch more := h.more(bytes); {
 	case more == 0:
 		return nil
-	case h.by[h.owner]+more > h.share:
+	case h.by[h.owner] > h.held && h.by[h.owner]+more > h.share:
 		return fmt.Errorf("%w: of one owner %d bytes may be on their way", turns.ErrBusy, h.share)
-	case h.used+more > h.total:
+	case h.used > h.held && h.used+more > h.total:
 		return fmt.Errorf("%w: %d bytes may be on their way", turns.ErrBusy, h.total)
 	}
 	return nil

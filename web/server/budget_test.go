@@ -40,6 +40,10 @@ func TestABudget(t *testing.T) {
 	take(b.holder("c"), small+1, false)
 	same.release()
 	other.release()
+	alone := (&budget{total: 1000, share: 600}).holder("a")
+	take(alone, small+900, true)
+	take(alone, 900, true)
+	take(alone.holder("b"), small+1, false)
 	if b.used != 400 || len(b.by) != 1 {
 		t.Errorf("in the end %d are held by %v, want 400 by one", b.used, b.by)
 	}

@@ -114,7 +114,7 @@ func New(config Config) (http.Handler, error) {
 	s := &sessions{
 		Config:  config,
 		origins: origins,
-		memory:  budget{total: 32 << 20, share: 4 << 20},
+		memory:  budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
 		large:   turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
@@ -350,8 +350,8 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// merge exchanges. What is large has its turn after what is large, and after each
-// a pause of the same length, so that it never takes more than half of the time.
+// merge exchanges. Large bodies have their turns one at a time, and after each
+// comes a pause as long: they never take more than half of the time.
 func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlwriter.Exchanged, error) {
 	if size := len(sent.Items); size > small {
 		done, err := s.large.Take(ctx, who.id, time.Duration(size)*turns.PerByte)

@@ -22,9 +22,6 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		err = p.all(pruneSessions, before)
 	}
 	if err == nil {
-		err = p.orphans()
-	}
-	if err == nil {
 		err = p.lives(before)
 	}
 	if err == nil {
@@ -32,6 +29,9 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	}
 	if err == nil {
 		err = p.all(pruneOwners, before)
+	}
+	if err == nil {
+		err = p.orphans() // which takes longest
 	}
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)

@@ -177,7 +177,7 @@ DELETE FROM owners WHERE owner IN (
 ) RETURNING owner`
 )
 
-// nextSessions walks over the sessions that have records, 100 at a time and
+// nextSessions walks over the sessions that have records, 1,000 at a time and
 // each in one step, and tells which are gone.
 const nextSessions = `
 WITH RECURSIVE walk (owner, session, n) AS (
@@ -185,7 +185,7 @@ WITH RECURSIVE walk (owner, session, n) AS (
   UNION ALL
   SELECT r.owner, r.session, w.n + 1 FROM walk w JOIN records r ON r.rowid = (
     SELECT rowid FROM records WHERE (owner, session) > (w.owner, w.session) ORDER BY owner, session LIMIT 1)
-  WHERE w.n < 100
+  WHERE w.n < 1000
 )
 SELECT w.owner, w.session, NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = w.owner AND s.name = w.session)
 FROM walk w WHERE w.n > 0 ORDER BY w.n`

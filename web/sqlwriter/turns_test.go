@@ -72,7 +72,7 @@ func TestPruneDeletesAll(t *testing.T) {
 	exec(t, d.db, `INSERT INTO codes `+numbers(2500)+`SELECT i, '', '', '2020-01-01T00:00:00Z' FROM n`)
 	exec(t, d.db, `INSERT INTO owners `+numbers(250)+`SELECT i, '2020-01-01', '2020-01-01' FROM n`)
 	exec(t, d.db, `INSERT INTO sessions `+numbers(250)+`SELECT i, '"old"', '', 0, '2020-01-01' FROM n`)
-	exec(t, d.db, `INSERT INTO records `+numbers(250)+row(`'"gone' || i || '"'`, `'"k"'`, `'1'`))
+	exec(t, d.db, `INSERT INTO records `+numbers(1100)+row(`'"gone' || i || '"'`, `'"k"'`, `'1'`))
 	exec(t, d.db, `INSERT INTO records `+numbers(1200)+row(`'"gone"'`, `'"k' || i || '"'`, `'1'`))
 	// Sessions that are used, with many removals, clearings and lives.
 	exec(t, d.db, `INSERT INTO sessions `+numbers(250)+`SELECT '`+digest(owner)+`', '"s' || i || '"', '', 0, '2999-01-01' FROM n`)
