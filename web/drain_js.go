@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// maxDrained is how much of a body is read that a handler leaves, as net/http
-// has it.
-const maxDrained = 256 << 10
+// maxDrained is how much of a body is read that a handler leaves: as much again as
+// it takes at most.
+const maxDrained = 2 << 20
 
 // drained has handler's requests read to their end before the response, which
 // net/http sees to natively. Otherwise workerd closes the connection after the
