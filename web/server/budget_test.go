@@ -5,7 +5,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -49,61 +48,81 @@ func TestABudget(t *testing.T) {
 	}
 }
 
+// An almostThere is a body of which one byte is missing until go.
+type almostThere struct {
+	io.Reader
+	read, last chan struct{}
+}
+
+func newAlmostThere(text string) *almostThere {
+	b := &almostThere{read: make(chan struct{}), last: make(chan struct{})}
+	b.Reader = io.MultiReader(strings.NewReader(text), b.wait(), strings.NewReader("]"))
+	return b
+}
+
+// wait returns an empty reader that ends with last. It says that all before it
+// was read, and taken.
+func (b *almostThere) wait() io.Reader {
+	return readerFunc(func([]byte) (int, error) {
+		close(b.read)
+		<-b.last
+		return 0, io.EOF
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 func TestNobodyTakesAllMemory(t *testing.T) {
-	server := httptest.NewServer(mustNew(t, Config{DB: openDB(t)}))
-	defer server.Close()
-	many, other := newBrowser(t, server.URL), newBrowser(t, server.URL)
-	many.hello(t)
-	other.hello(t)
+	handler := mustNew(t, Config{DB: openDB(t)})
+	type client struct{ cookie, owner string }
+	hello := func() client {
+		_, header, _ := answerTo(handler, post("/sessions/exchange?session=cart", "[]"))
+		cookie, _, _ := strings.Cut(header.Get("Set-Cookie"), ";")
+		return client{cookie, header.Get("Session-Owner")}
+	}
+	request := func(by client, body io.Reader) *http.Request {
+		r := httptest.NewRequest("POST", "http://localhost/sessions/exchange?session=cart&owner="+by.owner, body)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Cookie", by.cookie)
+		return r
+	}
+	many, other := hello(), hello()
 
 	// Two requests are almost there, and have all that is for one owner.
 	const size = 2 << 20
-	var ends []*io.PipeWriter
+	var ends []*almostThere
 	answers := make(chan int)
 	for range 2 {
-		body, end := io.Pipe()
-		ends = append(ends, end)
-		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/sessions/exchange?session=cart&owner="+many.owner, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
+		body := newAlmostThere("[" + strings.Repeat(" ", size-4096))
+		ends = append(ends, body)
 		go func() {
-			res, err := many.Do(req)
-			if err != nil {
-				answers <- 0
-				return
-			}
-			_ = res.Body.Close()
-			answers <- res.StatusCode
+			status, _, _ := answerTo(handler, request(many, body))
+			answers <- status
 		}()
-		fmt.Fprint(end, "["+strings.Repeat(" ", size-4096))
+		<-body.read
 	}
 	large := "[" + strings.Repeat(" ", size-2) + "]"
-	for { // until the server has read them
-		res := many.send(t, "", large)
-		if res.StatusCode == 503 {
-			if res.code(t) != "busy" || res.Header.Get("Retry-After") == "" {
-				t.Errorf("a third: %v %s, want busy, and when to try again", res.Header, res.body)
-			}
-			break
-		}
+	code, header, body := answerTo(handler, request(many, strings.NewReader(large)))
+	if code != 503 || !strings.Contains(body, `"code":"busy"`) || header.Get("Retry-After") == "" {
+		t.Errorf("a third: %d %v %s, want 503 busy, and when to try again", code, header, body)
 	}
-	if res := many.send(t, "", "["+item(`"set":{"a":1}`)+"]"); res.StatusCode != 204 {
-		t.Errorf("what is small: %d %s", res.StatusCode, res.body)
+	small := "[" + item(`"set":{"a":1}`) + "]"
+	if code, _, body := answerTo(handler, request(many, strings.NewReader(small))); code != 204 {
+		t.Errorf("what is small: %d %s", code, body)
 	}
-	if res := other.send(t, "", large); res.StatusCode != 204 {
-		t.Errorf("another owner: %d %s", res.StatusCode, res.body)
+	if code, _, body := answerTo(handler, request(other, strings.NewReader(large))); code != 204 {
+		t.Errorf("another owner: %d %s", code, body)
 	}
 	for _, end := range ends {
-		fmt.Fprint(end, "]")
-		_ = end.Close()
-		if status := <-answers; status != 200 && status != 204 {
+		close(end.last)
+		if status := <-answers; status != 200 {
 			t.Errorf("what was almost there: %d", status)
 		}
 	}
-	if res := many.send(t, "", large); res.StatusCode != 200 {
-		t.Errorf("afterwards: %d %s", res.StatusCode, res.body)
+	if code, _, body := answerTo(handler, request(many, strings.NewReader(large))); code != 200 {
+		t.Errorf("afterwards: %d %s", code, body)
 	}
 }
 
