@@ -1,6 +1,6 @@
 // The page that make run serves, in two tabs and on two devices at once.
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import path from "node:path";
 import decodeQRCode from "qr/decode.js";
 import { repository } from "./go.js";
 import { inBrowser } from "./in-browser.js";
@@ -356,6 +356,21 @@ const asksToJoin = (page) =>
   until(page, () => document.querySelector("#join-dialog[open]"));
 
 /**
+ * Joins as the dialog asks for it.
+ *
+ * @param {Page} page
+ * @param {string} [code] what is typed in; without it, that of the link
+ */
+async function join(page, code) {
+  await page.evaluate((code) => {
+    const field = document.getElementById("join-code");
+    if (code) /** @type {HTMLInputElement} */ (field).value = code;
+    document.getElementById("join-own")?.click();
+  }, code);
+  await click(page, "Join");
+}
+
+/**
  * Keeps what the policy forbids from now on, for violations.
  *
  * @param {Page} page
@@ -395,9 +410,13 @@ inBrowser(
       location.href = link; // only its fragment differs
     }, link);
     await asksToJoin(b);
-    await click(b, "Join");
+    await join(b);
     await shows(b, ["a", "1"], ["b", "2"]);
     await until(b, () => !document.querySelector("#join-dialog[open]"));
+    assert.equal(
+      await text(b, "#join-note"),
+      "This device has joined the other.",
+    );
     assert.match(
       await text(b, "#log > li"),
       /Another tab or device\s*set a to 1/,
@@ -432,6 +451,9 @@ inBrowser("nobody joins by a link alone", async (visit) => {
     await b.evaluate(() => [location.href, document.activeElement?.id]),
     [url, "join-cancel"],
   );
+  // Nor by a click, or by Enter, which clicks the same button: both may have
+  // been meant for what was there before the dialog.
+  await click(b, "Join");
   await submit(b, "batch-form", { batch: '{"b": 2}' });
   await sync(b);
   await shows(b, ["b", "2"]);
@@ -450,7 +472,7 @@ inBrowser("nobody joins by a link alone", async (visit) => {
   // It could have: the code is still good.
   const c = await visit.newDevice(link);
   await asksToJoin(c);
-  await click(c, "Join");
+  await join(c);
   await shows(c, ["a", "1"]);
 });
 
@@ -465,7 +487,7 @@ inBrowser("a code that is used or wrong is refused in words", async (visit) => {
   const b = await visit.newDevice(url);
   await ready(b);
   await click(b, "Enter a code…");
-  await submit(b, "join-form", { "join-code": "0000-0000-0000-0000" });
+  await join(b, "0000-0000-0000-0000");
   await until(b, () => document.getElementById("join-code-error")?.textContent);
   assert.match(await text(b, "#join-code-error"), /^This code is not good/);
   await submit(b, "join-form", { "join-code": code.toLowerCase() });
@@ -473,7 +495,7 @@ inBrowser("a code that is used or wrong is refused in words", async (visit) => {
 
   const c = await visit.newDevice(link);
   await asksToJoin(c);
-  await click(c, "Join");
+  await join(c);
   await until(c, () => document.getElementById("join-code-error")?.textContent);
   assert.match(await text(c, "#join-code-error"), /^This code is not good/);
   await shows(c);
@@ -583,14 +605,14 @@ inBrowser(
   async (visit) => {
     visit.site.serve(
       "/inspector/",
-      join(repository, "web", "dist"),
+      path.join(repository, "web", "dist"),
       "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self'",
     );
     const page = await visit.newPage(
       visit.site.url("/inspector/index.html#pair=0000-0000-0000-0000"),
     );
     await asksToJoin(page);
-    await click(page, "Join");
+    await join(page);
     await until(
       page,
       () => document.getElementById("join-code-error")?.textContent,

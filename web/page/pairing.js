@@ -112,22 +112,30 @@ export function setUpJoin(sync, server, linked) {
   const dialog = byId("join-dialog", HTMLDialogElement);
   const form = byId("join-form", HTMLFormElement);
   const code = byId("join-code", HTMLInputElement);
+  const own = byId("join-own", HTMLInputElement);
   const button = byId("join-button", HTMLButtonElement);
   const note = byId("join-note", HTMLElement);
+
+  // A link may be anybody's, and its dialog may come up under the pointer or
+  // under Enter: neither alone presses a button that is disabled.
+  const enable = () => {
+    button.disabled = !own.checked;
+  };
+  own.addEventListener("change", enable);
 
   /** @param {string} given the code of a link */
   const ask = (given) => {
     byId("join-text", HTMLElement).textContent =
       `Join the session of the device that ${given ? "made this link" : "shows the code"}? ` +
-      "What is saved here is added to it, and that device sees it. " +
-      "Join devices of your own only.";
+      "What is saved here is added to it, and that device sees it.";
     code.value = given;
+    own.checked = false;
+    enable();
     showError(code, "");
     note.textContent = "";
     if (!dialog.open) {
       dialog.showModal();
     }
-    // A link may be anybody's: whoever just presses Enter does not join.
     (given ? byId("join-cancel", HTMLButtonElement) : code).focus();
   };
 
@@ -152,7 +160,7 @@ export function setUpJoin(sync, server, linked) {
       }
       // It has joined, and the exchange after that failed: the status says so.
     } finally {
-      button.disabled = false;
+      enable();
     }
     dialog.close();
     note.textContent = "This device has joined the other.";
