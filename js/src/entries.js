@@ -1,4 +1,4 @@
-import { describe, say, SessionError, tag } from "./error.js";
+import { attempt, describe, say, SessionError, tag } from "./error.js";
 
 /**
  * What `save` takes: anything that yields pairs of a key and a value, such as
@@ -16,29 +16,34 @@ import { describe, say, SessionError, tag } from "./error.js";
  * @returns {string}
  */
 export function encodeEntries(entries) {
-  return encodeAtOnce(entries) ?? encodeEach(entries);
+  const text = attempt(() => encodeAtOnce(entries));
+  if (text) return text;
+  try {
+    return encodeEach(entries);
+  } catch (cause) {
+    if (attempt(() => cause instanceof SessionError)) throw cause;
+    throw new SessionError("value", `the entries threw ${say(cause)}`, {
+      cause,
+    });
+  }
 }
 
 /**
- * Returns what encodeEach does, in half of the time and less; or undefined, for
- * entries that are of another kind than most or need a closer look.
+ * Returns what encodeEach does, in half of the time and less; or undefined, or
+ * throws, for entries that are of another kind than most or need a closer look.
  *
  * @param {any} entries
  */
 function encodeAtOnce(entries) {
-  try {
-    if (Symbol.iterator in entries || !isPlain(entries)) return;
-    const copy = { ...entries }; // so that a getter is asked once
-    if (typeof copy.toJSON === "function") return;
-    for (const key of Reflect.ownKeys(copy)) {
-      if (typeof key !== "string" || key === "" || !isUsual(copy[key])) return;
-    }
-    const text = JSON.stringify(copy);
-    // It may be the escape of a lone surrogate, which no key may have.
-    return text.includes("\\ud") ? undefined : text;
-  } catch {
-    return;
+  if (Symbol.iterator in entries || !isPlain(entries)) return;
+  const copy = { ...entries }; // so that a getter is asked once
+  if (typeof copy.toJSON === "function") return;
+  for (const key of Reflect.ownKeys(copy)) {
+    if (typeof key !== "string" || key === "" || !isUsual(copy[key])) return;
   }
+  const text = JSON.stringify(copy);
+  // It may be the escape of a lone surrogate, which no key may have.
+  return text.includes("\\ud") ? undefined : text;
 }
 
 /**
@@ -96,32 +101,30 @@ export function encodeKeys(keys) {
  * @returns {asserts key is string}
  */
 export function checkKey(key) {
-  if (typeof key !== "string") {
+  const fault = faultOf(key);
+  if (fault) {
     throw new SessionError(
       "key",
-      `the key ${describe(key)} is not a string: convert it, as in String(key)`,
-    );
-  }
-  if (key === "") {
-    throw new SessionError("key", 'the key "" is empty', { key });
-  }
-  if (!isWellFormed(key)) {
-    throw new SessionError(
-      "key",
-      `the key ${JSON.stringify(key)} has a lone surrogate: a key is well-formed Unicode`,
-      { key },
+      `the key ${describe(key)} ${fault}`,
+      typeof key === "string" ? { key } : {},
     );
   }
 }
 
 /**
- * Reports whether text has no lone surrogate. String.prototype.isWellFormed is
- * newer than the browsers that can run the module.
+ * Says what is wrong with what should be a key, or the name of a session; or
+ * returns what is falsy.
  *
- * @param {string} text
+ * @param {unknown} text
  */
-export function isWellFormed(text) {
-  return !/\p{Surrogate}/u.test(text);
+export function faultOf(text) {
+  return typeof text !== "string"
+    ? "is not a string: convert it"
+    : text === ""
+      ? "is empty"
+      : // String.prototype.isWellFormed is newer than the browsers that can run
+        // the module.
+        /\p{Surrogate}/u.test(text) && "has a lone surrogate";
 }
 
 /**
@@ -131,45 +134,28 @@ export function isWellFormed(text) {
  * @returns {Iterable<readonly [unknown, unknown]>}
  */
 function* pairs(entries) {
-  if (typeof entries !== "object" || entries === null) {
-    throw new SessionError(
-      "value",
-      `the entries are ${describe(entries)}: give a Map, an array of [key, value] pairs, another iterable of those, or a plain object`,
-    );
-  }
-  if (Symbol.iterator in entries) {
-    yield* checkedPairs(/** @type {Iterable<unknown>} */ (entries));
-  } else if (isPlain(entries)) {
-    yield* plainPairs(/** @type {Record<PropertyKey, unknown>} */ (entries));
-  } else {
-    throw new SessionError(
-      "value",
-      `the entries are ${describe(entries)}, which is neither iterable nor a plain object: spread it, as in {...entries}`,
-    );
-  }
-}
-
-/**
- * @param {Iterable<unknown>} entries
- * @returns {Iterable<readonly [unknown, unknown]>}
- */
-function* checkedPairs(entries) {
-  try {
-    for (const pair of entries) {
-      if (!Array.isArray(pair) || pair.length !== 2) {
-        throw new SessionError(
-          "value",
-          `the entries yield ${describe(pair)} where a [key, value] pair should be`,
-        );
+  if (typeof entries === "object" && entries !== null) {
+    if (Symbol.iterator in entries) {
+      for (const pair of /** @type {Iterable<unknown>} */ (entries)) {
+        if (!Array.isArray(pair) || pair.length !== 2) {
+          throw new SessionError(
+            "value",
+            `the entries yield ${describe(pair)} where a [key, value] pair should be`,
+          );
+        }
+        yield /** @type {[unknown, unknown]} */ (/** @type {unknown} */ (pair));
       }
-      yield /** @type {[unknown, unknown]} */ (/** @type {unknown} */ (pair));
+      return;
     }
-  } catch (cause) {
-    if (cause instanceof SessionError) throw cause;
-    throw new SessionError("value", `the entries threw ${say(cause)}`, {
-      cause,
-    });
+    if (isPlain(entries)) {
+      yield* plainPairs(/** @type {Record<PropertyKey, unknown>} */ (entries));
+      return;
+    }
   }
+  throw new SessionError(
+    "value",
+    `the entries are ${describe(entries)}: give a Map, an array of [key, value] pairs, another iterable of those, or a plain object, as in {...entries}`,
+  );
 }
 
 /**

@@ -2,12 +2,14 @@
  * What went wrong:
  *
  * - `config`: a session name or an option is not acceptable.
- * - `load`: the WebAssembly module could not be loaded.
+ * - `load`: the WebAssembly module, or another file of the package, could not
+ *   be loaded.
  * - `disabled`: the storage is switched off, forbidden, or not there.
  * - `quota`: the storage is full.
  * - `key`: a key is not a non-empty string of well-formed Unicode.
  * - `value`: a value, or what was given for the entries, cannot be saved.
- * - `closed`: the session was closed and so cannot be subscribed to.
+ * - `closed`: the session was closed, and so can be neither subscribed to nor
+ *   synced.
  * - `sync`: the server that keeps a copy could not be reached, or refused.
  * - `internal`: a fault in session-writer itself.
  *
@@ -25,7 +27,7 @@ export class SessionError extends Error {
    * @param {{ key?: string, cause?: unknown }} [more]
    */
   constructor(code, message, more = {}) {
-    super(message, "cause" in more ? { cause: more.cause } : undefined);
+    super(message, more); // which takes the cause, where there is one
     this.name = "SessionError";
     /**
      * What went wrong, for programs.
@@ -51,11 +53,10 @@ export class SessionError extends Error {
  */
 export function within(name, operation, error) {
   if (!(error instanceof SessionError)) return error;
-  const { code, key, message } = error;
   return new SessionError(
-    code,
-    `session ${describe(name)}: ${operation}: ${message}`,
-    "cause" in error ? { key, cause: error.cause } : { key },
+    error.code,
+    `session ${describe(name)}: ${operation}: ${error.message}`,
+    error,
   );
 }
 
@@ -76,24 +77,28 @@ export function tag(value) {
  * @returns {string}
  */
 export function describe(value) {
-  switch (typeof value) {
-    case "string":
-      return JSON.stringify(
-        value.length > 40 ? value.slice(0, 40) + "…" : value,
-      );
-    case "bigint":
-      return `${value}n`;
-    case "object":
-      return value === null
-        ? "null"
-        : Array.isArray(value)
-          ? `an array of ${value.length}`
-          : `an object (${tag(value)})`;
-    case "function":
-      return `a function (${value.name || "anonymous"})`;
-    default:
-      return String(value);
-  }
+  return (
+    attempt(() => {
+      switch (typeof value) {
+        case "string":
+          return JSON.stringify(
+            value.length > 40 ? value.slice(0, 40) + "…" : value,
+          );
+        case "bigint":
+          return `${value}n`;
+        case "object":
+          return value === null
+            ? "null"
+            : Array.isArray(value)
+              ? `an array of ${value.length}`
+              : `an object (${tag(value)})`;
+        case "function":
+          return `a function (${value.name || "anonymous"})`;
+        default:
+          return String(value);
+      }
+    }) ?? "an object that throws"
+  );
 }
 
 /**
@@ -102,5 +107,21 @@ export function describe(value) {
  * @param {unknown} thrown
  */
 export function say(thrown) {
-  return thrown instanceof Error ? String(thrown) : describe(thrown);
+  return (
+    attempt(() => thrown instanceof Error && String(thrown)) || describe(thrown)
+  );
+}
+
+/**
+ * Calls f, and returns undefined if it throws: even to look at a Proxy may.
+ *
+ * @template T
+ * @param {() => T} f
+ */
+export function attempt(f) {
+  try {
+    return f();
+  } catch {
+    return;
+  }
 }

@@ -6,9 +6,9 @@
  * @module session-writer
  */
 import { describe, SessionError, within } from "./error.js";
-import { isWellFormed } from "./entries.js";
+import { faultOf } from "./entries.js";
 import { isWasmSource, loadModule } from "./module.js";
-import { faultIn } from "./options.js";
+import { read } from "./options.js";
 import { Session as OpenSession } from "./session.js";
 import { places } from "./storage.js";
 
@@ -50,9 +50,9 @@ export { SessionError };
 export async function open(name, options = {}) {
   try {
     checkName(name);
-    const fault = faultIn(options, known);
-    if (fault) throw new SessionError("config", fault);
-    const { storage = "local", maxAge = 0, fallback, wasm } = { ...options };
+    const given = read(options, known);
+    if (typeof given === "string") throw new SessionError("config", given);
+    const { storage = "local", maxAge = 0, fallback, wasm } = given;
     const module = await loadModule(wasm);
     const place = places[storage];
     const milliseconds = Math.ceil(maxAge * 1000);
@@ -75,13 +75,14 @@ export async function open(name, options = {}) {
 
 /** @param {unknown} name */
 function checkName(name) {
-  /** @param {string} why */
-  const refuse = (why) =>
-    new SessionError("config", `the session name ${describe(name)} ${why}`);
-  if (typeof name !== "string") throw refuse("is not a string");
-  if (name === "") throw refuse("is empty");
-  if (name.includes("/")) throw refuse("must not contain a slash");
-  if (!isWellFormed(name)) throw refuse("has a lone surrogate");
+  const fault =
+    faultOf(name) || (String(name).includes("/") && "must not contain a slash");
+  if (fault) {
+    throw new SessionError(
+      "config",
+      `the session name ${describe(name)} ${fault}`,
+    );
+  }
 }
 
 /** @type {import("./options.js").Known} */

@@ -190,10 +190,10 @@ async function compileURL(url) {
 }
 
 /**
- * @param {URL} url
+ * @param {URL | string} url
  * @param {unknown} cause
  */
-function notLoaded(url, cause) {
+export function notLoaded(url, cause) {
   return new SessionError("load", `${url} cannot be loaded: ${say(cause)}`, {
     cause,
   });

@@ -1,5 +1,5 @@
 import { isPlain } from "./entries.js";
-import { describe } from "./error.js";
+import { attempt, describe } from "./error.js";
 
 /**
  * The options that there are.
@@ -8,24 +8,26 @@ import { describe } from "./error.js";
  */
 
 /**
- * Says what is wrong with options, if anything is.
+ * Returns a copy of options, or says what is wrong with them.
  *
- * @param {unknown} options
+ * @template {object} T
+ * @param {T} options
  * @param {Known} known
- * @returns {string | undefined}
+ * @returns {T | string}
  */
-export function faultIn(options, known) {
-  if (typeof options !== "object" || options === null || !isPlain(options)) {
-    return `the options are ${describe(options)}: give a plain object`;
-  }
-  for (const [option, value] of Object.entries(options)) {
+export function read(options, known) {
+  const copy = attempt(
+    () => typeof options === "object" && isPlain(options) && { ...options },
+  );
+  if (!copy) return `the options are ${describe(options)}: give a plain object`;
+  for (const [option, value] of Object.entries(copy)) {
     if (!Object.hasOwn(known, option)) {
       return `there is no option ${JSON.stringify(option)}: those are ${Object.keys(known).join(", ")}`;
     }
     const { expected, accepts } = known[option];
-    if (value !== undefined && !accepts(value)) {
+    if (value !== undefined && !attempt(() => accepts(value))) {
       return `the option ${option} is ${describe(value)}: give ${expected}`;
     }
   }
-  return undefined;
+  return copy;
 }

@@ -1,5 +1,6 @@
 import { describe, SessionError, within } from "./error.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
+import { notLoaded } from "./module.js";
 import { keysOf, places } from "./storage.js";
 
 /** @typedef {import("./storage.js").Place} Place */
@@ -9,7 +10,8 @@ import { keysOf, places } from "./storage.js";
  *
  * @typedef {object} Change
  * @property {Record<string, unknown>} set The entries that are new or were
- *   saved again; and with `cleared`, every entry that is left.
+ *   saved again; and with `cleared`, every entry that is left. See `load` for
+ *   the key `__proto__`.
  * @property {string[]} removed The keys that are gone, however that came about.
  * @property {boolean} cleared Whether the session was emptied, before what is
  *   in `set`.
@@ -38,6 +40,18 @@ const active = new Set();
 
 /** The argument of a call that has none. */
 const nothing = () => "";
+
+/**
+ * Makes entries such that Object.assign copies them, and sets no prototype.
+ *
+ * @param {Record<string, unknown>} entries
+ */
+function assignable(entries) {
+  if (Object.hasOwn(entries, "__proto__")) {
+    Object.defineProperty(entries, "__proto__", { enumerable: false });
+  }
+  return entries;
+}
 
 /**
  * Calls f when the page has nothing better to do.
@@ -169,15 +183,18 @@ export class Session {
   }
 
   /**
-   * Returns all entries.
+   * Returns all entries. That of the key `__proto__`, if there is one, is not
+   * enumerable: Object.assign would have it be the prototype.
    *
    * @returns {Record<string, unknown>}
    * @throws {SessionError} `disabled`
    */
   load() {
-    return JSON.parse(
-      this.#use("load", nothing, (handle) =>
-        this.#module.text((go) => go.load(handle, Date.now())),
+    return assignable(
+      JSON.parse(
+        this.#use("load", nothing, (handle) =>
+          this.#module.text((go) => go.load(handle, Date.now())),
+        ),
       ),
     );
   }
@@ -249,12 +266,7 @@ export class Session {
   subscribe(listener) {
     const subscription = { listener };
     this.#use("subscribe", nothing, (handle) => {
-      if (this.#handle === undefined) {
-        throw new SessionError(
-          "closed",
-          "the session is closed: open it again to be told of changes",
-        );
-      }
+      this.#mustBeActive();
       if (typeof listener !== "function") {
         throw new SessionError(
           "config",
@@ -283,17 +295,14 @@ export class Session {
    * @param {string | URL} url Below it is what web/server serves.
    * @param {import("./sync.js").SyncOptions} [options]
    * @returns {Promise<import("./sync.js").Sync>} rejects with a SessionError:
-   *   `closed`, `config`
+   *   `closed`, `config`, `load`
    */
   async sync(url, options = {}) {
-    const { Sync } = await import("./sync.js");
+    const { Sync } = await import("./sync.js").catch((cause) => {
+      throw within(this.#name, "sync", notLoaded("sync.js", cause));
+    });
     const sync = this.#use("sync", nothing, () => {
-      if (!this.active) {
-        throw new SessionError(
-          "closed",
-          "the session is closed: open it again",
-        );
-      }
+      this.#mustBeActive();
       return Sync.begin(this.#lend(), url, options);
     });
     this.#sync?.close();
@@ -489,6 +498,12 @@ export class Session {
     }
   }
 
+  #mustBeActive() {
+    if (!this.active) {
+      throw new SessionError("closed", "the session is closed: open it again");
+    }
+  }
+
   #open() {
     const length = this.#module.pass(this.#name);
     return this.#module.number((go) =>
@@ -514,6 +529,7 @@ export class Session {
   #tell(text, remote) {
     for (const subscription of this.#subscriptions) {
       const change = { ...JSON.parse(text), remote };
+      assignable(change.set);
       queueMicrotask(() => {
         if (this.#subscriptions.has(subscription))
           subscription.listener(change);

@@ -177,10 +177,7 @@ export class StorageAreas {
 
   /** Says what was thrown last. */
   say() {
-    const { thrown } = this;
-    return thrown instanceof DOMException
-      ? `${thrown.name}: ${thrown.message}`
-      : say(thrown);
+    return say(this.thrown);
   }
 
   /** @param {string} text */

@@ -1,8 +1,8 @@
-import { describe, say } from "./error.js";
+import { attempt, describe, say } from "./error.js";
 import { draft, Exchange, joined, sizeOf } from "./exchange.js";
 // The one that pages know; all else of its file is not that large.
 import { SessionError } from "./index.js";
-import { faultIn } from "./options.js";
+import { read } from "./options.js";
 
 /**
  * How a session stands to its copy on a server.
@@ -107,9 +107,9 @@ export class Sync {
    * @private
    */
   constructor(lent, url, options) {
-    const fault = faultIn(options, known);
-    if (fault) throw new SessionError("config", fault);
-    const { delay = 1, interval = 30, fetch } = options;
+    const given = read(options, known);
+    if (typeof given === "string") throw new SessionError("config", given);
+    const { delay = 1, interval = 30, fetch } = given;
     this.#lent = lent;
     this.#url = baseOf(url);
     this.#delay = delay * 1000;
@@ -204,9 +204,17 @@ export class Sync {
    */
   async pair() {
     await this.now(); // so that it finds all that is here
-    const response = await this.#accepted(this.#request("pair"));
-    const { code, expires } = await this.#read(response);
-    return { code: String(code), expires: new Date(expires) };
+    try {
+      const response = await this.#accepted(this.#request("pair"));
+      const pairing = await this.#read(response);
+      const expires = new Date(pairing?.expires ?? NaN);
+      if (typeof pairing?.code !== "string" || isNaN(Number(expires))) {
+        throw this.#stranger();
+      }
+      return { code: pairing.code, expires };
+    } catch (cause) {
+      throw this.#own(cause);
+    }
   }
 
   /**
@@ -217,15 +225,18 @@ export class Sync {
    * @returns {Promise<void>} rejects with a SessionError: `sync`
    */
   async join(code) {
-    // What was saved here is on the server as this browser's, whatever becomes
-    // of it.
-    await this.now().catch(() => {});
-    await this.#inTurn(async () => {
-      const response = await this.#accepted(
-        this.#request("join", JSON.stringify({ code: String(code) })),
-      );
-      joined(this.#lent, response.headers.get("Session-Owner") ?? "");
-    });
+    try {
+      const body = JSON.stringify({ code: String(code) });
+      // What was saved here is on the server as this browser's, whatever becomes
+      // of it.
+      await this.now().catch(() => {});
+      await this.#inTurn(async () => {
+        const response = await this.#accepted(this.#request("join", body));
+        joined(this.#lent, response.headers.get("Session-Owner") ?? "");
+      });
+    } catch (cause) {
+      throw this.#own(cause);
+    }
     await this.now();
   }
 
@@ -345,11 +356,7 @@ export class Sync {
       if (this.#refused.size === 0) this.#error = undefined;
     } catch (cause) {
       if (!refused) this.#failures++;
-      this.#error =
-        cause instanceof SessionError
-          ? cause
-          : this.#failure(say(cause), { cause });
-      throw this.#error;
+      throw (this.#error = this.#own(cause));
     } finally {
       this.#busy = false;
       this.#tellSoon();
@@ -517,6 +524,17 @@ export class Sync {
     return this.#failure(`the server cannot be reached: ${say(cause)}`, {
       cause,
     });
+  }
+
+  /**
+   * Returns what was thrown, as an error of this package.
+   *
+   * @param {unknown} thrown
+   */
+  #own(thrown) {
+    return attempt(() => thrown instanceof SessionError)
+      ? /** @type {SessionError} */ (thrown)
+      : this.#failure(say(thrown), { cause: thrown });
   }
 
   /**

@@ -368,3 +368,67 @@ withServer(
     assert.deepEqual(await load(page), { a: 1, b: 1 });
   },
 );
+
+withServer(
+  "what is no answer to pair or join is an error of sync",
+  async ({ page }) => {
+    await syncBy(page);
+    const expires = new Date().toISOString();
+    const bodies = [
+      ...["null", "{}", "[]", "1", '"code"', "", "<html>", '{"code":"A"}'],
+      JSON.stringify({ expires }),
+      JSON.stringify({ code: 1, expires }),
+      JSON.stringify({ code: "A", expires: null }),
+      JSON.stringify({ code: "A", expires: "soon" }),
+    ];
+    const bad = /** @type {Given[]} */ ([
+      ...["nothing", "number", "empty", "throws", "rejects"].map((returns) => ({
+        returns,
+      })),
+      { status: 410, body: '{"code":"pairing","error":"it is used"}' },
+      { status: 500, body: "null" },
+      { body: "x", stream: "cut" },
+      { body: "x".repeat(1_000_000), stream: "endless" },
+    ]);
+    for (const [call, answers] of /** @type {const} */ ([
+      ["pair", [...bad, ...bodies.map((body) => ({ body }))]],
+      ["join", [...bad.slice(0, -2), { headers: { "Session-Owner": "x" } }]],
+    ])) {
+      for (const given of answers) {
+        const { error } = await page.evaluate(
+          async (call, given) => {
+            const { kept } = inPage;
+            // What it exchanges before goes well.
+            const owner = localStorage.getItem("/cart")?.split(" ")[0];
+            const { sync } = kept;
+            const { now } = sync;
+            sync.now = async () => {
+              kept.given = undefined;
+              await now.call(sync);
+              Object.assign(kept, { given, count: 0 });
+            };
+            const outcome = await inPage.attempt(() => sync[call]("0000"));
+            kept.given = undefined;
+            delete sync.now;
+            if (localStorage.getItem("/cart")?.split(" ")[0] !== owner) {
+              throw new Error("it took another owner");
+            }
+            return outcome;
+          },
+          call,
+          given,
+        );
+        const what = `${call}: ${JSON.stringify(given).slice(0, 100)}`;
+        assert.ok(error, `${what}: there is no error`);
+        assert.deepEqual(
+          [error.code, error.isSessionError],
+          ["sync", true],
+          what,
+        );
+        assert.match(error.message, /^session "cart": sync: \S.{9}/, what);
+      }
+    }
+    await now(page);
+    assert.equal((await state(page)).status, "idle");
+  },
+);

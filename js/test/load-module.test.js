@@ -214,6 +214,39 @@ inBrowser(
   },
 );
 
+inBrowser(
+  "where sync.js is missing, sync rejects with an error that names it",
+  async ({ page, site, t }) => {
+    const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+    t.after(() => rm(folder, { recursive: true }));
+    for (const file of ["index.js", "wasm_exec.js"]) {
+      await copyFile(join(dist, file), join(folder, file));
+    }
+    site.serve("/alone/", folder);
+    const { error, loaded } = await page.evaluate(async () => {
+      const alone = "/alone/index.js";
+      const { open } = /** @type {typeof import("../src/index.js")} */ (
+        await import(new URL(alone, location.href).href)
+      );
+      const session = await open("cart", { wasm: "/dist/session.wasm" });
+      session.save({ a: 1 });
+      return session.sync("/sessions/").then(
+        () => ({ error: undefined, loaded: {} }),
+        ({ name, code, message }) => ({
+          error: { name, code, message },
+          loaded: session.load(),
+        }),
+      );
+    });
+    assert.deepEqual([error?.name, error?.code], ["SessionError", "load"]);
+    assert.match(
+      error?.message ?? "",
+      /^session "cart": sync: sync\.js cannot be loaded/,
+    );
+    assert.deepEqual(loaded, { a: 1 });
+  },
+);
+
 inBrowser("a page loads the module once", async ({ page, site }) => {
   const loaded = await page.evaluate(async () => {
     const atOnce = await Promise.all([inPage.open("a"), inPage.open("b")]);

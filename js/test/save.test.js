@@ -264,6 +264,40 @@ const texts = [
   "x".repeat(10_000),
 ];
 
+inBrowser(
+  "entries of the key __proto__ are safe to spread and to assign",
+  async ({ page }) => {
+    const got = await page.evaluate(async () => {
+      const session = await inPage.open();
+      const changes = inPage.recordChanges(session);
+      session.save(JSON.parse('{"__proto__":{"admin":true},"a":1}'));
+      await inPage.nextTask();
+      const copies = [session.load(), changes[0].set].flatMap((entries) => [
+        { ...entries },
+        Object.assign({}, entries),
+      ]);
+      return {
+        copies: copies.map((copy) => ({
+          a: copy.a,
+          admin: "admin" in copy,
+          plain: Object.getPrototypeOf(copy) === Object.prototype,
+        })),
+        got: session.get("__proto__"),
+        loaded: session.load().__proto__,
+        told: changes[0].set.__proto__,
+      };
+    });
+    const safe = { a: 1, admin: false, plain: true };
+    const value = { admin: true };
+    assert.deepEqual(got, {
+      copies: [safe, safe, safe, safe],
+      got: value,
+      loaded: value,
+      told: value,
+    });
+  },
+);
+
 inBrowser("any text can be a key", async ({ page }) => {
   const pairs = texts.map((text, i) => /** @type {const} */ ([text, i]));
   /** @param {typeof pairs} pairs */
@@ -271,7 +305,10 @@ inBrowser("any text can be a key", async ({ page }) => {
     const session = await inPage.open();
     const loaded = session.load();
     return {
-      loaded,
+      // All, also one that is not enumerable.
+      loaded: Object.fromEntries(
+        Reflect.ownKeys(loaded).map((key) => [key, loaded[String(key)]]),
+      ),
       own: pairs.every(([key]) => Object.hasOwn(loaded, key)),
       got: pairs.map(([key]) => session.get(key)),
     };
@@ -301,9 +338,9 @@ inBrowser("any text can be a key", async ({ page }) => {
   const left = await page.evaluate(async (keys) => {
     const session = await inPage.open();
     session.remove(...keys);
-    return session.load();
+    return Reflect.ownKeys(session.load());
   }, texts);
-  assert.deepEqual(left, {});
+  assert.deepEqual(left, []);
 });
 
 inBrowser("any text can be a session's name", async ({ page }) => {

@@ -36,7 +36,7 @@ inBrowser("a change is what the call changed", async ({ page }) => {
     session.remove("b", "absent");
     session.clear();
     session.clear();
-    session.save(JSON.parse('{"__proto__":{"e":1}}'));
+    session.save({ constructor: { e: 1 } });
     await inPage.nextTask();
     return changes;
   });
@@ -47,7 +47,7 @@ inBrowser("a change is what the call changed", async ({ page }) => {
     { ...none, removed: ["b"] },
     { ...none, removed: ["a", "d"], cleared: true },
     { ...none, cleared: true },
-    { ...none, set: JSON.parse('{"__proto__":{"e":1}}') },
+    { ...none, set: { constructor: { e: 1 } } },
   ]);
 });
 
