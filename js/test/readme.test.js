@@ -24,8 +24,11 @@ const of = (language) =>
 
 test("each snippet is of a kind that is run here", () => {
   const kinds = new Set(snippets.map(({ language }) => language));
-  assert.deepEqual([...kinds].sort(), ["go", "html", "js", "json", "sh"]);
+  // What nginx is to do is tried by web/server.
+  const known = ["go", "html", "js", "json", "nginx", "sh"];
+  assert.deepEqual([...kinds].sort(), known);
   assert.equal(of("html").length, 1);
+  assert.equal(of("nginx").length, 1);
   assert.equal(of("json").length, 1);
   assert.equal(of("go").length, 3);
 });

@@ -27,9 +27,9 @@ import (
 )
 
 // startNginx runs nginx on a free port, with a certificate of its own for a
-// host, and returns a browser for which that host is there. It passes all on to
-// a server, as the directives say.
-func startNginx(t *testing.T, host, server, directives string) *browser {
+// host, and returns a browser for which that host is there. The location says
+// what it passes on, and how.
+func startNginx(t *testing.T, host, location string) *browser {
 	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
@@ -73,9 +73,9 @@ http {
 	server {
 		listen %s ssl;
 		ssl_certificate certificate; ssl_certificate_key key;
-		location / { proxy_pass %s; %s }
+		%s
 	}
-}`, address, server, directives),
+}`, address, location),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -113,6 +113,21 @@ http {
 	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + host}
 }
 
+// inReadme returns what the README has nginx do, for a server at that address.
+func inReadme(t *testing.T, server string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "```nginx\n")
+	location, _, found := strings.Cut(after, "```")
+	if !found || !strings.Contains(location, "http://127.0.0.1:8080;") {
+		t.Fatalf("the README has no location: %q", location)
+	}
+	return strings.ReplaceAll(location, "http://127.0.0.1:8080;", server+";")
+}
+
 func TestBehindNginx(t *testing.T) {
 	const public = "https://session.example"
 	page := []string{"Origin", public, "Sec-Fetch-Site", "same-origin"}
@@ -127,13 +142,18 @@ func TestBehindNginx(t *testing.T) {
 		{"by default, with an origin", []string{public}, "", 421},
 		{"with Host", nil, "proxy_set_header Host $host;", 421},
 		{"with Host, and an origin", []string{public}, "proxy_set_header Host $host;", 204},
+		{"as the README has it", []string{public}, "", 204},
 		{"with Host and more, and an origin", []string{public},
 			"proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-For $remote_addr;", 204},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(mustNew(t, Config{DB: openDB(t), Origins: test.origins}))
 			defer server.Close()
-			b := startNginx(t, "session.example", server.URL, test.directives)
+			location := fmt.Sprintf("location / { proxy_pass %s; %s }", server.URL, test.directives)
+			if test.name == "as the README has it" {
+				location = inReadme(t, server.URL)
+			}
+			b := startNginx(t, "session.example", location)
 			res := b.ask(t, nil, "[]", page...)
 			if res.StatusCode != test.status {
 				t.Fatalf("got %d %s, want %d", res.StatusCode, res.body, test.status)
