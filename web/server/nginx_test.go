@@ -26,8 +26,8 @@ import (
 	"time"
 )
 
-// startNginx runs nginx on a free port, with a certificate of its own for a
-// host, and returns a browser for which that host is there. The location says
+// startNginx runs nginx on a socket, with a certificate of its own for a host,
+// and returns a browser for which that host is there. The location says
 // what it passes on, and how.
 func startNginx(t *testing.T, host, location string) *browser {
 	t.Helper()
@@ -35,7 +35,13 @@ func startNginx(t *testing.T, host, location string) *browser {
 	if err != nil {
 		nginx = "/usr/sbin/nginx" // where Debian has it, which is not in every PATH
 	}
-	folder := t.TempDir()
+	// t.TempDir may be longer than the path of a socket can be.
+	folder, err := os.MkdirTemp("", "nginx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	socket := filepath.Join(folder, "socket")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -52,14 +58,6 @@ func startNginx(t *testing.T, host, location string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
 	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
 	for name, content := range map[string][]byte{
 		"certificate": public,
@@ -71,11 +69,11 @@ http {
 	access_log off;
 	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
 	server {
-		listen %s ssl;
+		listen unix:%s ssl;
 		ssl_certificate certificate; ssl_certificate_key key;
 		%s
 	}
-}`, address, location),
+}`, socket, location),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -99,9 +97,9 @@ http {
 	}
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			for { // until it listens
-				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 				if err == nil || ctx.Err() != nil {
 					return conn, err
 				}
