@@ -289,6 +289,64 @@ inBrowser(
   },
 );
 
+inBrowser(
+  "values of 20,000 levels are shown, edited and laid out",
+  async (visit) => {
+    const [page] = await inspect(visit);
+    const levels = 20_000;
+    const json = "[".repeat(levels) + "1" + "]".repeat(levels);
+    await page.evaluate((json) => {
+      const stamp = "1795373052123-0000-3f9a2c7e1b40";
+      localStorage.setItem(
+        `demo/${stamp}`,
+        `{"format":1,"batches":[{"stamp":"${stamp}","set":{"deep":${json}}}]}`,
+      );
+    }, json);
+    await page.reload();
+    await ready(page);
+    await until(
+      page,
+      () => document.querySelectorAll("#entries tbody tr").length === 1,
+    );
+
+    // Where the browser cannot make JSON of it, it says so.
+    const shown = await text(page, "#entries .value");
+    if (!shown.includes("this browser cannot show it")) {
+      await click(page, "Show all 40,001 characters: deep");
+      assert.equal(
+        (await text(page, "#entries .value pre")).replace(/\s/g, ""),
+        json,
+      );
+      await click(page, "Edit: deep");
+      assert.equal(
+        await page.evaluate(() =>
+          /** @type {HTMLTextAreaElement} */ (
+            document.getElementById("entry-value")
+          ).value.replace(/\s/g, ""),
+        ),
+        json,
+      );
+    }
+    await page.evaluate(() => {
+      const details = document.querySelector("#items details");
+      /** @type {HTMLDetailsElement} */ (details).open = true;
+    });
+    await until(page, () => document.querySelector("#items pre")?.firstChild);
+    assert.ok(
+      (await text(page, "#items pre")).replace(/\s/g, "").includes(json),
+    );
+  },
+);
+
+inBrowser("an entry of the key __proto__ is shown", async (visit) => {
+  const [page] = await inspect(visit);
+  await submit(page, "batch-form", { batch: '{"__proto__": {"a": 1}}' });
+  await shows(page, ["__proto__", '{"a":1}']);
+  assert.match(await text(page, "#log > li"), /set __proto__ to \{"a":1\}/);
+  await page.reload();
+  await shows(page, ["__proto__", '{"a":1}']);
+});
+
 inBrowser("a session of another name and storage is shown", async (visit) => {
   const [page] = await inspect(visit, 1, "?session=cart&storage=session");
   await submit(page, "entry-form", { "entry-key": "a", "entry-value": "1" });

@@ -1,4 +1,5 @@
 import { byId, create, formatKey, formatTime, shorten } from "./dom.js";
+import { jsonOf, pairsOf } from "./json.js";
 
 /** @typedef {import("./session-writer/index.js").Change} Change */
 
@@ -81,7 +82,7 @@ function sentence(change) {
   } else if (change.removed.length > 0) {
     done.push(`removed ${enumerate(change.removed)}`);
   }
-  const set = Object.keys(change.set);
+  const set = pairsOf(change.set).map(([key]) => key);
   if (set.length > 0) {
     done.push(`set ${enumerate(set)}`);
   }
@@ -103,11 +104,11 @@ function enumerate(keys) {
 function lines(change) {
   const done = [
     ...change.removed.map((key) => ["removed ", code(key)]),
-    ...Object.entries(change.set).map(([key, value]) => [
+    ...pairsOf(change.set).map(([key, value]) => [
       "set ",
       code(key),
       " to ",
-      create("code", {}, shorten(JSON.stringify(value), 80)),
+      create("code", {}, shorten(jsonOf(value), 80)),
     ]),
   ];
   if (change.cleared) {

@@ -1,4 +1,5 @@
 import { byId, create, formatKey, formatNumber, shorten } from "./dom.js";
+import { indent, jsonOf, pairsOf } from "./json.js";
 
 /** @typedef {import("./session-writer/index.js").Change} Change */
 
@@ -76,13 +77,14 @@ export class EntryTable {
    * @param {Record<string, unknown>} entries
    */
   show(entries) {
-    const present = new Set(Object.keys(entries));
+    const pairs = pairsOf(entries);
+    const present = new Set(pairs.map(([key]) => key));
     for (const key of [...this.#rows.keys()]) {
       if (!present.has(key)) {
         this.#remove(key);
       }
     }
-    for (const [key, value] of Object.entries(entries)) {
+    for (const [key, value] of pairs) {
       this.#set(key, value);
     }
     this.#showCount();
@@ -94,7 +96,7 @@ export class EntryTable {
       this.#remove(key);
     }
     const mark = ++this.#marks;
-    const rows = Object.entries(change.set).map(([key, value]) =>
+    const rows = pairsOf(change.set).map(([key, value]) =>
       this.#set(key, value),
     );
     for (const row of rows) {
@@ -116,7 +118,7 @@ export class EntryTable {
    * @param {unknown} value
    */
   #set(key, value) {
-    const json = JSON.stringify(value);
+    const json = jsonOf(value);
     let row = this.#rows.get(key);
     if (!row) {
       row = this.#insert(key);
@@ -224,7 +226,7 @@ export class EntryTable {
     button.className = "link";
     value.replaceChildren(
       row.expanded
-        ? create("pre", {}, JSON.stringify(JSON.parse(json), null, 2))
+        ? create("pre", {}, indent(json))
         : create("code", {}, shorten(json, VALUE_LIMIT)),
       button,
     );

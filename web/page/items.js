@@ -1,4 +1,5 @@
 import { byId, create, formatKey, formatNumber, formatTime } from "./dom.js";
+import { indent } from "./json.js";
 import {
   markForm,
   readItem,
@@ -233,44 +234,4 @@ function examine(text) {
  */
 function count(n, one, many = `${one}s`) {
   return `${formatNumber(n)} ${n === 1 ? one : many}`;
-}
-
-/**
- * Lays out JSON over several lines, token by token: through JSON.parse, large
- * numbers and the order of the keys would not come out as they are stored.
- * Other text is returned as it is.
- *
- * @param {string} text
- */
-function indent(text) {
-  try {
-    JSON.parse(text);
-  } catch {
-    return text;
-  }
-  const tokens =
-    text.match(
-      /"[^"\\]*(?:\\.[^"\\]*)*"|\{\s*\}|\[\s*\]|[{}[\],:]|[^\s{}[\],:"]+/g,
-    ) ?? [];
-  let margin = "\n";
-  return tokens
-    .map((token) => {
-      switch (token) {
-        case "{":
-        case "[":
-          margin += "  ";
-          return token + margin;
-        case "}":
-        case "]":
-          margin = margin.slice(0, -2);
-          return margin + token;
-        case ",":
-          return token + margin;
-        case ":":
-          return ": ";
-        default:
-          return token;
-      }
-    })
-    .join("");
 }

@@ -3,6 +3,7 @@ import { byId, formatKey, formatNumber, showError } from "./dom.js";
 import { EntryTable } from "./entries.js";
 import { codeOf, messageOf, withCode } from "./error.js";
 import { StoredItems } from "./items.js";
+import { indent } from "./json.js";
 import { setUpJoin, setUpPair, takeCode } from "./pairing.js";
 import { Server, setUpSync } from "./sync.js";
 
@@ -150,7 +151,7 @@ function editEntry(key, json) {
   const value = byId("entry-value", HTMLTextAreaElement);
   form.reset();
   byId("entry-key", HTMLInputElement).value = key;
-  value.value = JSON.stringify(JSON.parse(json), null, 2);
+  value.value = indent(json);
   showError(byId("entry-key", HTMLInputElement), "");
   showError(value, "");
   byId("entry-note", HTMLElement).textContent = "";
