@@ -9,6 +9,8 @@
 #   make test-all  adds to make test the Worker, the browsers that BROWSERS names
 #                (chromium, firefox, webkit), the modules of the COMPILERS (tinygo,
 #                go), and long simulations
+#   make audit   looks for known vulnerabilities in what this is made of, as far as
+#                those answer who would know; part of make test-all
 #   make mutants  has the simulations find mistakes that are put into the code
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
@@ -28,6 +30,7 @@ COMPILERS = $(COMPILER)
 FUZZTIME = 60s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 WASMBROWSERTEST = github.com/agnivade/wasmbrowsertest@v0.11.0
 
 tools = $(CURDIR)/.tools
@@ -75,11 +78,11 @@ deploy: worker
 
 test: check test-go test-js
 
-test-all: check test-go test-long test-edge test-wasm
+test-all: check audit test-go test-long test-edge test-wasm
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 # The parts of both.
-.PHONY: test-all check test-go test-long mutants test-edge test-wasm test-js
+.PHONY: test-all check audit test-go test-long mutants test-edge test-wasm test-js
 
 check: build worker $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
@@ -89,6 +92,9 @@ check: build worker $(tools)/staticcheck
 	$(tools)/staticcheck ./...
 	$(wasm) $(tools)/staticcheck ./...
 	cd js && npm run --silent check
+
+audit: $(tools)/govulncheck
+	PATH="$(tools):$$PATH" .ci/audit
 
 # Without the race detector in SQLite: it is C, translated, and no code of
 # ours, and takes ten times as long with it. The server is tested behind nginx.
@@ -248,6 +254,10 @@ $(tools)/tinygo/bin/tinygo: $(wildcard .ci/tinygo/*)
 
 $(tools)/staticcheck: Makefile
 	GOBIN=$(tools) go install $(STATICCHECK)
+	touch $@
+
+$(tools)/govulncheck: Makefile
+	GOBIN=$(tools) go install $(GOVULNCHECK)
 	touch $@
 
 # go test finds it by this name.
