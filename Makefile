@@ -99,7 +99,7 @@ audit: $(tools)/govulncheck
 # Without the race detector in SQLite: it is C, translated, and no code of
 # ours, and takes ten times as long with it. The server is tested behind nginx.
 test-go:
-	@.ci/apt nginx-light
+	@.ci/apt nginx
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
 # A simulation of SIMULATED operations: without the race detector, for it runs in
