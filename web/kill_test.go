@@ -101,8 +101,13 @@ func TestKilledDuringExchanges(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					if own[i].Exchange(t.Context(), server) != nil {
-						return // killed
+					if err := own[i].Exchange(t.Context(), server); err != nil {
+						select {
+						case <-kill:
+						default:
+							t.Errorf("before it is killed: %v", err)
+						}
+						return
 					}
 					acknowledged[i]++
 					if exchanges.Add(1) == enough {
@@ -111,11 +116,20 @@ func TestKilledDuringExchanges(t *testing.T) {
 				}
 			})
 		}
-		<-kill
+		ended := make(chan struct{})
+		go func() {
+			wg.Wait()
+			close(ended)
+		}()
+		select {
+		case <-kill:
+		case <-ended:
+			t.Fatal("nobody exchanges any more")
+		}
 		if err := command.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		wg.Wait()
+		<-ended
 		_ = command.Wait()
 	}
 	_, url := startCommand(t, db)

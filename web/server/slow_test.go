@@ -4,13 +4,16 @@ package server
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -57,34 +60,60 @@ func TestASlowLineIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A pipe is a listener at which one connection comes, whose time is that of a
+// synctest bubble.
+type pipe struct {
+	server chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+func newPipe() (listener *pipe, client net.Conn) {
+	client, server := net.Pipe()
+	p := &pipe{server: make(chan net.Conn, 1), closed: make(chan struct{})}
+	p.close = sync.OnceFunc(func() { close(p.closed) })
+	p.server <- server
+	return p, client
+}
+
+func (p *pipe) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.server:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipe) Close() error   { p.close(); return nil }
+func (p *pipe) Addr() net.Addr { return &net.TCPAddr{} }
+
 // The server's own limit for a request gives way to it.
 func TestABodyMayTakeLongerThanTheServersReadTimeout(t *testing.T) {
-	const timeout = 100 * time.Millisecond
-	over := make(chan struct{})
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		<-over
-		text, err := body(w, r, 100, new(budget).holder(""))
-		fmt.Fprint(w, text, err)
-	}))
-	server.Config.ReadTimeout = timeout
-	server.Start()
-	defer server.Close()
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 15 * time.Second
+		server := &http.Server{
+			ReadTimeout: timeout,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(2 * timeout) // the request's time is up before its body is read
+				text, err := body(w, r, 100, new(budget).holder(""))
+				fmt.Fprint(w, text, err)
+			}),
+		}
+		listener, connection := newPipe()
+		go func() { _ = server.Serve(listener) }()
+		defer func() { _ = errors.Join(connection.Close(), server.Close()) }()
 
-	connection, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	fmt.Fprintf(connection, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n")
-	time.AfterFunc(2*timeout, func() { close(over) })
-	<-over // the request's time is up before its body is read, or sent
-	fmt.Fprint(connection, "true")
-	answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(answer.Body)
-	if err != nil || string(text) != "true<nil>" {
-		t.Errorf("the handler had %q, %v", text, err)
-	}
+		fmt.Fprintf(connection, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n")
+		time.Sleep(2*timeout + time.Second) // or sent
+		fmt.Fprint(connection, "true")
+		answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || string(text) != "true<nil>" {
+			t.Errorf("the handler had %q, %v", text, err)
+		}
+	})
 }

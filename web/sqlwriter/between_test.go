@@ -212,16 +212,19 @@ func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
 
 func TestSeveralProcessesCreateTheTablesAtOnce(t *testing.T) {
 	path := file(t)
-	var wg sync.WaitGroup
+	var processes []*DB
 	for range 6 {
-		d := New(open(t, path), Limits{})
-		wg.Go(func() {
-			for range 10 {
+		processes = append(processes, New(open(t, path), Limits{}))
+	}
+	for range 10 {
+		var wg sync.WaitGroup
+		for _, d := range processes {
+			wg.Go(func() {
 				if err := d.Create(t.Context()); err != nil {
 					t.Error(err)
 				}
-			}
-		})
+			})
+		}
+		wg.Wait() // as each promises to stand no more than one drop of each other
 	}
-	wg.Wait()
 }
