@@ -567,7 +567,7 @@ inBrowser("a code that has expired is shown no longer", async (visit) => {
       const response = await fetch(...request);
       if (!response.url.endsWith("/pair")) return response;
       const pairing = await response.json();
-      pairing.expires = response.headers.get("Date");
+      pairing.expires = response.headers.get("Date") ?? new Date();
       return new Proxy(Response.json(pairing), {
         get: (target, name) =>
           name === "url" ? response.url : bound(target, name),

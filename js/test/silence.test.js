@@ -135,6 +135,8 @@ withServer(
   "the time that is allowed grows with what is sent",
   async ({ page }) => {
     await driven(page);
+    await save(page, { begin: 1 });
+    await now(page); // it has an owner
     for (const size of [0, 1000, 200_000]) {
       if (size > 0) await save(page, { a: "x".repeat(size) });
       await page.evaluate(() => {

@@ -74,17 +74,21 @@ withServer(
     forward.passed.length = 0;
     await save(page, { small: 2 });
     while (forward.passed.length < 6) await nextTask(page);
-    await page.evaluate(() =>
-      inPage.until(() => {
-        const { status, unsent } = inPage.kept.sync.state;
+    // At once, as the next exchange comes soon.
+    const said = await page.evaluate(async () => {
+      let message = "";
+      await inPage.until(() => {
+        const { status, unsent, error } = inPage.kept.sync.state;
+        message = String(error?.message);
         return status === "error" && unsent === 2;
-      }),
-    );
+      });
+      return message;
+    });
     assert.ok(
       forward.passed.every(({ body }) => body.length < 1000),
       `sent are ${forward.passed.map(({ body }) => body.length)}`,
     );
-    assert.match(String((await state(page)).message), /"photo"/);
+    assert.match(said, /"photo"/);
 
     await page.evaluate(async () => {
       inPage.kept.session.remove("photo");

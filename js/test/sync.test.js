@@ -171,6 +171,8 @@ withServer(
   "what has arrived is not sent again, what may not have is",
   async ({ page, forward }) => {
     await sync(page);
+    await save(page, { begin: 1 });
+    await now(page); // it has an owner
     forward.passed.length = 0;
     await save(page, { a: 1 });
     await now(page);
@@ -250,6 +252,8 @@ withServer(
   "saves are sent soon, those made together in one request",
   async ({ page, forward }) => {
     await sync(page, { delay: 0.05 });
+    await save(page, { begin: 1 });
+    await now(page); // it has an owner
     forward.passed.length = 0;
     await page.evaluate(async () => {
       for (let i = 0; i < 20; i++) inPage.kept.session.save({ [i]: i });
