@@ -118,6 +118,28 @@ var attacks = []attack{
 	}},
 	{"100 requests of 300 KB at once", large(1)},
 	{"100 requests of 300 KB at once by 20 owners", large(20)},
+	{"large values are neighbours of 94 KB of keys", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		err := a.hello(ctx)
+		for n := range 40 {
+			if err == nil {
+				_, err = a.exchange(ctx, fmt.Sprint("s", n), entries(1, "k", `"`+strings.Repeat("v", 1_000_000)+`"`))
+			}
+		}
+		return func(ctx context.Context) {
+			repeat(ctx, 8, func(i int) { _, _ = a.exchange(ctx, fmt.Sprint("s", i, "a"), entries(8000, "k", "1")) })
+		}, err
+	}},
+	{"2 MB of clearings, each later than the one before", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		err := a.hello(ctx)
+		items := []string{fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%013d-0000-0123456789ab","set":{%s}}]}`, time.Now().UnixMilli(), entries(100_000, "", "1"))}
+		for n := range 13_000 {
+			items = append(items, fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%013d-0000-0123456789ab","clear":true}]}`, 1_000_000+n))
+		}
+		body := "[" + strings.Join(items, ",") + "]"
+		return func(ctx context.Context) {
+			repeat(ctx, 8, func(int) { _, _ = a.post(ctx, "exchange?session=a&owner="+a.tag, body) })
+		}, err
+	}},
 	{"64 connections read a full session", again(1)},
 	{"64 connections read the full sessions of 16 owners", again(16)},
 	{"anybody stores 1 MB at a time", func(_ context.Context, a *attacker) (func(context.Context), error) {
