@@ -322,8 +322,8 @@ func testCookie(t *testing.T, url string) {
 		if res := plain.ask(t, owned, "", "Cookie", two); res.StatusCode != 412 {
 			t.Errorf("two cookies: %d, want 412, as without one", res.StatusCode)
 		}
-		for _, path := range []string{"exchange?session=cart", "pair"} {
-			res := plain.do(t, "POST", "/sessions/"+path, "[]", "Cookie", two, "Content-Type", "application/json")
+		for path, body := range map[string]string{"exchange?session=cart": "[]", "pair": "", "join": `{"code":"0000-0000-0000-0000"}`} {
+			res := plain.do(t, "POST", "/sessions/"+path, body, "Cookie", two, "Content-Type", "application/json")
 			if res.StatusCode != 400 || res.code(t) != "cookie" || len(res.Cookies()) != 0 {
 				t.Errorf("%s with two cookies: %d %s, want 400 cookie", path, res.StatusCode, res.body)
 			}

@@ -28,9 +28,8 @@ func newVisitor() visitor {
 
 // admit makes an owner of somebody unknown.
 func (s *sessions) admit(r *http.Request) (visitor, error) {
-	if name := s.cookieName(r); len(r.CookiesNamed(name)) > 1 {
-		// With one more he would still be unknown.
-		return visitor{}, problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
+	if err := s.checkCookies(r); err != nil {
+		return visitor{}, err
 	}
 	if s.Admit != nil {
 		if err := s.Admit(r); err != nil {
@@ -40,6 +39,15 @@ func (s *sessions) admit(r *http.Request) (visitor, error) {
 	}
 	who := newVisitor()
 	return who, s.DB.AddOwner(r.Context(), who.id)
+}
+
+// checkCookies refuses a request with several cookies: with one more, its browser
+// would still be unknown.
+func (s *sessions) checkCookies(r *http.Request) error {
+	if name := s.cookieName(r); len(r.CookiesNamed(name)) > 1 {
+		return problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
+	}
+	return nil
 }
 
 const idBytes = 16

@@ -421,6 +421,9 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
+	if err := s.checkCookies(r); err != nil {
+		return err // and the code is still good
+	}
 	const limit = 4096 // a code and the JSON around it, amply
 	var text strings.Builder
 	if _, err := read(w, r, limit, &text); err != nil {
