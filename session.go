@@ -92,9 +92,9 @@ type Option func(*config) error
 type config struct{ maxAge time.Duration }
 
 // MaxAge makes a session end when nothing was saved in it, or removed from it,
-// for so long: Load then finds nothing and removes what is stored, and the
-// next Save begins a new session. It counts in milliseconds and must be at
-// least one.
+// for so long: Load then finds nothing and, if there is no server, removes what is
+// stored, and the next Save begins a new session. It counts in milliseconds and
+// must be at least one.
 //
 // In a session that is exchanged with a server it counts from the last save of
 // any device, as far as the server has told. What is over is then not shown, and

@@ -384,7 +384,7 @@ func expired(b *testing.B, file string, megabytes int) {
 		owner := fmt.Sprintf("%064x", i)
 		_, err := tx.Exec(`INSERT INTO sessions VALUES (?1, '"s"', 'e', 1, '2020-01-01')`, owner)
 		if err == nil && i%2 == 0 {
-			_, err = tx.Exec(`INSERT INTO records VALUES (?1, '"s"', '"k"', 's', 1, '2020-01-01', ?2)`, owner, large)
+			_, err = tx.Exec(`INSERT INTO records VALUES (?1, '"s"', '"k"', 's', 1, '2020-01-01', '', ?2)`, owner, large)
 		} else if err == nil {
 			_, err = tx.Exec(`INSERT INTO records
 				WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)

@@ -2,6 +2,7 @@ import { describe } from "./error.js";
 // The one that pages know.
 import { SessionError } from "./index.js";
 import {
+  latestTime,
   markForm,
   noCursor,
   readItem,
@@ -161,7 +162,9 @@ export class Exchange {
           if (
             !this.#take(/** @type {Ledger} */ (ledger), part, answer, asked)
           ) {
-            return this.#read() === undefined; // it was forgotten
+            // It was forgotten, or begins again: others have exchanged, or merged
+            // what was received.
+            return this.#read() === undefined;
           }
           ledger = this.#read();
           answered = true;
@@ -180,7 +183,8 @@ export class Exchange {
           } else if (this.#lent.divide(part[0].stamp)) {
             items = this.#unsent(ledger);
           } else {
-            this.#refuse(part[0], answer.why);
+            const text = this.#refuse(part[0], answer.why);
+            if (this.#lent.maxAge > 0) items.push({ stamp: "", text });
           }
           break;
         case 422:
@@ -189,10 +193,13 @@ export class Exchange {
           if (
             !ledger ||
             !(answer.latest > 0 && answer.latest >= this.#latest(ledger)) ||
+            !(answer.newest === "" || stampForm.test(answer.newest)) ||
             !(timeOf({ stamp: answer.newest }) <= answer.latest)
           ) {
             throw stranger(this.#lent);
           }
+          // Others have exchanged since.
+          if (this.#read()?.cursor !== ledger.cursor) return false;
           // As if of an item that the server has: what is stamped anew is later.
           if (answer.newest) {
             ledger.stamps.add(answer.newest);
@@ -301,7 +308,7 @@ export class Exchange {
 
   /** @param {Ledger} ledger */
   #write({ owner, generation, active, cursor, stamps }) {
-    const time = String(active).padStart(13, "0");
+    const time = String(Math.min(active, latestTime - 1)).padStart(13, "0");
     const fields = [owner, generation, time, cursor || noCursor, ...stamps];
     this.#lent.area.setItem(`/${this.#lent.name}`, fields.join(" "));
     this.#lent.changed();
@@ -474,9 +481,9 @@ export class Exchange {
     if (
       ledger?.owner !== owner ||
       ledger.generation !== before.generation ||
-      // Others have exchanged meanwhile, and who answers need not be the server
-      // that has what they sent: it may have lost all.
-      (before.cursor === "" && ledger.cursor !== "") ||
+      // Others have exchanged meanwhile, and all that there is need not have what
+      // they sent: it is older, or of a server that has lost all.
+      (ledger.cursor !== before.cursor && (complete || before.cursor === "")) ||
       !this.#stands(ledger)
     ) {
       return false;
@@ -486,7 +493,7 @@ export class Exchange {
       (stamp) => there.has(stamp),
     );
     // Without a cursor nobody could tell that the server has lost them.
-    const next = { ...ledger, stamps: new Set(ledger.cursor && has) };
+    const next = { ...ledger, stamps: new Set(ledger.cursor ? has : []) };
     if (age >= 0) {
       next.active = Math.max(0, Math.min(asked, Date.now()) - age);
     }
@@ -501,6 +508,8 @@ export class Exchange {
         const stamps = complete ? [stamp] : [...has, stamp];
         this.#write({ ...next, cursor, stamps: new Set(stamps) });
       };
+      // What the server has now counts, whether there is room for more or not.
+      let full = next;
       try {
         try {
           add();
@@ -508,14 +517,14 @@ export class Exchange {
           const texts = old.map((old) => area.getItem(this.#key(owner, old)));
           if (texts.join("").length < item.length) throw error;
           // Until it is there, the server has to give all of it again.
-          this.#write({ ...next, cursor: "", stamps: new Set() });
+          full = { ...next, cursor: "", stamps: new Set() };
+          this.#write(full);
           dropOld();
           add();
         }
       } catch (error) {
         area.removeItem(key);
-        // What the server has now counts, whether there is room for more or not.
-        this.#write(next);
+        this.#write(full);
         throw error;
       }
       dropOld();
@@ -532,20 +541,30 @@ export class Exchange {
   }
 
   /**
+   * Takes note of what the server has no room for, and returns an item that says
+   * when something was saved, and nothing else.
+   *
    * @param {{ stamp: string, text: string }} item
    * @param {string} why
    */
   #refuse({ stamp, text }, why) {
     this.#refused ??= { stamps: [], key: "", size: 0, why };
     this.#refused.stamps.push(stamp);
-    for (const { set, remove } of batchesOf(text)) {
+    let newest = "";
+    let first = "";
+    for (const { stamp, set, remove } of batchesOf(text)) {
+      if (stamp > newest) newest = stamp;
       for (const key of [...Object.keys(set), ...remove]) {
+        if (!first || stamp < first) first = stamp;
         const size = sizeOf(key, set[key]);
         if (size > this.#refused.size) {
           Object.assign(this.#refused, { key, size });
         }
       }
     }
+    const item = readItem(text);
+    const since = ("since" in item && item.since) || first.slice(0, 13);
+    return `{"format":1,"since":"${since}","batches":[{"stamp":"${newest}"}]}`;
   }
 }
 
@@ -577,13 +596,16 @@ export function joined(lent, owner) {
  * there is something.
  *
  * @param {Lent} lent
+ * @param {Set<string>} skip the stamps of items that are not to be sent
  * @param {number} limit the size of the items, in UTF-16 code units
  * @returns {Sent | undefined}
  */
-export function draft(lent, limit) {
+export function draft(lent, skip, limit) {
   const ledger = ledgerOf(lent);
   if (!ledger) return undefined;
-  const texts = unsent(lent, ledger).map(({ text }) => text);
+  const texts = unsent(lent, ledger)
+    .filter(({ stamp }) => !skip.has(stamp))
+    .map(({ text }) => text);
   const items = `[${texts}]`;
   if (texts.length === 0 || items.length > limit) return undefined;
   return { owner: ledger.owner, cursor: ledger.cursor, items, timed: true };

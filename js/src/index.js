@@ -39,6 +39,9 @@ export { SessionError };
  *   says counts.
  */
 
+/** The longest maximum age, in milliseconds: longer than stamps can tell. */
+const longest = 9e12;
+
 /**
  * Opens a session, which the storage need not have yet.
  *
@@ -55,7 +58,7 @@ export async function open(name, options = {}) {
     const { storage = "local", maxAge = 0, fallback, wasm } = given;
     const module = await loadModule(wasm);
     const place = places[storage];
-    const milliseconds = Math.ceil(maxAge * 1000);
+    const milliseconds = Math.min(Math.ceil(maxAge * 1000), longest);
     try {
       return OpenSession.open(module, name, place, milliseconds);
     } catch (error) {

@@ -18,8 +18,8 @@ export const noCursor = "-";
 const keyForm =
   /^([^/]+)\/(?:([\da-f]{16})\/)?(\d{13})-([\da-f]{4})-([\da-f]{12})$/;
 
-/** Later stamps, after the year 2255, are none. */
-const latest = 9_000_000_000_000;
+/** No stamp is of this time, which is in the year 2255, or later. */
+export const latestTime = 9_000_000_000_000;
 
 /**
  * The ledger of a session, in the item of its name after a slash: what has been
@@ -135,7 +135,7 @@ function isStamp(value) {
   return (
     typeof value === "string" &&
     stampForm.test(value) &&
-    Number(value.slice(0, 13)) < latest
+    Number(value.slice(0, 13)) < latestTime
   );
 }
 

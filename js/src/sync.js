@@ -32,8 +32,8 @@ import { read } from "./options.js";
  * @typedef {import("./exchange.js").Lent & {
  *   get: (key: string) => unknown,
  *   onWrite: (listener: () => void) => void,
- * }} Lent get returns the value that a key has here; onWrite calls the listener after each save, removal and clearing,
- *   until it is given another
+ * }} Lent get returns the value that a key has here; onWrite calls the listener
+ *   after each save, removal and clearing, until it is given another
  */
 
 /**
@@ -285,7 +285,7 @@ export class Sync {
   /** Sends what there is, as the page may be about to go. */
   #onHidden = () => {
     try {
-      const sent = draft(this.#lent, keepaliveLimit);
+      const sent = draft(this.#lent, this.#refused, keepaliveLimit);
       if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
         // Its answer may find nobody here. Then all of it is sent again, which
         // does no harm.

@@ -131,3 +131,23 @@ withServer(
     assert.deepEqual(await load(page), { x: 2, y: 1 });
   },
 );
+
+withServer(
+  "what is stamped anew comes after what the server has, though that is not here any more",
+  async ({ page, newDevice }) => {
+    const other = await otherDevice(page, newDevice, { x: 0 });
+    await setClock(page, 365 * day);
+    await save(page, { x: "first" });
+    await now(page);
+    await page.evaluate(() => {
+      // So many that they are compacted, and the first is superseded.
+      const { session } = inPage.kept;
+      for (let i = 0; i < 40; i++) session.save({ x: `again ${i}` });
+    });
+    await setClock(page, 0);
+    await now(page);
+    assert.deepEqual(await load(page), { x: "again 39" });
+    await now(other);
+    assert.deepEqual(await load(other), { x: "again 39" });
+  },
+);

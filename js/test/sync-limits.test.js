@@ -102,6 +102,23 @@ withServer(
 );
 
 withServer(
+  "a page that goes sends what is new, but for what has no room there",
+  async ({ page, newDevice, forward }) => {
+    const other = await otherDevice(page, newDevice, { x: 1 });
+    await save(page, { ["k".repeat(17_000)]: 1 }); // keys may have 16 KiB
+    await page.evaluate(() => inPage.kept.sync.now().catch(() => {}));
+    assert.equal((await state(page)).unsent, 1);
+    forward.passed.length = 0;
+    await save(page, { last: 1 });
+    await page.evaluate(() => dispatchEvent(new Event("pagehide")));
+    while (forward.passed.length === 0) await nextTask(page);
+    assert.ok(forward.passed.every(({ body }) => body.length < 1000));
+    await now(other);
+    assert.equal((await load(other)).last, 1);
+  },
+);
+
+withServer(
   "of what was saved over and over, the last is sent",
   async ({ page, newDevice, forward }) => {
     const other = await otherDevice(page, newDevice, { x: 1 });

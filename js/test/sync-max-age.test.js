@@ -88,41 +88,74 @@ withServer(
   },
 );
 
+/**
+ * Opens the session of a page anew, with a maximum age of an hour, and syncs it.
+ *
+ * @param {Page} page
+ */
+async function reopen(page) {
+  await page.evaluate(async () => {
+    inPage.kept.session.close();
+    inPage.kept.session = await inPage.open("cart", { maxAge: 3600 });
+  });
+}
+
 for (const saves of [true, false]) {
   const then = saves ? "when one saves again" : "when nobody saves again";
   withServer(
     `what is over on all devices is over for good, ${then}`,
     async ({ page, newDevice }) => {
-      const options = { maxAge: 2 };
       const other = await newDevice();
-      await sync(page, {}, options);
-      await sync(other, {}, options);
+      await sync(page);
+      await sync(other);
+      // It was saved five hours ago, and heard of now.
+      await setClock(page, -5 * hour);
       await save(page, { secret: "of yesterday" });
+      await setClock(page, 0);
+      await now(page);
       await pair(page, other);
       assert.match(await texts(other), /of yesterday/);
+      for (const device of [page, other]) await reopen(device);
       for (const device of [page, other]) {
-        await device.evaluate(() =>
-          inPage.until(() => inPage.kept.session.get("secret") === undefined),
-        );
+        assert.deepEqual(await load(device), {});
       }
-      if (saves) await save(other, { guest: 1 });
+      const want = saves ? { guest: 1 } : {};
+      if (saves) await save(other, want);
+      for (const device of [page, other]) await syncIt(device);
       const third = await newDevice();
-      await sync(third, {}, options);
+      await sync(third, {}, { maxAge: hour / 1000 });
       await pair(other, third);
       for (const device of [page, other, third, page, other, third]) {
         await now(device);
       }
       for (const device of [page, other, third]) {
-        assert.equal((await load(device)).secret, undefined);
+        assert.deepEqual(await load(device), want);
         assert.doesNotMatch(await texts(device), /of yesterday/);
       }
       const fourth = await newDevice();
       await sync(fourth); // without a maximum age
       await pair(page, fourth);
-      assert.equal((await load(fourth)).secret, undefined);
+      assert.deepEqual(await load(fourth), want);
     },
   );
 }
+
+withServer(
+  "a session that ends after longer than anybody lives is synced",
+  async ({ page, newDevice }) => {
+    const other = await newDevice();
+    for (const device of [page, other]) {
+      await sync(device, {}, { maxAge: Number.MAX_VALUE });
+    }
+    await save(page, { x: 1 });
+    await pair(page, other);
+    await save(other, { y: 1 });
+    for (const device of [page, other, page]) await now(device);
+    for (const device of [page, other]) {
+      assert.deepEqual(await load(device), { x: 1, y: 1 });
+    }
+  },
+);
 
 withServer(
   "a clock that is five hours ahead ends nothing",

@@ -186,3 +186,32 @@ withServer(
     assert.deepEqual(await load(page), await load(other));
   },
 );
+
+withServer(
+  "a storage that is full again before all of it is there is filled later",
+  async (visit) => {
+    const { page } = visit;
+    const other = await filled(visit);
+    await page.evaluate(async () => {
+      for (const key of Object.keys(localStorage)) {
+        if (/\/[\da-f]{12}$/.test(key)) localStorage.removeItem(key);
+      }
+      // What comes of the server has what neither of its items has alone.
+      const { setItem } = Storage.prototype;
+      let refused = 0;
+      /** @type {(this: Storage, key: string, text: string) => void} */
+      Storage.prototype.setItem = function (key, text) {
+        if (text.includes('"x"') && text.includes("from the other")) {
+          refused++;
+          throw new DOMException("full", "QuotaExceededError");
+        }
+        setItem.call(this, key, text);
+      };
+      await inPage.kept.sync.now().catch(() => {});
+      Storage.prototype.setItem = setItem;
+      inPage.kept.refused = refused;
+    });
+    assert.ok((await page.evaluate(() => inPage.kept.refused)) >= 2);
+    await isBack(page, other);
+  },
+);

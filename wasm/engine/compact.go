@@ -21,7 +21,7 @@ func (s *Session) compact(now int64) {
 		return
 	}
 	if s.maxAge > 0 {
-		if _, err := s.read(); err != nil { // which finds out what is hidden
+		if _, err := s.read(); err != nil { // which finds out of which life each is
 			return
 		}
 	}
@@ -80,16 +80,28 @@ func (s *Session) compactAll(now int64) (freed bool) {
 // merge writes one item that says what the items say together, and removes
 // them. Those whose every word is superseded by another's are removed first,
 // which makes room; but when they tell how long the session was alive, only if
-// there is none. Those that are hidden it leaves alone: they were alive at other
-// times. It reports whether it removed any.
+// there is none. Those of each life are merged by themselves. It reports whether it
+// removed any.
 func (s *Session) merge(now int64, all []*item) (freed bool) {
-	var merged state
-	var items []*item
-	for _, it := range all {
-		if !it.hidden {
-			items = append(items, it)
-			merged.add(it.says)
+	for life := 0; all != nil; life++ {
+		var items, others []*item
+		for _, it := range all {
+			if it.life == life {
+				items = append(items, it)
+			} else {
+				others = append(others, it)
+			}
 		}
+		freed = s.mergeLife(now, items) || freed
+		all = others
+	}
+	return freed
+}
+
+func (s *Session) mergeLife(now int64, items []*item) (freed bool) {
+	var merged state
+	for _, it := range items {
+		merged.add(it.says)
 	}
 	merged.since = aliveSince(merged.cleared, items)
 	by := suppressors(merged, items)
@@ -155,13 +167,15 @@ func (s *Session) adopt(now int64) error {
 		return err
 	}
 	var all state
+	var guests []*item
 	for _, it := range snap.guests {
-		if !it.hidden {
+		if it.life == 0 {
+			guests = append(guests, it)
 			all.add(it.says)
 		}
 	}
 	if alive := all.living(); alive.newest != "" {
-		alive.since = aliveSince(all.cleared, snap.guests)
+		alive.since = aliveSince(all.cleared, guests)
 		if _, err := s.add(now, alive); err != nil {
 			return err
 		}

@@ -35,7 +35,9 @@ const (
 	// late, was frozen, or was killed while it compacted. The time is that of
 	// the item which says them, and may be off by dropWithin.
 	keepRemovals = 24*60*60*1000 + dropWithin
-	dropWithin   = 60 * 60 * 1000
+	dropWithin   = anHour
+
+	anHour = 60 * 60 * 1000
 
 	// A listing may be outdated before all of it is read, when others compact
 	// meanwhile. A storage that never agrees with its listings is broken.
@@ -44,7 +46,7 @@ const (
 	// A tab that was asleep for longer does not compact before it has had some
 	// time to hear of what others did: with what it knows it would bring back
 	// what they removed, and forgot that they did.
-	asleep  = 6 * 60 * 60 * 1000
+	asleep  = 6 * anHour
 	catchUp = 60 * 1000
 )
 
@@ -118,8 +120,9 @@ type Session struct {
 }
 
 // Open returns a Session of that name, which is not empty and has no slash.
-// A session whose newest batch is more than maxAge milliseconds old is over;
-// 0 means that it never is. It lists the session's items, and so fails when
+// A session whose newest batch is more than maxAge milliseconds old is over; 0
+// means that it never is. What is exchanged goes by what the server tells, too: see
+// life.go. It lists the session's items, and so fails when
 // the storage is not to be had.
 func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
 	s := &Session{
@@ -238,6 +241,9 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 
 	// Room for all of it: the rest of an item is as long as this, and shorter.
 	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
+	if s.maxAge > 0 && at.Millis() > now+anHour {
+		batches = aliveFrom(batches, now) // some clock is wrong, and the stamp no time
+	}
 	if anew && s.owner == "" {
 		// Not stamped like the batch: that would take what another tab saves
 		// into the new session at this moment.
@@ -375,7 +381,7 @@ func (s *Session) Tidy(now int64) {
 		s.cleared = false
 		s.compactAll(now) // what was cleared is to be gone from the storage, too
 		for _, it := range s.last.items {
-			if it.hidden && it.says.newest < s.last.state.cleared {
+			if it.life > 0 && it.says.newest < s.last.state.cleared {
 				s.remove([]*item{it})
 			}
 		}
@@ -414,7 +420,13 @@ func (s *Session) load(now int64) (snapshot, error) {
 		}
 		return snapshot{}, nil
 	}
-	if len(snap.items)+len(snap.guests) > pileUp && s.awake() {
+	shown := len(snap.guests)
+	for _, it := range snap.items {
+		if it.life == 0 {
+			shown++
+		}
+	}
+	if shown > pileUp && s.awake() {
 		s.compact(now)
 	}
 	return snap, nil
@@ -522,8 +534,9 @@ type item struct {
 	says    content
 	merged  bool  // whether the last snapshot's state has it
 	sent    bool  // whether the server had it then
-	hidden  bool  // whether it was in the last snapshot, and is not shown
-	alive   int64 // from when on it shows the session to have been alive
+	life    int   // of which it was, 0 for the last: what is of others is not shown
+	from    int64 // when it, or all that the server had, began to show it alive
+	to      int64 // and until when it did
 }
 
 // stamp returns the one that the key of an item ends with.
@@ -533,8 +546,8 @@ func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
 type snapshot struct {
 	items   []*item
 	guests  []*item // those that are nobody's, of which only what is alive counts
-	state   state   // what all these say together, but for those that are hidden
-	partial bool    // whether some are
+	state   state   // what all these of the last life say together
+	partial bool    // whether some are of others
 	corrupt []*item // those that cannot be read
 }
 
@@ -652,7 +665,7 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 func (s *snapshot) admit() {
 	var guests state
 	for _, it := range s.guests {
-		if !it.hidden {
+		if it.life == 0 {
 			guests.add(it.says)
 		}
 	}
@@ -693,7 +706,7 @@ func (s *Session) get(key string) (*item, error) {
 		it.err = errDamaged
 	}
 	if it.err == nil {
-		it.written, it.alive = at.Millis(), it.says.since
+		it.written, it.from = at.Millis(), it.says.since
 		s.clock.See(at)
 		if it.says.newest != "" {
 			s.clock.See(it.says.newest)

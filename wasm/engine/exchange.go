@@ -62,7 +62,7 @@ func ParseItems(text string) (said Said, unreadable int, err error) {
 	said = merged.said()
 	alive := make(map[string]int64)
 	for _, says := range contents {
-		said.Spans = append(said.Spans, Span{min(says.since, says.newest.Millis()), says.newest.Millis()})
+		said.Spans = append(said.Spans, Span{says.since, max(says.since, says.newest.Millis())})
 		for _, r := range says.records {
 			if r.stamp.Millis() < says.since && merged.entries[r.key] == r.version {
 				alive[r.key] = max(alive[r.key], says.since)
@@ -87,7 +87,7 @@ func (s *state) said() Said {
 // FormatItem returns the text of an item that says so. To say nothing, there is
 // no item.
 func FormatItem(said Said) string {
-	s := state{newest: said.Newest, since: said.Since}
+	s := state{newest: said.Newest, since: min(said.Since, maxMillis-1)}
 	s.clear(said.Cleared)
 	for _, r := range said.Records {
 		s.set(r.Key, version{r.Stamp, r.Value})
@@ -109,8 +109,8 @@ type Sent struct {
 	Cursor string
 	// Items is a JSON array of items, or empty.
 	Items string
-	// Now is the time by the sender's clock, in milliseconds since 1970; 0
-	// when it has none.
+	// Now is the time by the sender's clock, in milliseconds since 1970; 0 when the
+	// stamps are not by that: some were made anew.
 	Now int64
 	// MaxAge is how long after its last save the session is over, in
 	// milliseconds; 0 when it never is.
@@ -126,8 +126,8 @@ type Received struct {
 	// Item is one item with what was merged since the cursor that was sent, or
 	// empty.
 	Item string
-	// Complete says that Item has all that there is, what was sent included. What
-	// it has not, and was sent or is known to be there, is not to be shown.
+	// Complete says that Item has all that there is, what was sent included. It
+	// takes the place of that, and of what was exchanged before.
 	Complete bool
 	// Age is how long ago somebody last saved, in milliseconds, by the server's
 	// clock; less than 0 when nobody did.
@@ -261,7 +261,13 @@ func (s *Session) Alive(now int64) (string, error) {
 		return "", err
 	}
 	alive := snap.state.living()
-	alive.since = aliveSince(snap.state.cleared, append(snap.items, snap.guests...))
+	var items []*item
+	for _, it := range append(snap.items, snap.guests...) {
+		if it.life == 0 {
+			items = append(items, it)
+		}
+	}
+	alive.since = aliveSince(snap.state.cleared, items)
 	if alive.newest == "" {
 		return "", nil
 	}
@@ -431,7 +437,8 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 }
 
 // Answer takes the answer to what Next gave: what the server answered, what it
-// sent back and, with TooLate, which stamps it takes. What it has no room for is left out from then on, which Refused tells.
+// sent back and, with TooLate, which stamps it takes. What it has no room for is
+// left out from then on, which Refused tells.
 //
 // After an error the session is what it was, but for what was exchanged before.
 func (x *Exchange) Answer(now int64, answered int, got Received, late Late) error {
@@ -518,6 +525,11 @@ func (x *Exchange) refuse(now int64, it *item) {
 			x.refused = Refused{r.key, size}
 		}
 	}
+	if x.s.maxAge > 0 {
+		// That something was saved counts all the same.
+		text := encode(state{newest: it.says.newest, since: it.says.since})
+		x.items = append(x.items, &item{text: text, size: len(text)})
+	}
 }
 
 // resume goes on with whose session it is now, if it is anybody's: otherwise it
@@ -570,9 +582,9 @@ func (x *Exchange) take(now int64, got Received) error {
 		return nil
 	case l.owner != x.with.owner || l.generation != x.with.generation:
 		return x.resume(now, l)
-	case x.with.cursor == "" && l.cursor != "":
-		// Others have exchanged meanwhile, and who answers need not be the server
-		// that has what they sent: it may have lost all.
+	case l.cursor != x.with.cursor && (got.Complete || x.with.cursor == ""):
+		// Others have exchanged meanwhile, and all that there is need not have what
+		// they sent: it is older, or of a server that has lost all.
 		return x.begin(now)
 	case x.sent.Owner == "" && x.heir == "":
 		if _, err = s.begin(got.Owner, 0); err != nil {
@@ -613,7 +625,7 @@ func (x *Exchange) take(now int64, got Received) error {
 			old = append(old, it)
 		}
 	}
-	received, full := s.receive(now, l, got, says, old)
+	received, full := s.receive(now, &l, got, says, old)
 	if full == nil {
 		l.cursor = got.Cursor
 		x.answered = true
@@ -645,7 +657,7 @@ func (x *Exchange) take(now int64, got Received) error {
 // receive adds the item that a server sent, unless nothing in it is new, and
 // returns its stamp. If it has all that there is, it is to be in the place of
 // old ones, which are removed here only when otherwise there is no room for it.
-func (s *Session) receive(now int64, l ledger, got Received, says content, old []*item) (Stamp, error) {
+func (s *Session) receive(now int64, l *ledger, got Received, says content, old []*item) (Stamp, error) {
 	snap, err := s.read()
 	if err != nil || got.Item == "" || !got.Complete && !says.adds(snap.state) {
 		return "", err
@@ -665,9 +677,9 @@ func (s *Session) receive(now int64, l ledger, got Received, says content, old [
 	}
 	size := 0
 	for _, it := range old {
-		size += it.size
+		size += units(it.text)
 	}
-	if Is(err, ErrQuota) && size >= len(text) {
+	if Is(err, ErrQuota) && size >= units(text) {
 		// From here on until it is there, the server has to give all of it.
 		l.cursor, l.stamps = "", ""
 		if err = s.storage.SetItem(s.ledgerKey(), l.text()); err == nil {

@@ -34,7 +34,9 @@ type fleet struct {
 	time   int64
 }
 
-func newFleet(t *testing.T) *fleet { return &fleet{t: t, time: start} }
+func newFleet(t *testing.T) *fleet {
+	return &fleet{t: t, server: modelServer{MaxEntries: 10_000, MaxBytes: 1 << 20}, time: start}
+}
 
 func (f *fleet) device(owner string, maxAge int64) *device {
 	f.t.Helper()
@@ -1283,6 +1285,150 @@ func TestTwoFindTheSessionOver(t *testing.T) {
 	for _, d := range []*device{a, b} {
 		d.tick().has(entries{"a": "1", "b": "1", "more": "1"})
 	}
+}
+
+// Compaction leaves nothing of what was saved in between, but that it was.
+func TestCompactionTellsHowLongASessionWasAlive(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	first := `"` + strings.Repeat("x", 5000) + `"` // which is not merged with what is small
+	a.save(entries{"first": first})
+	a.sync()
+	for i := range 2 * compactEvery {
+		f.time += hour * 5 / 6
+		a.tick().save(entries{"k": fmt.Sprint(i)})
+		a.Tidy(a.now)
+	}
+	settle(a, b)
+	for _, d := range []*device{a, b} {
+		d.tick().has(entries{"first": first, "k": fmt.Sprint(2*compactEvery - 1)})
+	}
+}
+
+// What was saved last was a removal, which is not another's.
+func TestARemovalKeepsWhatBecomesAnothersAlive(t *testing.T) {
+	for _, turns := range []func(d *device){
+		func(d *device) {},
+		func(d *device) { d.sync(); d.owner = "" }, // it loses its cookie
+	} {
+		f := newFleet(t)
+		d := f.device(ada, hour)
+		d.save(entries{"cart": "1", "x": "1"})
+		turns(d)
+		f.time += hour * 5 / 6
+		d.tick().remove("x")
+		f.time += hour / 3
+		d.tick().has(entries{"cart": "1"})
+		settle(d)
+		d.has(entries{"cart": "1"})
+	}
+}
+
+// What the server has no room for was saved all the same.
+func TestWhatIsRefusedKeepsASessionAlive(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.room = 20
+	a.save(entries{"precious": "1"})
+	a.sync()
+	f.time += hour * 5 / 6
+	a.tick().save(entries{"big": `"` + strings.Repeat("x", 100) + `"`})
+	f.time += hour * 5 / 6
+	a.tick().save(entries{"small": "1"})
+	if err := a.exchange(); !errors.Is(err, ErrQuota) {
+		t.Fatalf("the exchange returned %v, want ErrQuota", err)
+	}
+	if got := a.load()["precious"]; got != "1" {
+		t.Errorf("precious is %q, want 1", got)
+	}
+	settle(b)
+	b.has(entries{"precious": "1", "small": "1"})
+}
+
+// A device whose clock is always ahead has others stamp what they save as late.
+func TestAClockThatIsAlwaysAheadEndsNothing(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.skew = 5 * hour
+	a.tick().save(entries{"a": "1"})
+	settle(a, b)
+	f.time += hour * 5 / 6
+	b.tick().save(entries{"b": "1"}) // offline
+	f.time += hour * 5 / 6
+	a.tick().save(entries{"c": "1"})
+	settle(a, b)
+	for _, d := range []*device{a, b} {
+		d.tick().has(entries{"a": "1", "b": "1", "c": "1"})
+	}
+}
+
+// Two tabs exchange at once, and the older answer comes last.
+func TestAnOlderAnswerWithAllThereIsUndoesNothing(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.save(entries{"a": "1"})
+	a.sync()
+	f.time += 2 * hour
+	b.tick().save(entries{"b": "1"}) // which begins it anew
+	b.sync()
+	tab := f.device(ada, hour)
+	tab.visit(a.storage)
+	meanwhile := func() {
+		tab.sync()
+		tab.remove("b")
+		tab.save(entries{"c": "1"})
+		tab.sync()
+	}
+	a.sync(func() { meanwhile(); meanwhile = func() {} })
+	a.has(entries{"c": "1"})
+	if n := a.unsent(); n != 0 {
+		t.Errorf("%d are unsent", n)
+	}
+}
+
+// There is room neither for all there is nor, once what it replaces is gone, for
+// it: it comes again.
+func TestAStorageThatIsFullTwice(t *testing.T) {
+	f := newFleet(t)
+	a := f.device(ada, 0)
+	big := `"` + strings.Repeat("x", 500) + `"`
+	a.save(entries{"big": big, "k": "1"})
+	a.sync()
+	if err := a.storage.RemoveItem(a.markKey(must(a.ledger()))); err != nil {
+		t.Fatal(err)
+	}
+	full := &fullStorage{lab: a.lab()}
+	a.visit(full)
+	if err := a.exchange(); !errors.Is(err, ErrQuota) {
+		t.Fatalf("the exchange returned %v, want ErrQuota", err)
+	}
+	if full.refused < 2 {
+		t.Fatalf("it was refused %d times, want both", full.refused)
+	}
+	a.visit(full.lab)
+	a.sync()
+	a.has(entries{"big": big, "k": "1"})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// A fullStorage has no room for what is large.
+type fullStorage struct {
+	*lab
+	refused int
+}
+
+func (s *fullStorage) SetItem(key, text string) error {
+	if len(text) > 500 {
+		s.refused++
+		return ErrQuota
+	}
+	return s.lab.SetItem(key, text)
 }
 
 // A stamp of the future tells nothing of the age.

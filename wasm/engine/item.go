@@ -10,9 +10,9 @@ import "slices"
 //
 // The members of a batch but its stamp may be left out. An item that Save
 // wrote has one batch; a compacted one has a batch for each stamp whose
-// entries still count, in the order of the stamps. From the first of them on
-// the session was alive, to the newest, so that its age is known though other
-// batches do not count any more. When it was alive from another time on, that
+// entries still count, in the order of the stamps. The session was alive from the
+// first entry or removal in an item until its newest batch, though what was saved in
+// between does not count any more. Where it was alive from another time on, that
 // stands before the batches, in milliseconds: "since":"1795373052000".
 const format = "1"
 
@@ -169,6 +169,15 @@ func appendBatch(text []byte, at Stamp, b Batch) []byte {
 	return append(text, '}')
 }
 
+// aliveFrom begins the text of an item, which says from when on the session was
+// alive.
+func aliveFrom(text []byte, since int64) []byte {
+	var digits [millisDigits]byte
+	writeDigits(digits[:], since, 10)
+	text = append(text, `{"format":`+format+`,"since":"`...)
+	return append(append(text, digits[:]...), '"')
+}
+
 // endItem ends the text of an item.
 func endItem(text []byte) string { return string(append(text, `]}`...)) }
 
@@ -189,10 +198,7 @@ func encode(s state) string {
 
 	var text []byte
 	if s.since != 0 && s.since != s.first() {
-		var since [millisDigits]byte
-		writeDigits(since[:], s.since, 10)
-		text = append(text, `{"format":`+format+`,"since":"`...)
-		text = append(append(text, since[:]...), '"')
+		text = aliveFrom(text, s.since)
 	}
 	keys := s.keys()
 	for _, at := range slices.Compact(stamps) {

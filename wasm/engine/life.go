@@ -11,11 +11,13 @@ package engine
 //     begun it anew.
 //
 // Two of them are one when what is between them is not longer than the maximum
-// age. What is shown is of the last, unless that is over, too. What is of those
-// before stays here, unseen, until the server has it. For it may know that
-// somebody kept the session alive in between, and then gives all of it anew.
+// age: one life of the session. What is shown is of the last, unless that is over,
+// too. What is of those before stays here, unseen, until the server has it. For it
+// may know that somebody kept the session alive in between, and then gives all of
+// it anew.
 
-// hide finds out what is not shown, as it was saved before the session was over.
+// hide finds out of which life each item is, and has the last snapshot say what
+// those of the last one say.
 func (s *Session) hide() error {
 	if s.maxAge == 0 || s.owner == "" {
 		return nil
@@ -27,36 +29,43 @@ func (s *Session) hide() error {
 	snap := &s.last
 	all := append(snap.items, snap.guests...)
 	first := l.active // when what the server has began
-	s.lived = 0
 	for _, it := range all {
-		it.alive = it.says.since
-		last := it.says.newest.Millis()
+		it.life, it.from = -1, it.says.since
+		it.to = max(it.from, it.says.newest.Millis())
 		if it.sent = l.lists(it.stamp()); it.sent {
-			first = min(first, it.alive)
-			it.alive, last = l.active, l.active
-		}
-		s.lived = max(s.lived, last)
-	}
-	since := s.lived
-	for more := true; more; {
-		more = false
-		for _, it := range all {
-			from, to := it.alive, it.says.newest.Millis()
-			if it.sent {
-				from, to = first, l.active
-			}
-			if it.hidden = from < since; it.hidden && to >= since-s.maxAge {
-				since, more = from, true
-			}
+			first = min(first, it.from)
 		}
 	}
 	for _, it := range all {
-		snap.partial = snap.partial || it.hidden
+		if it.sent {
+			it.from, it.to = first, l.active
+		}
 	}
-	if snap.partial {
+	s.lived = 0
+	life := 0
+	for left := len(all); left > 0; life++ {
+		since := int64(0) // when the last of what is left ended, and then when it began
+		for _, it := range all {
+			if it.life < 0 {
+				since = max(since, it.to)
+			}
+		}
+		s.lived = max(s.lived, since)
+		for had := 0; had != left; {
+			had = left
+			for _, it := range all {
+				if it.life < 0 && it.to >= since-s.maxAge {
+					it.life = life
+					since = min(since, it.from)
+					left--
+				}
+			}
+		}
+	}
+	if snap.partial = life > 1; snap.partial {
 		snap.state = state{}
 		for _, it := range snap.items {
-			if !it.hidden {
+			if it.life == 0 {
 				snap.state.add(it.says)
 			}
 		}
@@ -65,16 +74,19 @@ func (s *Session) hide() error {
 	return nil
 }
 
-// aliveSince returns from when on items show a session to have been alive that was
-// cleared then: what was before does not matter. Of what they have of the server's
-// it does not, either: that is known there.
+// aliveSince returns from when on items of the last life show a session to have
+// been alive that was cleared then: what was before does not matter. What the
+// server has counts from the last save that it told of: it knows the rest.
 func aliveSince(cleared Stamp, items []*item) (since int64) {
 	for _, it := range items {
-		from := it.alive
+		from := it.from
+		if it.sent {
+			from = it.to
+		}
 		if cleared != "" {
 			from = max(from, cleared.Millis())
 		}
-		if !it.hidden && it.says.newest >= cleared && (since == 0 || from < since) {
+		if it.says.newest >= cleared && (since == 0 || from < since) {
 			since = from
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,15 +10,16 @@ import (
 // A modelServer is what a server is to do, in as few words as possible. Others
 // are held against it.
 type modelServer struct {
-	epochs   int
-	sessions map[string]*modelSession // by the tag of their owner
+	MaxEntries, MaxBytes int // how much may be over
+	epochs               int
+	sessions             map[string]*modelSession // by the tag of their owner
 }
 
 // A modelSession is what a server has of one.
 type modelSession struct {
 	epoch    int
 	rows     map[string]modelRow
-	cleared  Stamp
+	cleared  modelRow // the last clearing
 	newest   Stamp
 	versions []string // the keys that were merged, in that order
 	touched  int64    // when somebody saved last
@@ -39,6 +41,7 @@ type modelRow struct {
 const (
 	modelSkew  = 24 * hour
 	modelAfter = hour
+	modelDrift = 60_000
 	modelKept  = 400 * 24 * hour
 )
 
@@ -113,7 +116,7 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 	for i, s := range spans {
 		spans[i] = Span{here(s.From), here(s.To)}
 	}
-	dead := at.merge(now, said, spans, sent.MaxAge, func(r Record) int64 { return here(max(r.Stamp.Millis(), r.Alive)) })
+	dead := at.merge(now, m, said, spans, sent.MaxAge, func(r Record) int64 { return here(max(r.Stamp.Millis(), r.Alive)) })
 
 	is := at.lifeAt(now)
 	complete := sent.Cursor == "" || life != is || dead || is == "over" && len(said.Records) > 0
@@ -125,14 +128,22 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 		switch row, ok := at.rows[key]; {
 		case is == "over":
 		case key == "":
-			out.clear(at.cleared)
+			out.clear(at.clearing())
 		case ok && at.has(row):
 			out.set(key, row.version)
 		case key == "newest":
 			out.newest = max(out.newest, at.newest)
 		}
 	}
-	got = Received{Owner: owner, Cursor: fmt.Sprintf("%d-%d-%s", at.epoch, len(at.versions), is), Item: FormatItem(out.said()), Complete: complete, Age: -1}
+	said = out.said()
+	if at.life > 0 {
+		said.Since = at.begin
+		if sent.Now > 0 { // by his clock
+			said.Since -= now - sent.Now
+		}
+		said.Since = max(1, said.Since)
+	}
+	got = Received{Owner: owner, Cursor: fmt.Sprintf("%d-%d-%s", at.epoch, len(at.versions), is), Item: FormatItem(said), Complete: complete, Age: -1}
 	if at.newest != "" && is != "over" {
 		got.Age = max(0, now-at.touched)
 	}
@@ -141,7 +152,15 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int
 
 // has reports whether a row is there, if the session is not over.
 func (at *modelSession) has(row modelRow) bool {
-	return row.stamp >= at.cleared && row.made >= at.begin
+	return row.stamp >= at.clearing() && row.made >= at.begin
+}
+
+// clearing returns the stamp of the last clearing, unless that is over.
+func (at *modelSession) clearing() Stamp {
+	if at.cleared.made < at.begin {
+		return ""
+	}
+	return at.cleared.stamp
 }
 
 func (at *modelSession) over(now int64) bool { return at.maxAge > 0 && now-at.touched > at.maxAge }
@@ -151,25 +170,32 @@ func (at *modelSession) lifeAt(now int64) string {
 	switch {
 	case at.over(now):
 		return "over"
-	case at.maxAge == 0:
+	case at.life == 0:
 		return "endless"
 	}
 	return fmt.Sprint(at.life)
 }
 
 // merge merges what was said to have been saved in those spans, and reports
-// whether some of it is of before the last life.
-func (at *modelSession) merge(now int64, said Said, spans []Span, maxAge int64, made func(Record) int64) (dead bool) {
-	if maxAge > 0 {
+// whether some of it is of before the last life. A maximum age of -1 is unknown.
+func (at *modelSession) merge(now int64, m *modelServer, said Said, spans []Span, maxAge int64, made func(Record) int64) (dead bool) {
+	if maxAge >= 0 && (at.life == 0 || len(spans) > 0) {
 		at.maxAge = maxAge
 	}
 	before := at.touched
-	touched := min(at.touched, now)
+	touched := at.touched
+	if touched > now+modelDrift {
+		touched = now
+	}
 	if touched > 0 && len(at.lives) == 0 {
 		at.lives = []Span{{0, touched}}
 	}
+	for i, life := range at.lives {
+		at.lives[i] = Span{min(life.From, touched), min(life.To, touched)}
+	}
 	if n := len(at.lives); n > 0 {
 		at.lives[n-1].To = touched
+		at.begin = min(at.begin, touched)
 	}
 	if said.Newest != "" {
 		at.touched = touched
@@ -177,29 +203,31 @@ func (at *modelSession) merge(now int64, said Said, spans []Span, maxAge int64, 
 	for _, s := range spans {
 		at.touched = max(at.touched, s.To)
 	}
-	if at.maxAge > 0 {
-		at.live(spans)
+	if at.maxAge > 0 || at.life > 0 {
+		if life := at.life; at.live(spans) && life > 0 || life == 0 && at.begin > 0 {
+			defer at.dropOver(m)
+		}
 	}
 	had := at.newest
-	if said.Cleared > at.cleared {
-		at.cleared = said.Cleared
-		at.versions = append(at.versions, "")
+	if said.Cleared != "" {
+		clearing := modelRow{version{stamp: said.Cleared}, made(Record{Stamp: said.Cleared}), 0}
+		if at.wins(clearing, at.cleared) {
+			at.cleared = clearing
+			at.versions = append(at.versions, "")
+		}
 		for key, row := range at.rows {
-			if row.stamp < at.cleared {
+			if row.stamp < at.clearing() {
 				delete(at.rows, key)
 			}
 		}
 	}
 	for _, r := range said.Records {
 		row := modelRow{version{r.Stamp, r.Value}, made(r), dayOf(now)}
-		is := row.made < at.begin
-		dead = dead || is
-		had, ok := at.rows[r.Key]
-		if r.Stamp < at.cleared || ok && (!had.less(row.version) || is && had.made >= at.begin) {
-			continue
+		dead = dead || row.made < at.begin
+		if had, ok := at.rows[r.Key]; r.Stamp >= at.clearing() && (!ok || at.wins(row, had)) {
+			at.rows[r.Key] = row
+			at.versions = append(at.versions, r.Key)
 		}
-		at.rows[r.Key] = row
-		at.versions = append(at.versions, r.Key)
 	}
 	if at.newest = max(at.newest, said.Newest); at.newest > had || at.touched != before {
 		at.versions = append(at.versions, "newest")
@@ -207,25 +235,37 @@ func (at *modelSession) merge(now int64, said Said, spans []Span, maxAge int64, 
 	return dead
 }
 
-// live adds spans to the lives, which they may join.
-func (at *modelSession) live(spans []Span) {
+// wins reports whether a row takes the place of another.
+func (at *modelSession) wins(row, had modelRow) bool {
+	if is, was := row.made >= at.begin, had.made >= at.begin; is != was || had.stamp == "" {
+		return is || had.stamp == ""
+	}
+	return had.less(row.version)
+}
+
+// live adds spans to the lives, which they may join, and reports whether the last
+// is another.
+func (at *modelSession) live(spans []Span) (other bool) {
 	lives := slices.Clone(at.lives)
 	for _, s := range spans {
 		var others []Span
-		for _, life := range lives {
-			if life.From > s.To+at.maxAge || s.From > life.To+at.maxAge {
+		for i, life := range lives {
+			endless := at.maxAge == 0 && i == len(lives)-1
+			if !endless && (life.From > s.To+at.maxAge || s.From > life.To+at.maxAge) {
 				others = append(others, life)
 			} else {
 				s = Span{min(s.From, life.From), max(s.To, life.To)}
 			}
 		}
 		lives = append(others, s)
+		slices.SortFunc(lives, func(a, b Span) int { return int(a.From - b.From) })
+	}
+	if at.life == 0 {
+		at.life = 1
 	}
 	if len(lives) == 0 {
-		at.life = 1
-		return
+		return false
 	}
-	slices.SortFunc(lives, func(a, b Span) int { return int(a.From - b.From) })
 	last := lives[len(lives)-1]
 	of := 0 // how many of those before are of the last now
 	for _, life := range at.lives {
@@ -233,10 +273,30 @@ func (at *modelSession) live(spans []Span) {
 			of++
 		}
 	}
-	if at.life == 0 || len(at.lives) > 0 && of != 1 {
+	if other = len(at.lives) > 0 && of != 1; other {
 		at.life++
 	}
 	at.lives, at.begin = lives, last.From
+	return other
+}
+
+// dropOver forgets what is over, but for as much as there may be.
+func (at *modelSession) dropOver(m *modelServer) {
+	var over []string
+	for key, row := range at.rows {
+		if row.made < at.begin {
+			over = append(over, key)
+		}
+	}
+	slices.SortFunc(over, func(a, b string) int {
+		return cmp.Or(cmp.Compare(at.rows[b].made, at.rows[a].made), cmp.Compare(a, b))
+	})
+	bytes := 0
+	for i, key := range over {
+		if bytes += len(key) + len(`""`) + len(at.rows[key].value); i >= m.MaxEntries || bytes > m.MaxBytes {
+			delete(at.rows, key)
+		}
+	}
 }
 
 // Use returns a session that is in use.
@@ -263,7 +323,7 @@ func (m *modelServer) Prune(now int64) {
 			continue
 		}
 		for key, row := range at.rows {
-			if row.merged < before && (row.removed() || row.made < at.begin) {
+			if row.merged < before && (row.removed() || row.made < at.begin || at.over(now)) {
 				delete(at.rows, key)
 			}
 		}
@@ -279,7 +339,7 @@ func (m *modelServer) Clone() *modelServer {
 		copied.versions, copied.lives = slices.Clone(at.versions), slices.Clone(at.lives)
 		sessions[owner] = &copied
 	}
-	return &modelServer{m.epochs, sessions}
+	return &modelServer{m.MaxEntries, m.MaxBytes, m.epochs, sessions}
 }
 
 // Restored puts back what a copy had. Nobody may take it for what it was.
@@ -293,7 +353,7 @@ func (m *modelServer) Restored(from *modelServer) {
 
 // Saved merges what somebody saved on the server.
 func (m *modelServer) Saved(now int64, owner string, said Said) {
-	m.Use(now, owner).merge(now, said, []Span{{now, now}}, 0, func(Record) int64 { return now })
+	m.Use(now, owner).merge(now, m, said, []Span{{now, now}}, -1, func(Record) int64 { return now })
 }
 
 // Has reports whether there is a session of that owner's.

@@ -96,11 +96,12 @@ func (s *state) first() int64 {
 	return first.Millis()
 }
 
-// living returns what is set.
+// living returns what is set, if anything is, and when somebody saved last.
 func (s *state) living() (alive state) {
 	for key, v := range s.entries {
 		if !v.removed() {
 			alive.set(key, v)
+			alive.newest = s.newest
 		}
 	}
 	return alive

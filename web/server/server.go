@@ -16,7 +16,8 @@
 // is 204 when there is none. Session-Owner is the tag, Session-Cursor is for the
 // next exchange, and Session-Age is in milliseconds, and missing when nobody
 // saved. Session-Complete is there, and true, when the item has all that there is,
-// and is to be in the place of what the sender has. Session-Skipped counts the items that could not be read, if any.
+// and is to be in the place of what the sender has. Session-Skipped counts the items
+// that could not be read, if any.
 //
 // An exchange without an owner only asks for him: nothing is merged, and the
 // answer has Session-Owner and an empty Session-Cursor, nothing else. Somebody

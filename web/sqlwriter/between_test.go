@@ -175,7 +175,13 @@ func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
 			return session.Sent{Owner: Tag(owner), Items: "[" + items + "]", Now: past + now, MaxAge: maxAge}
 		}
 		exchangeBetween(t, sent(two[0]),
-			func(d *DB) string { return mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor },
+			func(d *DB) string {
+				done, err := d.Exchange(t.Context(), owner, "cart", sent(had))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return done.Cursor
+			},
 			func(d *DB) {
 				if _, err := d.Exchange(t.Context(), owner, "cart", sent(two[1])); err != nil {
 					t.Fatal(err)

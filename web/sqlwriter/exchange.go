@@ -42,10 +42,9 @@ func (d *DB) Server(owner, name string) session.Server {
 //
 // When Sent.MaxAge says how long after its last save the session is over, by this
 // clock, what is given is of its last life: of after the last time that it was
-// over, if it is not over now. Others may still turn out to have kept it alive in
-// between, by what they have saved; then more is there, or less. Received.Complete
-// tells the sender that what he had is not what there is, in other words than by
-// what was merged since.
+// over, if it is not over now. What somebody has saved may come late, and show that
+// it was alive all the time; then more is there, or less. Received.Complete says
+// that what is given takes the place of all that the sender has.
 //
 // After a *session.OwnerError, a *session.StampError, or an error that wraps
 // session.ErrCursor, session.ErrQuota, ErrMalformed or session.ErrConfig, nothing
@@ -97,6 +96,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, err
 	}
+	sent.MaxAge = min(max(sent.MaxAge, 0), longest)
 	since := cursor{version: -1}
 	if sent.Cursor != "" {
 		var ok bool
@@ -140,8 +140,8 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	return Exchanged{Received: got, Skipped: skipped}, nil
 }
 
-// maxTries is how often the lives of a session are found to have changed while
-// something is merged.
+// maxTries is how often a merge is tried again because others have changed the
+// lives of the session meanwhile.
 const maxTries = 20
 
 // mergeInto merges a batch into a session, of which is known what it was if it was
@@ -153,20 +153,24 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 			return standing{}, err
 		}
 		next, err := d.merge(ctx, of, used, b)
-		if !errors.Is(err, errGone) || tries == maxTries {
+		if !errors.Is(err, errGone) {
 			return next, err
 		}
 		if at, found, err = d.find(ctx, of); err != nil {
 			return standing{}, err
 		}
-		if !found || at.epoch != used.epoch {
+		switch {
+		case !found || at.epoch != used.epoch:
 			return standing{}, errGone
+		case tries == maxTries:
+			return standing{}, fmt.Errorf("%w: others change the session all the time", ErrBusy)
 		}
 	}
 }
 
 // news returns what was merged into a session since a cursor; or all that there is,
-// to somebody who has something else, or may have.
+// to whoever has no cursor, or one of another life, or has sent something of an
+// earlier one.
 func (d *DB) news(ctx context.Context, of id, since cursor, said engine.Said, by senderClock) (next standing, merged engine.Said, complete bool, err error) {
 	next, merged, err = d.readSince(ctx, of, since.version, by.now)
 	complete = since.version < 0 || next.life != since.life || slices.ContainsFunc(said.Records, func(r engine.Record) bool {
@@ -190,7 +194,7 @@ func (at standing) received(merged, said engine.Said, complete bool, by senderCl
 	if !complete {
 		merged = without(merged, said)
 	}
-	if at.lives.MaxAge > 0 {
+	if at.lives.ID > 0 {
 		merged.Since = by.there(at.lives.Begin)
 	}
 	return session.Received{
@@ -269,7 +273,7 @@ func (d *DB) readSince(ctx context.Context, of id, version, now int64) (next sta
 
 // without returns what merged says and sent does not.
 func without(merged, sent engine.Said) engine.Said {
-	if merged.Cleared == sent.Cleared {
+	if merged.Cleared <= sent.Cleared {
 		merged.Cleared = ""
 	}
 	if merged.Newest <= sent.Newest {

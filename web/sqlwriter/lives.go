@@ -1,7 +1,6 @@
 package sqlwriter
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -22,10 +21,10 @@ import (
 
 // lives are what is known of those of a session.
 type lives struct {
-	// MaxAge is the session's, in milliseconds; 0 when nobody has told one.
+	// MaxAge is the session's, in milliseconds; 0 when it is never over.
 	MaxAge int64 `json:"maxAge"`
 	// ID is of the last life: another when there is more, or less, of what was
-	// there before.
+	// there before. It is 0 when the session never had a maximum age.
 	ID int `json:"id"`
 	// Begin is when the last life began, in milliseconds since 1970.
 	Begin int64 `json:"begin"`
@@ -36,11 +35,16 @@ type lives struct {
 // A span is a time, from a first to a last millisecond since 1970.
 type span [2]int64
 
-// maxPast is how many lives are remembered before the last.
-const maxPast = 16
+// maxPast is how many lives are remembered before the last. What was saved in those
+// before is not forgotten, but does not come back.
+const maxPast = 100
+
+// longest is the longest maximum age, in milliseconds: longer than there can be
+// stamps.
+const longest = 9_000_000_000_000
 
 // overLife stands for the last life when that is over.
-const overLife = "0"
+const overLife = "over"
 
 func parseLives(text string) (l lives, err error) {
 	if text == "" {
@@ -53,7 +57,7 @@ func parseLives(text string) (l lives, err error) {
 }
 
 func (l lives) String() string {
-	if l.MaxAge == 0 {
+	if l.ID == 0 {
 		return ""
 	}
 	text, _ := json.Marshal(l) // of numbers
@@ -61,60 +65,92 @@ func (l lives) String() string {
 }
 
 // begin returns when the last life began, as it is compared with when something
-// was made; everything is later when there is no maximum age.
+// was made; everything is later when there never was a maximum age.
 func (l lives) begin() string { return madeText(l.Begin) }
 
-// add returns the lives of a session, and the end of the last, after something
-// was saved in those spans, too. Before that it ended at touched, which is 0 when
-// nobody has saved.
-func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
-	if maxAge == 0 {
-		maxAge = l.MaxAge
+// until returns the lives when the last ended then: this clock may have been ahead
+// when one began.
+func (l lives) until(touched int64) lives {
+	l.Begin = min(l.Begin, touched)
+	l.Past = slices.Clone(l.Past)
+	for i, s := range l.Past {
+		l.Past[i] = span{min(s[0], touched), min(s[1], touched)}
 	}
-	for _, s := range spans {
-		if maxAge == 0 {
+	return l
+}
+
+// unknown stands for the maximum age of who does not know it.
+const unknown = -1
+
+// add returns the lives of a session, and the end of the last, after something
+// was saved in those spans, too, by somebody who knows of that maximum age. Before
+// that it ended at touched, which is 0 when nobody has saved. Of several maximum
+// ages, that of who saved last holds: what is a life of its own by one, does not
+// join another by that alone.
+func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
+	next := l
+	if maxAge != unknown && (l.ID == 0 || len(spans) > 0) {
+		next.MaxAge = maxAge
+	}
+	if next.ID == 0 && next.MaxAge > 0 {
+		next.ID = 1
+	}
+	if next.ID == 0 {
+		for _, s := range spans {
 			touched = max(touched, s[1])
 		}
-	}
-	if maxAge == 0 {
 		return l, touched
 	}
-	next := lives{MaxAge: maxAge, ID: max(l.ID, 1), Begin: l.Begin}
-	all := slices.Concat(l.Past, spans)
-	last := span{l.Begin, touched}
+	all := l.Past
 	if touched > 0 {
-		all = append(all, last)
+		all = append(all[:len(all):len(all)], span{l.Begin, touched})
+	}
+	before := all
+	for _, s := range spans {
+		all = s.join(all, next.MaxAge)
 	}
 	if len(all) == 0 {
 		return next, touched
 	}
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a[0], b[0]) })
-	joined := all[:1]
-	for _, s := range all[1:] {
-		if end := &joined[len(joined)-1][1]; s[0] <= *end+maxAge {
-			*end = max(*end, s[1])
-		} else {
-			joined = append(joined, s)
+	last := all[len(all)-1]
+	joined := 0
+	for _, s := range before {
+		if last[0] <= s[0] && s[1] <= last[1] {
+			joined++
 		}
 	}
-	n := len(joined) - 1
-	now := joined[n]
-	in := func(s span) bool { return now[0] <= s[0] && s[1] <= now[1] }
-	if touched > 0 && !in(last) || slices.ContainsFunc(l.Past, in) {
+	if len(before) > 0 && joined != 1 {
 		next.ID++
 	}
-	next.Begin = now[0]
-	next.Past = slices.Clone(joined[max(0, n-maxPast):n])
-	return next, now[1]
+	next.Begin = last[0]
+	next.Past = all[max(0, len(all)-1-maxPast) : len(all)-1]
+	return next, last[1]
+}
+
+// join returns lives, in the order of time, after something was saved in a span,
+// too. If they have no end, that is of the last.
+func (s span) join(all []span, maxAge int64) []span {
+	var before, after []span
+	for i, life := range all {
+		switch endless := maxAge == 0 && i == len(all)-1; {
+		case life[1] < s[0]-maxAge && !endless:
+			before = append(before, life)
+		case life[0] > s[1]+maxAge && !endless:
+			after = append(after, life)
+		default:
+			s = span{min(s[0], life[0]), max(s[1], life[1])}
+		}
+	}
+	return slices.Concat(before, []span{s}, after)
 }
 
 // life returns which life somebody has who has all that is there now: overLife
 // when the last one is over, and nothing when a session never is.
 func (l lives) life(touched, now int64) string {
 	switch {
-	case l.MaxAge == 0:
+	case l.ID == 0:
 		return ""
-	case now-touched > l.MaxAge:
+	case l.MaxAge > 0 && now-touched > l.MaxAge:
 		return overLife
 	}
 	return strconv.Itoa(l.ID)

@@ -269,8 +269,7 @@ func TestAClockThatIsWrongEndsNothing(t *testing.T) {
 	p.has("")
 }
 
-// What is there again was no less than the limits allow, and what is over does not
-// count.
+// What joins again counts against the limits. What is over does not.
 func TestTheLimitsCountWhatIsThere(t *testing.T) {
 	p := newPlace(t, Limits{Entries: 2, Bytes: 40})
 	had := p.send("", at(0, `"set":{"a":1,"b":1}`)).Cursor
@@ -285,28 +284,167 @@ func TestTheLimitsCountWhatIsThere(t *testing.T) {
 	p.has("c:1 d:1")
 }
 
-// A value of before does not take the place of one that is there, though its
-// stamp is greater: a clock was wrong.
-func TestWhatIsOverTakesThePlaceOfNothing(t *testing.T) {
+// Of what is over there is as much as may be there, whatever comes.
+func TestWhatIsOverIsBounded(t *testing.T) {
+	p := newPlace(t, Limits{Entries: 3, Bytes: 200})
+	for i := range 40 {
+		p.now = int64(i) * 5000
+		p.send("", at(p.now, fmt.Sprintf(`"set":{"k%d":1,"l%d":%q}`, i, i, strings.Repeat("x", i))))
+	}
+	var bytes int
+	const over = `FROM records WHERE key LIKE '"%' AND made < (SELECT stamp FROM records WHERE key = 'lives')`
+	if err := p.db.QueryRow(`SELECT sum(length(key) + length(value)) ` + over).Scan(&bytes); err != nil || bytes > 200 {
+		t.Errorf("what is over has %d bytes, %v, want 200 at most", bytes, err)
+	}
+	if n := count(t, p.DB, strings.TrimPrefix(over, "FROM ")); n != 3 {
+		t.Errorf("%d entries are over, want the last 3", n)
+	}
+	p.has(`k39:1 l39:"` + strings.Repeat("x", 39) + `"`)
+}
+
+// Two devices have different maximum ages: that of who saved last holds.
+func TestTwoMaximumAges(t *testing.T) {
 	p := newPlace(t, Limits{})
+	send := func(maxAge int64, cursor string, items ...string) Exchanged {
+		t.Helper()
+		done, err := p.try(maxAge, 0, cursor, items...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	long := send(10_000, "", at(0, `"set":{"old":1}`)).Cursor
 	p.now = 5000
-	p.send("", at(5000, `"set":{"k":"there"}`))
-	if _, err := p.try(1000, 3000, "", at(6000, `"set":{"k":"over"}`)); err != nil {
+	if got := send(1000, ""); entriesOf(t, got.Item) != "old:1" {
+		t.Errorf("who asks with another is given %+v, want what there is", got)
+	}
+	short := send(1000, "", at(5000, `"set":{"new":1}`))
+	if entriesOf(t, short.Item) != "new:1" {
+		t.Errorf("who saved last is given %+v", short)
+	}
+	if got := send(10_000, long); !got.Complete || entriesOf(t, got.Item) != "new:1" {
+		t.Errorf("the other is given %+v", got)
+	}
+	if got := send(1000, short.Cursor); got.Complete || got.Item != "" || got.Cursor != short.Cursor {
+		t.Errorf("to be asked changed something: %+v", got)
+	}
+	p.now = 5500
+	send(10_000, long, at(5500, `"set":{"newer":1}`))
+	p.has("new:1 newer:1 old:1") // which are one life by that
+}
+
+func TestTheLongestMaximumAge(t *testing.T) {
+	p := newPlace(t, Limits{})
+	for _, maxAge := range []int64{1<<63 - 1, -1} {
+		for i := range int64(3) {
+			p.now += 1 << 35
+			if _, err := p.try(maxAge, 0, "", at(p.now, fmt.Sprintf(`"set":{"k%d":1}`, i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.has("k0:1 k1:1 k2:1")
+	}
+}
+
+// What somebody is sent whose clock is beyond what stamps can say can be read.
+func TestAClockThatNoStampCanHave(t *testing.T) {
+	p := newPlace(t, Limits{})
+	p.send("", at(0, `"set":{"a":1}`))
+	for _, ahead := range []int64{8_000_000_000_000, 1 << 60, -past} {
+		done, err := p.try(1000, ahead, "")
+		if err != nil || entriesOf(t, done.Item) != "a:1" {
+			t.Errorf("ahead by %d: %+v, %v", ahead, done, err)
+		}
+	}
+}
+
+// What is over wins over nothing that is there, and everything that is over loses,
+// whatever the stamps: clocks were wrong.
+func TestWhatIsThereWinsOverWhatIsOver(t *testing.T) {
+	ahead := func(p *place, ahead int64, members string) {
+		t.Helper()
+		if _, err := p.try(1000, ahead, "", at(p.now+ahead, members)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, members := range []string{`"set":{"k":"over"}`, `"remove":["k"]`, `"clear":true`} {
+		p := newPlace(t, Limits{})
+		ahead(p, 3600_000, members)
+		p.now = 5000
+		p.send("", at(5000, `"set":{"k":"there"}`))
+		p.has(`k:"there"`)
+
+		p = newPlace(t, Limits{})
+		p.now = 5000
+		p.send("", at(5000, `"set":{"k":"there"}`))
+		p.now = 5500
+		if _, err := p.try(1000, 3000, "", at(6000, members)); err != nil { // of 3000
+			t.Fatal(err)
+		}
+		p.has(`k:"there"`)
+	}
+
+	// What the database has of what is over counts anew when somebody has it still.
+	p := newPlace(t, Limits{})
+	p.send("", at(0, `"set":{"precious":1}`))
+	if _, err := p.Restored(t.Context()); err != nil { // all that came later is lost
 		t.Fatal(err)
 	}
-	p.has(`k:"there"`)
+	p.now = 2500
+	p.send("", since(2000, `{"format":1,"batches":[{"stamp":"`+stamp(past, 0)+`","set":{"precious":1}},{"stamp":"`+stamp(past+2000, 0)+`","set":{"seen":1}}]}`))
+	p.has("precious:1 seen:1")
+}
+
+// Somebody asks again and again for what is over.
+func TestWhatIsOverIsDeletedThoughItIsAskedFor(t *testing.T) {
+	p := newPlace(t, Limits{})
+	cursor := p.send("", at(0, `"set":{"secret":1}`)).Cursor
+	for days := range 14 {
+		p.now = int64(days) * (31 * 24 * time.Hour).Milliseconds()
+		cursor = p.send(cursor).Cursor
+		if err := p.Prune(t.Context(), time.UnixMilli(past+p.now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(t, p.DB, `records WHERE key LIKE '"%'`); n != 0 {
+		t.Errorf("there are %d rows, want none", n)
+	}
+}
+
+// The page is changed, and has no maximum age any more.
+func TestASessionThatIsNotOverAnyMore(t *testing.T) {
+	p := newPlace(t, Limits{})
+	p.send("", at(0, `"set":{"old":1}`))
+	p.now = 5000
+	p.send("", at(5000, `"set":{"a":1}`))
+	if _, err := p.try(0, 0, "", at(5000, `"set":{"b":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	p.now = 1 << 40
+	if done, err := p.try(0, 0, ""); err != nil || entriesOf(t, done.Item) != "a:1 b:1" {
+		t.Errorf("who has none is given %+v, %v", done, err)
+	}
+	s, err := p.Open(t.Context(), owner, "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), maps.All(map[string]any{"c": 1})); err != nil {
+		t.Fatal(err)
+	}
+	p.has("a:1 b:1 c:1")
 }
 
 func TestLivesThatAreOverAreForgotten(t *testing.T) {
 	p := newPlace(t, Limits{})
 	rows := func() int { return count(t, p.DB, `records WHERE key LIKE '"%'`) }
-	for i := range 30 {
+	const lives = maxPast + 10
+	for i := range lives {
 		p.now = int64(i) * 5000
 		p.send("", at(p.now, fmt.Sprintf(`"set":{"k%d":1}`, i)))
 		p.has(fmt.Sprintf("k%d:1", i))
 	}
 	var text string
-	if err := p.db.QueryRow(`SELECT value FROM records WHERE key = 'lives'`).Scan(&text); err != nil || strings.Count(text, "[") != maxPast+1 {
+	if err := p.db.QueryRow(`SELECT value FROM records WHERE key = 'lives'`).Scan(&text); err != nil || strings.Count(text, "[") != 1+maxPast {
 		t.Errorf("of lives there is %s, %v, want %d", text, err, maxPast)
 	}
 	p.now += (399 * 24 * time.Hour).Milliseconds()
@@ -317,13 +455,18 @@ func TestLivesThatAreOverAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if prune(0); rows() != 31 {
+	if prune(0); rows() != lives+1 {
 		t.Errorf("there are %d rows too early", rows())
+	}
+	late := p.send("", at(0, `"set":{"late":1}`)).Cursor // of a life that is remembered or not
+	if _, err := p.db.Exec(`UPDATE records SET merged = '2020-01-01' WHERE key = '"late"'`); err != nil {
+		t.Fatal(err)
 	}
 	if prune(3 * 24 * time.Hour); rows() != 1 {
 		t.Errorf("there are %d rows, want one", rows())
 	}
 	p.has("last:1")
+	p.send(late) // which is a version that there was
 }
 
 // Whatever comes in whatever order: what there is follows from when things were

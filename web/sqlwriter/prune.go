@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,7 +23,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		err = p.all(pruneSessions, before)
 	}
 	if err == nil {
-		err = p.lives(before)
+		err = p.lives(before, strconv.FormatInt(now.UnixMilli(), 10))
 	}
 	if err == nil {
 		err = p.removals(before)
@@ -111,7 +112,7 @@ func (p pruning) orphans() error {
 }
 
 // lives deletes what does not come back any more of sessions that were over.
-func (p pruning) lives(before string) error {
+func (p pruning) lives(before, now string) error {
 	for last := (id{}); ; {
 		var sessions []id
 		err := p.slice(func() error {
@@ -123,7 +124,7 @@ func (p pruning) lives(before string) error {
 		})
 		for _, of := range sessions {
 			if err == nil {
-				err = p.slice(func() error { return p.exec(p.ctx, pruneLives, of.owner, of.session, before) })
+				err = p.both(of, keepVersion, nil, pruneLives, []any{now, before})
 			}
 		}
 		if err != nil || len(sessions) == 0 {

@@ -154,3 +154,19 @@ func TestNothingIsMergedIntoASessionThatIsGone(t *testing.T) {
 		t.Errorf("there are %d entries, want none", n)
 	}
 }
+
+// A removal came late: nothing else of the session has its version.
+func TestPruneGivesNoVersionAgain(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	mustExchange(t, d, owner, "cart", "", "["+item(past+5, `"set":{"a":1}`)+"]")
+	cursor := mustExchange(t, d, owner, "cart", "", "["+item(past, `"remove":["b"]`)+"]").Cursor
+	exec(t, d.db, `UPDATE records SET merged = '2020-01-01' WHERE value IS NULL`)
+	mustPrune(t, d, time.Now())
+	if n := count(t, d, "records WHERE value IS NULL"); n != 0 {
+		t.Fatalf("there are %d removals, want none", n)
+	}
+	mustExchange(t, d, owner, "cart", "", "["+item(past+1, `"set":{"c":1}`)+"]")
+	if got := mustExchange(t, d, owner, "cart", cursor, "").Item; got != item(past+1, `"set":{"c":1}`) {
+		t.Errorf("who had it is given %s, want what came since", got)
+	}
+}

@@ -23,8 +23,8 @@ CREATE INDEX IF NOT EXISTS sessions_used ON sessions (used);
 -- 'newest' the greatest stamp of all, and as its value when somebody last
 -- saved, in milliseconds since 1970 by the server's clock. 'lives' has the lives of
 -- a session with a maximum age, in JSON, and as its stamp when the last one began.
--- made is when an entry was made, by that clock, or was still there: what is of
--- before the last life is not there for anybody.
+-- made is when, by that clock, an entry was saved or last known to be there. What
+-- was before the last life began is there for nobody.
 --
 -- value is the last column, so that the others are read without it. WITHOUT
 -- ROWID, to find a row would take to read the values of its neighbours.

@@ -53,6 +53,10 @@ const (
 	moreSkew = time.Hour
 )
 
+// drift is how far ahead, in milliseconds, the clock of another process may have
+// been that uses the database, or this one's before it waited for its turn.
+const drift = 60_000
+
 // maxName is the size of the name of a session.
 const maxName = 1024
 
@@ -390,7 +394,8 @@ type batch struct {
 	by   senderClock
 	// spans are when it was saved, by this clock.
 	spans []span
-	// maxAge is the session's, in milliseconds; 0 when the sender knows of none.
+	// maxAge is the session's for the sender, in milliseconds; 0 when it is never
+	// over, and unknown.
 	maxAge int64
 }
 
@@ -398,16 +403,28 @@ type batch struct {
 // the session is not what it is said to be any more.
 func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
 	next := at
-	next.lives, next.touched = at.lives.add(b.spans, b.maxAge, min(at.touched, b.by.now))
+	touched := at.touched
+	if touched > b.by.now+drift { // this clock was wrong
+		touched = b.by.now
+	}
+	next.lives, next.touched = at.lives.until(touched).add(b.spans, b.maxAge, touched)
 	if b.Newest == "" && next.lives.String() == at.lives.String() {
 		return next, nil
 	}
+	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
+	cleared := b.Cleared
+	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
+		cleared = ""
+	}
 	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
-		strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes), date(d.now()),
-		string(b.Cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
-		at.lives.String(), next.lives.String(), next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10))
-	if err == nil && b.Cleared != "" {
+		entries, bytes, date(d.now()),
+		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
+		at.lives.String(), next.lives.String(), next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	if err == nil && cleared != "" {
 		err = d.exec(ctx, dropCleared, of.owner, of.session)
+	}
+	if err == nil && next.lives.ID != at.lives.ID {
+		err = d.exec(ctx, dropOver, of.owner, of.session, entries, bytes, next.lives.begin())
 	}
 	return next, d.describe(err)
 }
@@ -419,15 +436,23 @@ func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
 	if len(said.Records) > 2*d.limits.Entries {
 		return "", fmt.Errorf("%w: what is saved at once has %d entries, and a session may have %d entries", session.ErrQuota, len(said.Records), d.limits.Entries)
 	}
+	records := said.Records
+	if said.Cleared != "" {
+		records = append(records[:len(records):len(records)], engine.Record{Stamp: said.Cleared})
+	}
 	text := []byte{'['}
-	for i, r := range said.Records {
+	for i, r := range records {
 		if len(r.Key) > d.limits.Key {
 			return "", fmt.Errorf("%w: key %q has %d bytes, and may have %d", session.ErrQuota, shorten(r.Key), len(r.Key), d.limits.Key)
 		}
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = append(engine.AppendString(append(text, '['), jsonString(r.Key)), `,"`...)
+		key := "" // of a clearing
+		if r.Key != "" {
+			key = jsonString(r.Key)
+		}
+		text = append(engine.AppendString(append(text, '['), key), `,"`...)
 		text = append(append(text, r.Stamp...), `",`...)
 		if r.Value == "" {
 			text = append(text, `null`...)
@@ -455,8 +480,8 @@ func shorten(text string) string {
 	return text
 }
 
-// errGone means that a session was deleted between two statements, or that it is
-// not known any more when it was alive.
+// errGone means that a session was deleted between two statements; and in merge
+// also that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
 // describe makes errors of the constraints in the schema, and of a database

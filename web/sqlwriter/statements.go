@@ -7,14 +7,18 @@ package sqlwriter
 // begin with a quote.
 const isEntry = `key BETWEEN '"' AND '#'`
 
-// clearedStamp is the stamp of the last clearing: what is older is not there
-// for anybody, though its row may be.
-const clearedStamp = `coalesce((SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = ''), '')`
+// lifeBegan is when the last life of the session began; everything is later if it
+// has no maximum age.
+const lifeBegan = `coalesce((SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '')`
+
+// clearedStamp is the stamp of the last clearing in that life: what is older is not
+// there for anybody, though its row may be.
+const clearedStamp = `coalesce((SELECT stamp FROM records
+  WHERE owner = ?1 AND session = ?2 AND key = '' AND made >= ` + lifeBegan + `), '')`
 
 // isThere is what rows of entries there are: not cleared since, and of the last
 // life.
-const isThere = isEntry + ` AND stamp >= ` + clearedStamp + ` AND made >= coalesce((
-  SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '')`
+const isThere = isEntry + ` AND stamp >= ` + clearedStamp + ` AND made >= ` + lifeBegan
 
 // latest is the greatest version of the session s.
 const latest = `max(s.version, coalesce((SELECT max(version) FROM records WHERE owner = ?1 AND session = ?2), 0))`
@@ -40,25 +44,27 @@ UPDATE sessions SET used = ?3 WHERE owner = ?1 AND name = ?2 AND used < ?3`
 // merge merges the records in ?3, an array of arrays of strings: key, stamp, value
 // and when it was made. It does all or nothing: one that would break a limit, or
 // finds that the session of the epoch ?4 is gone, breaks a constraint of the
-// schema. ?7 is today, ?8 the stamp of a clearing or empty, ?9 the newest stamp of
-// the batch, and ?10 when somebody last saved. It is ?15 by now: this clock may have
-// been ahead.
+// schema. ?7 is today, ?8 the stamp of a clearing in the last life or empty, ?9 the
+// newest stamp of the batch, and ?10 when somebody last saved. ?15 is the time: what
+// is more than ?16 later is of when this clock was wrong.
 //
 // The session's lives are ?11, and become ?12, of which the last began at ?13. They
 // follow from when somebody had last saved before: if that is not ?14 any more,
-// or the lives are not, nothing is done, as if the session was gone. What is of a
-// life before the last does not count, and takes the place of nothing that does.
+// or the lives are not, nothing is done, as if the session was gone. What is of the
+// last life wins over what is not, whatever their stamps.
 //
 // Values are strings, though they are JSON, so that SQLite neither parses them
-// nor limits their depth, and hands their numbers back as they were.
+// nor limits their depth, and hands their numbers back as they were. A clearing is
+// a record with an empty key.
 const merge = `
 WITH session AS MATERIALIZED (
-  SELECT had, newest, touched, max(had, ?8) AS cleared, CASE
+  SELECT newest, touched, max(had, ?8) AS cleared, CASE
     WHEN coalesce((SELECT value FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '') <> ?11 THEN 1
     WHEN ?12 <> ?11 AND touched <> CAST(?14 AS INTEGER) THEN 1
     ELSE 0 END AS changed
   FROM (
-    SELECT ` + clearedStamp + ` AS had, coalesce(max(stamp), '') AS newest, coalesce(max(CAST(value AS INTEGER)), 0) AS touched
+    SELECT coalesce((SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = '' AND made >= ?13), '') AS had,
+      coalesce(max(stamp), '') AS newest, coalesce(max(CAST(value AS INTEGER)), 0) AS touched
     FROM records WHERE owner = ?1 AND session = ?2 AND key = 'newest'
   )
 ), batch (key, stamp, value, made) AS MATERIALIZED (
@@ -69,12 +75,12 @@ WITH session AS MATERIALIZED (
   FROM batch b
   LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.key = b.key
   WHERE e.key IS NULL OR
-    (b.made >= ?13 OR e.made < ?13) AND
-    (b.stamp, b.value IS NULL, coalesce(b.value, '')) > (e.stamp, e.value IS NULL, coalesce(e.value, ''))
+    (b.made >= ?13, b.stamp, b.value IS NULL, coalesce(b.value, '')) >
+    (e.made >= ?13, e.stamp, e.value IS NULL, coalesce(e.value, ''))
 ), total (entries, bytes) AS MATERIALIZED (
   SELECT count(*), coalesce(sum(size), 0) FROM (
     SELECT octet_length(w.key) + coalesce(octet_length(w.value), 0) AS size
-    FROM won w WHERE w.made >= ?13
+    FROM won w WHERE w.` + isEntry + ` AND w.made >= ?13
     UNION ALL
     SELECT octet_length(e.key) + coalesce(octet_length(e.value), 0) FROM session s CROSS JOIN records e
     WHERE e.owner = ?1 AND e.session = ?2 AND e.` + isEntry + ` AND e.stamp >= s.cleared AND e.made >= ?13
@@ -83,10 +89,9 @@ WITH session AS MATERIALIZED (
 ), changes (key, stamp, value, made) AS (
   SELECT key, stamp, value, made FROM won
   UNION ALL
-  SELECT '', cleared, NULL, '' FROM session WHERE cleared > had
-  UNION ALL
-  SELECT 'newest', max(?9, newest), CAST(max(CAST(?10 AS INTEGER), min(touched, CAST(?15 AS INTEGER))) AS TEXT), '' FROM session
-  WHERE ?9 > newest OR CAST(?10 AS INTEGER) > touched OR touched > CAST(?15 AS INTEGER)
+  SELECT 'newest', max(?9, newest), CAST(max(CAST(?10 AS INTEGER), CASE
+    WHEN touched > CAST(?15 AS INTEGER) + CAST(?16 AS INTEGER) THEN 0 ELSE touched END) AS TEXT), '' FROM session
+  WHERE ?9 > newest OR CAST(?10 AS INTEGER) > touched OR touched > CAST(?15 AS INTEGER) + CAST(?16 AS INTEGER)
   UNION ALL
   SELECT 'lives', ?13, ?12, '' FROM session WHERE ?12 <> ?11 OR changed = 1
 )
@@ -107,6 +112,17 @@ SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
 const dropCleared = `
 DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp
 
+// dropOver deletes what is of a life before the one that began at ?5, the oldest
+// first, but for as much as may be there: ?3 entries and ?4 bytes.
+const dropOver = `
+DELETE FROM records WHERE rowid IN (
+  SELECT over FROM (
+    SELECT rowid AS over, count(*) OVER latest AS entries,
+      sum(octet_length(key) + coalesce(octet_length(value), 0)) OVER latest AS bytes
+    FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND made < ?5
+    WINDOW latest AS (ORDER BY made DESC, key)
+  ) WHERE entries > CAST(?3 AS INTEGER) OR bytes > CAST(?4 AS INTEGER))`
+
 // readSince returns what was merged after version ?3 and is there, in one snapshot
 // with the epoch, the version that it leads to, when somebody last saved, and the
 // session's lives: a row without a key when there is nothing.
@@ -117,7 +133,7 @@ FROM sessions s
 LEFT JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
 LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INTEGER)
-  AND (e.key IN ('', 'newest') OR e.` + isEntry + ` AND e.stamp >= ` + clearedStamp + ` AND e.made >= coalesce(l.stamp, ''))
+  AND (e.key = 'newest' OR (e.key = '' OR e.` + isEntry + `) AND e.stamp >= ` + clearedStamp + ` AND e.made >= coalesce(l.stamp, ''))
 WHERE s.owner = ?1 AND s.name = ?2`
 
 // isOver is whether a session that has an end is over at ?3, in milliseconds since
@@ -125,7 +141,7 @@ WHERE s.owner = ?1 AND s.name = ?2`
 const isOver = `EXISTS (
   SELECT 1 FROM records l JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
   WHERE l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
-    AND CAST(n.value AS INTEGER) + CAST(l.value ->> 'maxAge' AS INTEGER) < CAST(?3 AS INTEGER))`
+    AND CAST(l.value ->> 'maxAge' AS INTEGER) BETWEEN 1 AND CAST(?3 AS INTEGER) - CAST(n.value AS INTEGER) - 1)`
 
 const loadAll = `
 SELECT key, value FROM records
@@ -200,13 +216,13 @@ const agedSessions = `
 SELECT owner, session FROM records WHERE key = 'lives' AND (owner, session) > (?1, ?2)
 ORDER BY owner, session LIMIT 100`
 
-// What is of a life before the last, and came before the date ?3, does not come
-// back any more. Of it nobody is given a version.
+// What is over, also if it is of the last life, and came before the date ?4, does
+// not come back any more. Cursors may have counted its versions: see keepVersion.
 const pruneLives = `
-DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?3 AND made < (
-  SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives')`
+DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?4
+  AND (made < ` + lifeBegan + ` OR ` + isOver + `)`
 
-// Before removals are deleted, those merged before the date ?3, their session
+// Before these are deleted, or removals that were merged before the date ?3, the session
 // notes the version that it reached: none must ever be given again. What is
 // merged in between is of a later date.
 const (

@@ -139,7 +139,7 @@ func (s *Session) write(ctx context.Context, members string) error {
 	if !ok {
 		return errClock
 	}
-	b := batch{by: newSenderClock(0, now), spans: []span{{now, now}}}
+	b := batch{by: newSenderClock(0, now), spans: []span{{now, now}}, maxAge: unknown}
 	b.Said, _, err = engine.ParseItems(
 		`[{"format":1,"batches":[{"stamp":"` + string(stamp) + `",` + members + `}]}]`)
 	if err == nil {
