@@ -1882,6 +1882,7 @@ func (t *tab) act() {
 		t.wipe()
 	case n == 95 && w.wipes:
 		w.note("%s forgets", t.name)
+		d.wipe() // also when it is killed half-way
 		if err := t.Forget(); err != nil {
 			w.fail("%s: forget: %v", t.name, err)
 		}
