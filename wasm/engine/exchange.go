@@ -302,10 +302,9 @@ func (s *Session) Compact(now int64) {
 }
 
 // Restamp stamps anew what the server does not have and is stamped later than a
-// time. The order of it stays what it is.
+// time. The order of it stays what it is, also of what is nobody's yet.
 func (s *Session) Restamp(now, latest int64) error {
-	s.hear(now)
-	_, err := s.attend()
+	err := s.Prepare(now)
 	if err == nil {
 		err = s.restamp(now, latest, false)
 	}

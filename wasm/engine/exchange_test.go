@@ -987,6 +987,34 @@ func TestWhatIsStampedAnewComesAfterWhatWasSent(t *testing.T) {
 	b.has(entries{"k": "2"})
 }
 
+// Also if some of it is nobody's yet, and was not there when the exchange began.
+func TestWhatIsStampedAnewComesAfterWhatIsNobodysYet(t *testing.T) {
+	f := newFleet(t)
+	a := f.device(ada, 0)
+	tab := f.device(ada, 0)
+	tab.visit(a.storage)
+	if err := tab.Told(true); err != nil { // but it does not hear whose session it is
+		t.Fatal(err)
+	}
+	a.sync()
+	a.skew, tab.skew = 365*day, 365*day
+	a.tick().save(entries{"z": "1"})
+	saved := false
+	a.sync(func() {
+		if saved {
+			return
+		}
+		saved = true
+		tab.tick().save(entries{"k": "1"})
+		a.has(entries{"z": "1", "k": "1"})
+		a.save(entries{"k": "2"})
+		a.skew = 0
+		a.tick()
+	})
+	settle(a)
+	a.has(entries{"z": "1", "k": "2"})
+}
+
 // When there is no room for it, it stays what it was, and what is saved next comes
 // after it.
 func TestWhatCannotBeStampedAnewHidesNothing(t *testing.T) {
