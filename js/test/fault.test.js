@@ -157,7 +157,7 @@ inBrowser(
       return { codes: [...codes].sort(), after };
     });
     for (const code of codes) {
-      assert.match(code, /^(saved|internal|out of stack)$/);
+      assert.match(code, /^(saved|internal|value|out of stack)$/);
     }
     for (const code of after) assert.match(code, /^(done|internal)$/);
     await page.takeErrors(); // the console says why the module has stopped
