@@ -428,6 +428,7 @@ func (s *Session) load(now int64) (snapshot, error) {
 	}
 	if shown > pileUp && s.awake() {
 		s.compact(now)
+		return s.read() // as it may have read, too, and that was valid until then
 	}
 	return snap, nil
 }
