@@ -420,13 +420,7 @@ func (s *Session) load(now int64) (snapshot, error) {
 		}
 		return snapshot{}, nil
 	}
-	shown := len(snap.guests)
-	for _, it := range snap.items {
-		if it.life == 0 {
-			shown++
-		}
-	}
-	if shown > pileUp && s.awake() {
+	if len(snap.items)+len(snap.guests) > pileUp && !snap.partial && s.awake() {
 		s.compact(now)
 		return s.read() // as it may have read, too, and that was valid until then
 	}
@@ -536,8 +530,8 @@ type item struct {
 	merged  bool  // whether the last snapshot's state has it
 	sent    bool  // whether the server had it then
 	life    int   // of which it was, 0 for the last: what is of others is not shown
-	from    int64 // when it, or all that the server had, began to show it alive
-	to      int64 // and until when it did
+	from    int64 // when it began to show the session alive
+	to      int64 // and until when it, or all that the server had, did
 }
 
 // stamp returns the one that the key of an item ends with.

@@ -28,17 +28,11 @@ func (s *Session) hide() error {
 	}
 	snap := &s.last
 	all := append(snap.items, snap.guests...)
-	first := l.active // when what the server has began
 	for _, it := range all {
 		it.life, it.from = -1, it.says.since
 		it.to = max(it.from, it.says.newest.Millis())
 		if it.sent = l.lists(it.stamp()); it.sent {
-			first = min(first, it.from)
-		}
-	}
-	for _, it := range all {
-		if it.sent {
-			it.from, it.to = first, l.active
+			it.to = l.active
 		}
 	}
 	s.lived = 0

@@ -1284,13 +1284,12 @@ func (t *tab) known(owner string) (last map[string]int, seen *batches) {
 // overSince returns when a session was over after a batch for sure: when nobody
 // had saved for so long.
 func (w *world) overSince(owner string, b *batch) (at int64, over bool) {
+	// What was another's he may have kept alive by what did not become this one's.
+	if slices.ContainsFunc(w.of[owner], func(c *claim) bool { return c.keys != nil }) {
+		return 0, false
+	}
 	last := b.at
 	for _, c := range w.of[owner] { // in the order of their time
-		if c.keys != nil {
-			// It was another's, who may have kept it alive by what did not
-			// become this one's.
-			return 0, false
-		}
 		if c.at > last+w.maxAge+margin {
 			break
 		}
