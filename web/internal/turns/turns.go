@@ -134,9 +134,13 @@ func (q *Queue) begin(owner string) (done func()) {
 	})
 }
 
+// little is what nobody is passed for who takes no more.
+const little = 8192 // microseconds
+
 // next gives a turn that is over to an owner of whom all that waits is expected
-// to be done first. Of two who take up to twice as long as each other, it is the
-// one who came first.
+// to be done first. Of two who take up to twice as long as each other, or little,
+// it is the one who came first: who takes a bit more than others is not to wait for
+// all that they do.
 func (q *Queue) next() {
 	if len(q.waiting) == 0 {
 		q.taken--
@@ -146,7 +150,7 @@ func (q *Queue) next() {
 	for _, w := range q.waiting {
 		all[w.owner] += w.expected
 	}
-	class := func(w *waiter) int { return bits.Len64(uint64(all[w.owner].Microseconds())) }
+	class := func(w *waiter) int { return bits.Len64(uint64(all[w.owner].Microseconds() / little)) }
 	first := q.waiting[0]
 	for _, w := range q.waiting {
 		if class(w) < class(first) {

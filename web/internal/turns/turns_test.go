@@ -65,6 +65,19 @@ func TestWhoTakesLittleIsFirst(t *testing.T) {
 	})
 }
 
+func TestWhoTakesALittleMoreIsNotPassed(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 9, Share: 9, Patience: time.Minute}, func(l *line) {
+		l.come(l.Context(), "first", 0, time.Second)
+		for _, w := range []struct {
+			owner string
+			takes time.Duration
+		}{{"a", 3}, {"b", 1}, {"large", 20}, {"c", 7}, {"d", 0}} {
+			l.come(l.Context(), w.owner, w.takes*time.Millisecond, time.Millisecond)
+		}
+		l.check("first", "a", "b", "c", "d", "large")
+	})
+}
+
 func TestSeveralHaveATurnAtOnce(t *testing.T) {
 	inBubble(t, &Queue{AtOnce: 2, Waiting: 9, Share: 9, Patience: time.Minute}, func(l *line) {
 		for i := range 3 {
