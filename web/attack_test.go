@@ -388,7 +388,7 @@ func expired(b *testing.B, file string, megabytes int) {
 		} else if err == nil {
 			_, err = tx.Exec(`INSERT INTO records
 				WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
-				SELECT ?1, '"s"', '"k' || i || '"', 's', i, '2020-01-01', ?2 FROM n`, owner, large[:200])
+				SELECT ?1, '"s"', '"k' || i || '"', 's', i, '2020-01-01', '', ?2 FROM n`, owner, large[:200])
 		}
 		if err != nil {
 			b.Fatal(err)
