@@ -147,3 +147,35 @@ func TestRestored(t *testing.T) {
 		t.Errorf("the sessions have one epoch: %v", epochs)
 	}
 }
+
+// A database of when records did not tell when they were made.
+func TestRecordsThatWereNotTimedAreMoved(t *testing.T) {
+	db := open(t, file(t))
+	for _, statement := range []string{
+		`CREATE TABLE sessions (owner TEXT NOT NULL, name TEXT NOT NULL, epoch TEXT NOT NULL, version INTEGER NOT NULL, used TEXT NOT NULL, PRIMARY KEY (owner, name)) WITHOUT ROWID`,
+		`CREATE TABLE records (owner TEXT NOT NULL, session TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL, version INTEGER NOT NULL, merged TEXT NOT NULL, value TEXT, PRIMARY KEY (owner, session, key))`,
+		`CREATE INDEX records_version ON records (owner, session, version)`,
+		`CREATE INDEX records_ended ON records (merged) WHERE key = 'ended'`,
+		`INSERT INTO sessions VALUES ('` + digest(owner) + `', '"cart"', 'e', 0, '2026-11-25')`,
+		`INSERT INTO records VALUES ('` + digest(owner) + `', '"cart"', '"a"', '` + stamp(past, 0) + `', 1, '2026-11-25', '1'),
+			('` + digest(owner) + `', '"cart"', 'newest', '` + stamp(past, 0) + `', 1, '2026-11-25', '` + madeText(past) + `'),
+			('` + digest(owner) + `', '"cart"', 'ended', '` + stamp(past, 0) + `', 1, '2026-11-25', NULL)`,
+	} {
+		exec(t, db, statement)
+	}
+	d := create(t, db, Limits{})
+	for range 2 {
+		if err := d.Create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustExchange(t, d, owner, "cart", "e-1", "").Item; got != "" {
+			t.Errorf("who had it is given %s", got)
+		}
+		if got := mustExchange(t, d, owner, "cart", "", "").Item; got != item(past, `"set":{"a":1}`) {
+			t.Errorf("it has %s", got)
+		}
+	}
+	if n := count(t, d, `sqlite_master WHERE name IN ('records_version', 'records_before')`); n != 1 {
+		t.Errorf("there are %d of the index and the former table, want the index", n)
+	}
+}
