@@ -194,7 +194,7 @@ export class Exchange {
             !ledger ||
             !(answer.latest > 0 && answer.latest >= this.#latest(ledger)) ||
             !(answer.newest === "" || stampForm.test(answer.newest)) ||
-            !(timeOf({ stamp: answer.newest }) <= answer.latest)
+            !(timeOf(answer.newest) <= answer.latest)
           ) {
             throw stranger(this.#lent);
           }
@@ -263,7 +263,9 @@ export class Exchange {
   #latest({ owner, stamps }) {
     const times = [...stamps].flatMap((stamp) => {
       const text = this.#lent.area.getItem(this.#key(owner, stamp));
-      return text === null ? [] : batchesOf(text).map(timeOf);
+      return text === null
+        ? []
+        : batchesOf(text).map(({ stamp }) => timeOf(stamp));
     });
     return times.reduce((a, b) => Math.max(a, b), 0);
   }
@@ -652,8 +654,8 @@ function batchesOf(text) {
   return "batches" in item ? item.batches : [];
 }
 
-/** @param {{ stamp: string }} batch */
-function timeOf({ stamp }) {
+/** @param {string} stamp */
+function timeOf(stamp) {
   return Number(stamp.slice(0, 13));
 }
 

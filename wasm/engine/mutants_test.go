@@ -215,7 +215,7 @@ var replicationMutants = []mutant{
 		right: "if c.newest == merged.newest || c.cleared",
 		wrong: "if c.cleared"},
 	{name: "removals are pruned and their versions given again", file: "web/sqlwriter/prune.go",
-		right: "p.both(of, keepVersion, nil, pruneRemovals, []any{before})",
+		right: "p.keepVersion(of, pruneRemovals, before)",
 		wrong: "p.slice(func() error { return p.exec(p.ctx, pruneRemovals, of.owner, of.session, before) })",
 		test:  "./web/sqlwriter TestPruneGivesNoVersionAgain"},
 	{name: "removals are pruned a day after they came", file: "web/sqlwriter/prune.go",

@@ -112,14 +112,5 @@ func TestStampsFromTheFuture(t *testing.T) {
 	}
 	mustExchange(t, d, owner, "a", "", "["+item(ahead+25*hour, `"set":{"a":1}`)+"]")
 	refused("other", ahead, `"set":{"a":1}`, now.Add(24*time.Hour).UnixMilli())
-	s, err := d.Open(t.Context(), owner, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 2})); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.Load(t.Context()); err != nil || string(got["a"]) != "2" {
-		t.Errorf("loaded %s, %v, want what was saved last", got, err)
-	}
+	savesOverWhatIsThere(t, d, "a")
 }

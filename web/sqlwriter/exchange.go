@@ -238,20 +238,16 @@ func checkStamps(said engine.Said, newest engine.Stamp, now time.Time) error {
 // readSince returns what was merged after a version, and what is then known of
 // the session. now is in milliseconds since 1970.
 func (d *DB) readSince(ctx context.Context, of id, version, now int64) (next standing, merged engine.Said, err error) {
+	var stored storedStanding
+	var key, stamp, value sql.NullString
+	into := append(stored.columns(), &key, &stamp, &value)
 	err = d.query(ctx, readSince, []any{of.owner, of.session, strconv.FormatInt(version, 10)}, func(row *sql.Rows) error {
-		var latest, touched, newest, lives string
-		var key, stamp, value sql.NullString
-		err := row.Scan(&next.epoch, &latest, &newest, &touched, &lives, &key, &stamp, &value)
-		if err == nil {
-			next.version, err = strconv.ParseInt(latest, 10, 64)
+		err := row.Scan(into...)
+		if err == nil && !key.Valid {
+			next, err = stored.parse()
+			return err
 		}
-		if next.newest = engine.Stamp(newest); err == nil && newest != "" {
-			next.touched, err = strconv.ParseInt(touched, 10, 64)
-		}
-		if err == nil {
-			next.lives, err = parseLives(lives)
-		}
-		if err != nil || !key.Valid {
+		if err != nil {
 			return err
 		}
 		at := engine.Stamp(stamp.String)

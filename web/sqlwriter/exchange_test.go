@@ -439,11 +439,10 @@ func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
 	}
 }
 
-func TestASessionWinsOverWhatItFound(t *testing.T) {
-	d := create(t, open(t, file(t)), Limits{})
-	ahead := item(time.Now().Add(time.Hour).UnixMilli(), `"set":{"a":"from a device whose clock is ahead"}`)
-	mustExchange(t, d, owner, "cart", "", "["+ahead+"]")
-	s, err := d.Open(t.Context(), owner, "cart")
+// savesOverWhatIsThere has a session save the entry a, and find that.
+func savesOverWhatIsThere(t *testing.T, d *DB, name string) {
+	t.Helper()
+	s, err := d.Open(t.Context(), owner, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,4 +452,11 @@ func TestASessionWinsOverWhatItFound(t *testing.T) {
 	if got, err := s.Load(t.Context()); err != nil || string(got["a"]) != "2" {
 		t.Errorf("loaded %s, %v, want what was saved last", got, err)
 	}
+}
+
+func TestASessionWinsOverWhatItFound(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	ahead := item(time.Now().Add(time.Hour).UnixMilli(), `"set":{"a":"from a device whose clock is ahead"}`)
+	mustExchange(t, d, owner, "cart", "", "["+ahead+"]")
+	savesOverWhatIsThere(t, d, "cart")
 }

@@ -84,67 +84,19 @@ func (p pruning) all(statement string, parameters ...any) error {
 	return nil
 }
 
-// orphans deletes the records of sessions that are gone.
-func (p pruning) orphans() error {
-	for last := (id{}); ; {
-		var gone []id
-		n := 0
-		err := p.slice(func() error {
-			return p.query(p.ctx, nextSessions, []any{last.owner, last.session}, func(row *sql.Rows) error {
-				var isGone bool
-				n++
-				err := row.Scan(&last.owner, &last.session, &isGone)
-				if isGone {
-					gone = append(gone, last)
-				}
-				return err
-			})
-		})
-		for _, of := range gone {
-			if err == nil {
-				err = p.all(pruneOrphan, of.owner, of.session)
-			}
-		}
-		if err != nil || n == 0 {
-			return err
-		}
-	}
-}
-
-// lives deletes what does not come back any more of sessions that were over.
-func (p pruning) lives(before, now string) error {
-	for last := (id{}); ; {
-		var sessions []id
-		err := p.slice(func() error {
-			return p.query(p.ctx, agedSessions, []any{last.owner, last.session}, func(row *sql.Rows) error {
-				err := row.Scan(&last.owner, &last.session)
-				sessions = append(sessions, last)
-				return err
-			})
-		})
-		for _, of := range sessions {
-			if err == nil {
-				err = p.both(of, keepVersion, nil, pruneLives, []any{now, before})
-			}
-		}
-		if err != nil || len(sessions) == 0 {
-			return err
-		}
-	}
-}
-
-// removals forgets what was removed.
-func (p pruning) removals(before string) error {
-	for merged, row := "", "0"; ; {
+// each does something about sessions of which the rows of a statement tell, page
+// after page until one has none. next returns the parameters of a page, which
+// follow from the last row; and scan whose session a row is of, and whether
+// something is to be done about it.
+func (p pruning) each(statement string, next func() []any, scan func(*sql.Rows) (id, bool, error), do func(id) error) error {
+	for {
 		sessions := make(map[id]bool)
 		n := 0
 		err := p.slice(func() error {
-			return p.query(p.ctx, removals, []any{before, merged, row}, func(rows *sql.Rows) error {
-				var of id
-				var key string
+			return p.query(p.ctx, statement, next(), func(row *sql.Rows) error {
 				n++
-				err := rows.Scan(&of.owner, &of.session, &merged, &row, &key)
-				if strings.HasPrefix(key, `"`) {
+				of, wanted, err := scan(row)
+				if wanted {
 					sessions[of] = true
 				}
 				return err
@@ -152,7 +104,7 @@ func (p pruning) removals(before string) error {
 		})
 		for of := range sessions {
 			if err == nil {
-				err = p.both(of, keepVersion, nil, pruneRemovals, []any{before})
+				err = do(of)
 			}
 		}
 		if err != nil || n == 0 {
@@ -161,12 +113,52 @@ func (p pruning) removals(before string) error {
 	}
 }
 
-// both has two statements about a session run, one after the other.
-func (p pruning) both(of id, first string, firstMore []any, second string, secondMore []any) error {
+// orphans deletes the records of sessions that are gone.
+func (p pruning) orphans() error {
+	var last id
+	return p.each(nextSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
+		var gone bool
+		err := row.Scan(&last.owner, &last.session, &gone)
+		return last, gone, err
+	}, func(of id) error {
+		return p.all(pruneOrphan, of.owner, of.session)
+	})
+}
+
+// lives deletes what does not come back any more of sessions that were over.
+func (p pruning) lives(before, now string) error {
+	var last id
+	return p.each(agedSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
+		err := row.Scan(&last.owner, &last.session)
+		return last, true, err
+	}, func(of id) error {
+		return p.keepVersion(of, pruneLives, now, before)
+	})
+}
+
+// removals forgets what was removed.
+func (p pruning) removals(before string) error {
+	merged, row := "", "0"
+	return p.each(removals, func() []any { return []any{before, merged, row} }, func(rows *sql.Rows) (id, bool, error) {
+		var of id
+		var key string
+		err := rows.Scan(&of.owner, &of.session, &merged, &row, &key)
+		return of, strings.HasPrefix(key, `"`), err
+	}, func(of id) error {
+		return p.keepVersion(of, pruneRemovals, before)
+	})
+}
+
+// parameters are those of a statement that goes on after a session.
+func (of *id) parameters() []any { return []any{of.owner, of.session} }
+
+// keepVersion has a session note the version that it reached before a statement
+// deletes what may have it.
+func (p pruning) keepVersion(of id, statement string, more ...any) error {
 	return p.slice(func() error {
-		err := p.exec(p.ctx, first, append([]any{of.owner, of.session}, firstMore...)...)
+		err := p.exec(p.ctx, keepVersion, of.owner, of.session)
 		if err == nil {
-			err = p.exec(p.ctx, second, append([]any{of.owner, of.session}, secondMore...)...)
+			err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
 		}
 		return err
 	})

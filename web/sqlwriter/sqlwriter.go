@@ -375,22 +375,38 @@ type standing struct {
 	lives   lives
 }
 
+// A storedStanding is one whose numbers and lives are texts, as the tables have it.
+type storedStanding struct {
+	standing
+	version, touched, lives string
+}
+
+// columns returns where to scan it, in the order of standingColumns.
+func (s *storedStanding) columns() []any {
+	return []any{&s.epoch, &s.used, &s.version, &s.newest, &s.touched, &s.lives}
+}
+
+func (s *storedStanding) parse() (at standing, err error) {
+	at = s.standing
+	at.version, err = strconv.ParseInt(s.version, 10, 64)
+	if err == nil && at.newest != "" {
+		at.touched, err = strconv.ParseInt(s.touched, 10, 64)
+	}
+	if err == nil {
+		at.lives, err = parseLives(s.lives)
+	}
+	return at, err
+}
+
 // find returns what is known of a session, and whether it is there.
 func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err error) {
-	var version, touched, lives string
-	err = d.queryRow(ctx, findSession, []any{of.owner, of.session},
-		&at.epoch, &at.used, &version, &at.newest, &touched, &lives)
+	var stored storedStanding
+	err = d.queryRow(ctx, findSession, []any{of.owner, of.session}, stored.columns()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return standing{}, false, nil
 	}
 	if err == nil {
-		at.version, err = strconv.ParseInt(version, 10, 64)
-	}
-	if err == nil && at.newest != "" {
-		at.touched, err = strconv.ParseInt(touched, 10, 64)
-	}
-	if err == nil {
-		at.lives, err = parseLives(lives)
+		at, err = stored.parse()
 	}
 	return at, err == nil, err
 }
@@ -438,7 +454,8 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		touched = b.by.now
 	}
 	next.lives, next.touched = at.lives.until(touched).add(b.spans, b.maxAge, touched)
-	if b.Newest == "" && next.lives.String() == at.lives.String() {
+	before, after := at.lives.String(), next.lives.String()
+	if b.Newest == "" && after == before {
 		return next, nil
 	}
 	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
@@ -449,7 +466,7 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
 		entries, bytes, date(d.now()),
 		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
-		at.lives.String(), next.lives.String(), next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
 	if err == nil && cleared != "" {
 		err = d.exec(ctx, dropCleared, of.owner, of.session)
 	}

@@ -23,13 +23,19 @@ const isThere = isEntry + ` AND stamp >= ` + clearedStamp + ` AND made >= ` + li
 // latest is the greatest version of the session s.
 const latest = `max(s.version, coalesce((SELECT max(version) FROM records WHERE owner = ?1 AND session = ?2), 0))`
 
-const findSession = `
-SELECT s.epoch, s.used, CAST(` + latest + ` AS TEXT),
-  coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, '')
+const (
+	// standingColumns are those that a storedStanding is scanned from.
+	standingColumns = `s.epoch, s.used, CAST(` + latest + ` AS TEXT),
+  coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, '')`
+
+	ofSession = `
 FROM sessions s
 LEFT JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
 LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 WHERE s.owner = ?1 AND s.name = ?2`
+)
+
+const findSession = `SELECT ` + standingColumns + ofSession
 
 // addSession does nothing when the owner has ?5 sessions.
 const addSession = `
@@ -124,16 +130,15 @@ DELETE FROM records WHERE rowid IN (
   ) WHERE entries > CAST(?3 AS INTEGER) OR bytes > CAST(?4 AS INTEGER))`
 
 // readSince returns what was merged after version ?3 and is there, in one snapshot
-// with the epoch, the version that it leads to, when somebody last saved, and the
-// session's lives: a row without a key when there is nothing.
+// with what is known of the session: that is in the row without a key, once, as
+// the lives may be long.
 const readSince = `
-SELECT s.epoch, CAST(` + latest + ` AS TEXT), coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, ''),
-  e.key, e.stamp, e.value
+SELECT ` + standingColumns + `, NULL, NULL, NULL` + ofSession + `
+UNION ALL
+SELECT '', '', '', '', '', '', e.key, e.stamp, e.value
 FROM sessions s
-LEFT JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
-LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
-LEFT JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INTEGER)
-  AND (e.key = 'newest' OR (e.key = '' OR e.` + isEntry + `) AND e.stamp >= ` + clearedStamp + ` AND e.made >= coalesce(l.stamp, ''))
+JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INTEGER)
+  AND (e.key = 'newest' OR (e.key = '' OR e.` + isEntry + `) AND e.stamp >= ` + clearedStamp + ` AND e.made >= ` + lifeBegan + `)
 WHERE s.owner = ?1 AND s.name = ?2`
 
 // isOver is whether a session that has an end is over at ?3, in milliseconds since
