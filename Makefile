@@ -57,8 +57,8 @@ SHELL = bash
 .DELETE_ON_ERROR:
 
 # Not go run, which would leave the server behind when it is told to end.
-run: build $(tools)/web
-	exec $(tools)/web -addr $(ADDR)
+run: build $(tools)/session-server
+	exec $(tools)/session-server -addr $(ADDR)
 
 build: web/dist/index.html
 
@@ -106,17 +106,17 @@ test-go:
 # one goroutine. That of exchanges runs as long as it does by itself.
 SIMULATED = 3000000
 test-long:
-	go test -run 'TestSimulation$$' ./wasm/engine -sim.ops $(SIMULATED)
+	go test -run 'TestSimulation$$' ./internal/engine -sim.ops $(SIMULATED)
 
 # What they find of mistakes that are put into the code: it may take long to find
 # a schedule that does.
 mutants:
-	go test -run Mutants -timeout 60m -v ./wasm/engine
+	go test -run Mutants -timeout 60m -v ./internal/engine
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages
 # that exchange their sessions with it.
 test-edge: build worker chromium
-	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlwriter
+	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlstore
 	cd $(worker) && npm test --silent
 	cd js && SERVER=edge node --test test/sync.test.js test/owners.test.js test/sync-storage.test.js test/inspector.test.js
 
@@ -125,7 +125,7 @@ test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
 # One browser after another, so that each has the machine to itself.
-test-js: build $(tools)/web
+test-js: build $(tools)/session-server
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 
@@ -160,7 +160,7 @@ bench-server:
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack
 bench-attack:
-	go test -run '^$$' -bench Attack -benchtime 1x ./web
+	go test -run '^$$' -bench Attack -benchtime 1x ./web/session-server
 
 # What is built.
 
@@ -211,12 +211,12 @@ wrangler = $(worker)/node_modules/.bin/wrangler
 
 # It may be applied any number of times. As a file, Wrangler would import it,
 # and close the database meanwhile.
-apply_schema = --command="$$(<web/sqlwriter/schema.sql)" >/dev/null
+apply_schema = --command="$$(<web/sqlstore/schema.sql)" >/dev/null
 
 # Has all browsers send again what a database lacks that was put back from a
 # backup. Natively, the server does so with -restored.
 restored: worker
-	$(wrangler) d1 execute $(d1) --remote --yes --command="$$(<web/sqlwriter/restored.sql)" >/dev/null
+	$(wrangler) d1 execute $(d1) --remote --yes --command="$$(<web/sqlstore/restored.sql)" >/dev/null
 
 # It asks for newer versions when it shows its banner.
 edge deploy restored: export WRANGLER_HIDE_BANNER = true
@@ -234,16 +234,16 @@ $(worker)/node_modules/.package-lock.json: $(worker)/package-lock.json
 $(worker)/dist/worker/worker.mjs: go.mod
 	go tool workers-assets-gen -mode=go -runtime=cloudflare -o $(@D)
 
-$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
-	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./web
+$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlstore/schema.sql web/sqlstore/restored.sql
+	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./$(worker)
 	chmod 644 $@
 
 $(worker)/dist/site/_headers: web/dist/index.html $(go_files)
 	rm -rf $(@D)
-	go run ./$(worker) web/dist $(@D)
+	go run ./$(worker)/assets web/dist $(@D)
 
-$(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
-	go build -o $@ ./web
+$(tools)/session-server: go.mod $(go_files) web/sqlstore/schema.sql web/sqlstore/restored.sql
+	go build -o $@ ./web/session-server
 
 # What is installed, here and nowhere else.
 
@@ -267,8 +267,8 @@ $(tools)/go_js_wasm_exec: Makefile
 	touch $@
 
 fuzz:
-	for target in $$(go test -list '^Fuzz' ./wasm/engine | grep ^Fuzz); do \
-		go test ./wasm/engine -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	for target in $$(go test -list '^Fuzz' ./internal/engine | grep ^Fuzz); do \
+		go test ./internal/engine -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
 	done
 
 format: js/node_modules/.package-lock.json

@@ -13,7 +13,7 @@ import (
 // A batch is saved with one call. What is not among the entries stays.
 func ExampleWriter() {
 	ctx := context.Background()
-	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	s, err := session.Open(ctx, session.NewMemory(), "cart", session.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -36,7 +36,7 @@ func ExampleWriter() {
 // it.
 func ExampleWriter_misuse() {
 	ctx := context.Background()
-	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	s, err := session.Open(ctx, session.NewMemory(), "cart", session.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -59,16 +59,16 @@ func ExampleWriter_misuse() {
 
 // Watch tells of what other writers do to the session, and of what this one
 // does.
-func ExampleSession_Watch() {
+func ExampleSession_Subscribe() {
 	ctx := context.Background()
 	storage := session.NewMemory()
-	here, _ := session.Open(ctx, storage, "cart")
+	here, _ := session.Open(ctx, storage, "cart", session.Config{})
 	defer here.Close()
-	there, _ := session.Open(ctx, storage, "cart")
+	there, _ := session.Open(ctx, storage, "cart", session.Config{})
 	defer there.Close()
 
 	changes := make(chan session.Change)
-	stop, err := here.Watch(func(c session.Change) { changes <- c })
+	stop, err := here.Subscribe(func(c session.Change) { changes <- c })
 	if err != nil {
 		fmt.Println(err)
 		return

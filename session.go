@@ -5,7 +5,7 @@
 //
 // Open a session on a storage, then save and load:
 //
-//	s, err := session.Open(ctx, storage, "cart")
+//	s, err := session.Open(ctx, storage, "cart", session.Config{})
 //	...
 //	err = s.Save(ctx, maps.All(map[string]any{"user": "ada", "items": 3}))
 //
@@ -13,24 +13,25 @@
 // wasm/localstorage), or one in memory (NewMemory), or any Storage.
 //
 // Programs that only save should ask for a Writer, the contract that *Session
-// keeps. Package writertest has that contract as a test suite.
+// keeps, and those that only read for a Reader. Package writertest has the contract
+// as a test suite.
 package session
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 	"weak"
 
-	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/internal/encode"
+	"github.com/session-interop/session-writer/internal/engine"
 )
 
 // A place is where a session is stored.
@@ -73,71 +74,58 @@ type Session struct {
 	name    string
 	unwatch func()        // ends the watching of the storage, if it can be watched
 	unseen  atomic.Bool   // whether any item may be there that the engine has not seen
-	stale   atomic.Bool   // whether there may be changes that watchers do not know
-	wake    chan struct{} // has the watchers told
+	stale   atomic.Bool   // whether there may be changes that subscribers do not know
+	wake    chan struct{} // has the subscribers told
 
-	mu       sync.Mutex
-	engine   *engine.Session
-	active   bool
-	watchers []*watcher
-	pending  []Change      // this Session's own that watchers do not know
-	ended    chan struct{} // closed when there are no more watchers
+	mu            sync.Mutex
+	engine        *engine.Session
+	active        bool
+	subscriptions []*subscription
+	pending       []Change      // this Session's own that subscribers do not know
+	ended         chan struct{} // closed when there are no more subscriptions
 }
 
-var _ Writer = (*Session)(nil)
+var (
+	_ Writer = (*Session)(nil)
+	_ Reader = (*Session)(nil)
+)
 
-// An Option changes how Open opens a session.
-type Option func(*config) error
-
-type config struct{ maxAge time.Duration }
-
-// MaxAge makes a session end when nothing was saved in it, or removed from it,
-// for so long: Load then finds nothing and, if there is no server, removes what is
-// stored, and the next Save begins a new session. It counts in milliseconds and
-// must be at least one.
-//
-// In a session that is exchanged with a server it counts from the last save of
-// any device, as far as the server has told. What is over is then not shown, and
-// stays until the server has it: somebody may have saved meanwhile. All devices
-// should have the same MaxAge.
-func MaxAge(d time.Duration) Option {
-	return func(c *config) error {
-		if d < time.Millisecond {
-			return fmt.Errorf("%w: MaxAge is %v, must be at least 1ms", ErrConfig, d)
-		}
-		c.maxAge = d
-		return nil
-	}
+// A Config says how Open opens a session. The zero Config is the default.
+type Config struct {
+	// MaxAge makes a session end when nothing was saved in it, or removed from
+	// it, for so long: Load then finds nothing and, if there is no replica,
+	// removes what is stored, and the next Save begins a new session. It counts
+	// in milliseconds, and is at least one of them, or 0 for a session that
+	// never ends.
+	//
+	// In a session that is synced it counts from the last save of any device, as
+	// far as the replica has told. What is over is then not shown, and stays
+	// until the replica has it: somebody may have saved meanwhile. All devices
+	// should have the same MaxAge.
+	MaxAge time.Duration
 }
 
 // Open opens the session of that name in the storage, which need not have it
 // yet. The name is not empty, is valid UTF-8 and has no slash. The session is
 // active, so it should be closed when it is no longer needed.
 //
-// The error wraps ErrConfig for a name or option that is not acceptable, and
+// The error wraps ErrConfig for a name or a Config that is not acceptable, and
 // is otherwise the storage's, such as ErrDisabled.
-func Open(ctx context.Context, storage Storage, name string, options ...Option) (*Session, error) {
+func Open(ctx context.Context, storage Storage, name string, config Config) (*Session, error) {
 	fail := func(err error) (*Session, error) { return nil, fmt.Errorf("session %q: open: %w", name, err) }
 	switch {
 	case storage == nil:
 		return fail(fmt.Errorf("%w: the storage is nil", ErrConfig))
-	case name == "":
-		return fail(fmt.Errorf("%w: the name is empty", ErrConfig))
-	case !utf8.ValidString(name):
-		return fail(fmt.Errorf("%w: the name is not valid UTF-8", ErrConfig))
-	case strings.Contains(name, "/"):
-		return fail(fmt.Errorf("%w: the name must not contain a slash", ErrConfig))
+	case config.MaxAge != 0 && config.MaxAge < time.Millisecond:
+		return fail(fmt.Errorf("%w: MaxAge is %v, must be at least 1ms, or 0", ErrConfig, config.MaxAge))
 	}
-	var c config
-	for _, option := range options {
-		if err := option(&c); err != nil {
-			return fail(err)
-		}
+	if err := encode.CheckName(name); err != nil {
+		return fail(fmt.Errorf("%w: %w", ErrConfig, err))
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	e, err := engine.Open(storage, name, clockOf(storage, name), c.maxAge.Milliseconds())
+	e, err := engine.Open(storage, name, clockOf(storage, name), config.MaxAge.Milliseconds())
 	if err != nil {
 		return fail(err)
 	}
@@ -165,13 +153,13 @@ func (s *Session) Active() bool {
 	return s.active
 }
 
-// Close ends the following of what others save, and every Watch. It is no
-// error to close a closed session; Save and Load go on to work.
+// Close ends every subscription, and no longer follows what others save. To close
+// a closed session is no error; Save and Load go on to work.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	wasActive := s.active
 	s.active = false
-	s.drop(s.watchers...)
+	s.drop(s.subscriptions...)
 	err := s.engine.Told(false)
 	s.mu.Unlock()
 	if wasActive && s.unwatch != nil {
@@ -184,9 +172,9 @@ func (s *Session) Close() error {
 // rules hold inside them; a string that is itself the value must be valid
 // UTF-8. Panics of a value's MarshalJSON, and of entries, become errors.
 func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
-	set, err := EncodeEntries(entries)
+	list, err := encode.Entries(entries)
 	if err == nil {
-		err = s.write(ctx, engine.Batch{Set: set})
+		err = s.write(ctx, engine.Batch{Set: string(engine.AppendEntries(nil, list))})
 	}
 	return s.wrap("save", err)
 }
@@ -225,11 +213,12 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // Remove removes entries, all of them or none, as one batch. To remove what is
 // not there is no error.
 func (s *Session) Remove(ctx context.Context, keys ...string) error {
-	remove, err := EncodeKeys(keys)
-	if err == nil {
-		err = s.write(ctx, engine.Batch{Remove: remove})
+	for _, key := range keys {
+		if err := encode.CheckKey(key); err != nil {
+			return s.wrap("remove", err)
+		}
 	}
-	return s.wrap("remove", err)
+	return s.wrap("remove", s.write(ctx, engine.Batch{Remove: string(engine.AppendKeys(nil, keys))}))
 }
 
 // Clear removes all entries that were saved before: also those that another
@@ -239,9 +228,6 @@ func (s *Session) Clear(ctx context.Context) error {
 	return s.wrap("clear", s.write(ctx, engine.Batch{Clear: true}))
 }
 
-// Stats describe what a session takes in its storage.
-type Stats = engine.Stats
-
 // Stats returns what the session takes in its storage.
 func (s *Session) Stats(ctx context.Context) (Stats, error) {
 	s.mu.Lock()
@@ -250,7 +236,7 @@ func (s *Session) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, s.wrap("stats", err)
 	}
 	stats, err := s.engine.Stats(now())
-	return stats, s.wrap("stats", err)
+	return Stats(stats), s.wrap("stats", err)
 }
 
 // write commits a batch, or nothing when the context is done.
@@ -281,6 +267,10 @@ func (s *Session) write(ctx context.Context, b engine.Batch) error {
 func (s *Session) wrap(call string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var refused *encode.EntryError
+	if errors.As(err, &refused) {
+		err = &EntryError{refused.Key, refused.Err}
 	}
 	return fmt.Errorf("session %q: %s: %w", s.name, call, err)
 }

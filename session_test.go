@@ -68,7 +68,7 @@ func TestContract(t *testing.T) {
 			writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
 				m := newMeter()
 				open := func(ctx context.Context) (*session.Session, error) {
-					return session.Open(ctx, storage(m), "cart")
+					return session.Open(ctx, storage(m), "cart", session.Config{})
 				}
 				return writertest.Harness{
 					Open: func(ctx context.Context) (session.Writer, error) { return open(ctx) },
@@ -94,9 +94,14 @@ func TestContract(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, storage session.Storage, options ...session.Option) *session.Session {
+func open(t *testing.T, storage session.Storage) *session.Session {
 	t.Helper()
-	s, err := session.Open(t.Context(), storage, "cart", options...)
+	return openWith(t, storage, session.Config{})
+}
+
+func openWith(t *testing.T, storage session.Storage, config session.Config) *session.Session {
+	t.Helper()
+	s, err := session.Open(t.Context(), storage, "cart", config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,24 +138,24 @@ func TestOpenRefusesBadConfiguration(t *testing.T) {
 	for _, bad := range []struct {
 		storage session.Storage
 		name    string
-		options []session.Option
+		config  session.Config
 		want    string
 	}{
-		{nil, "cart", nil, `session "cart": open: invalid configuration: the storage is nil`},
-		{memory, "", nil, `session "": open: invalid configuration: the name is empty`},
-		{memory, "a/b", nil, `session "a/b": open: invalid configuration: the name must not contain a slash`},
-		{memory, "\xff", nil, `session "\xff": open: invalid configuration: the name is not valid UTF-8`},
-		{memory, "cart", []session.Option{session.MaxAge(0)}, `session "cart": open: invalid configuration: MaxAge is 0s, must be at least 1ms`},
-		{memory, "cart", []session.Option{session.MaxAge(time.Hour), session.MaxAge(-time.Hour)}, `session "cart": open: invalid configuration: MaxAge is -1h0m0s, must be at least 1ms`},
+		{nil, "cart", session.Config{}, `session "cart": open: invalid configuration: the storage is nil`},
+		{memory, "", session.Config{}, `session "": open: invalid configuration: the name is empty`},
+		{memory, "a/b", session.Config{}, `session "a/b": open: invalid configuration: the name must not contain a slash`},
+		{memory, "\xff", session.Config{}, `session "\xff": open: invalid configuration: the name is not valid UTF-8`},
+		{memory, "cart", session.Config{MaxAge: time.Microsecond}, `session "cart": open: invalid configuration: MaxAge is 1µs, must be at least 1ms, or 0`},
+		{memory, "cart", session.Config{MaxAge: -time.Hour}, `session "cart": open: invalid configuration: MaxAge is -1h0m0s, must be at least 1ms, or 0`},
 	} {
-		s, err := session.Open(t.Context(), bad.storage, bad.name, bad.options...)
+		s, err := session.Open(t.Context(), bad.storage, bad.name, bad.config)
 		if s != nil || !errors.Is(err, session.ErrConfig) || err.Error() != bad.want {
 			t.Errorf("Open returned %v, %v, want %s", s, err, bad.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if s, err := session.Open(ctx, memory, "cart"); s != nil || !errors.Is(err, context.Canceled) {
+	if s, err := session.Open(ctx, memory, "cart", session.Config{}); s != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("Open with a cancelled context returned %v, %v", s, err)
 	}
 }
@@ -254,7 +259,7 @@ func TestValuesAreKeptAsTheyAreEncoded(t *testing.T) {
 func TestSessionsOfOtherNamesAreOthers(t *testing.T) {
 	memory := session.NewMemory()
 	for _, name := range []string{"a", "ab", "\ufeffa", "a b", "ä", "\x00"} {
-		s, err := session.Open(t.Context(), memory, name)
+		s, err := session.Open(t.Context(), memory, name, session.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,9 +279,9 @@ func TestMaxAge(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(t, open(t, memory), `{"a":1}`)
-	has(t, open(t, memory, session.MaxAge(2*time.Hour)), `{"a":1}`)
+	has(t, openWith(t, memory, session.Config{MaxAge: 2 * time.Hour}), `{"a":1}`)
 
-	s := open(t, memory, session.MaxAge(time.Minute))
+	s := openWith(t, memory, session.Config{MaxAge: time.Minute})
 	has(t, s, `{}`)
 	if keys, err := memory.Keys(""); len(keys) > 0 || err != nil {
 		t.Errorf("items %q are left, %v", keys, err)
@@ -287,7 +292,7 @@ func TestMaxAge(t *testing.T) {
 
 func TestClosedSessionIsNotWatched(t *testing.T) {
 	s := open(t, session.NewMemory())
-	if _, err := s.Watch(func(session.Change) { t.Error("told of a change") }); err != nil {
+	if _, err := s.Subscribe(func(session.Change) { t.Error("told of a change") }); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -296,14 +301,14 @@ func TestClosedSessionIsNotWatched(t *testing.T) {
 		}
 	}
 	save(t, s, entries{"a": 1})
-	if _, err := s.Watch(func(session.Change) {}); !errors.Is(err, session.ErrClosed) {
+	if _, err := s.Subscribe(func(session.Change) {}); !errors.Is(err, session.ErrClosed) {
 		t.Errorf("Watch returned %v", err)
 	}
 }
 
 func TestWatchNeedsAStorageThatTells(t *testing.T) {
 	s := open(t, struct{ session.Storage }{session.NewMemory()})
-	if _, err := s.Watch(func(session.Change) {}); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := s.Subscribe(func(session.Change) {}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Watch returned %v", err)
 	}
 }
@@ -314,7 +319,7 @@ func TestWatch(t *testing.T) {
 		here, there := open(t, memory), open(t, memory)
 		var told []string
 		watch := func(name string) func() {
-			stop, err := here.Watch(func(c session.Change) {
+			stop, err := here.Subscribe(func(c session.Change) {
 				set, _ := json.Marshal(c.Set)
 				told = append(told, fmt.Sprintf("%s: set %s removed %v cleared %v remote %v", name, set, c.Removed, c.Cleared, c.Remote))
 				// It may use the session, and so cause more changes.
@@ -388,14 +393,14 @@ func TestWatchersAreToldThoughAnExchangeFails(t *testing.T) {
 		save(t, s, entries{"a": large})
 		save(t, s, entries{"b": large}) // too much to be sent at once
 		var told []session.Change
-		stop, err := s.Watch(func(c session.Change) { told = append(told, c) })
+		stop, err := s.Subscribe(func(c session.Change) { told = append(told, c) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer stop()
 		failure := errors.New("the network is gone")
 		requests := 0
-		err = s.Exchange(t.Context(), func(ctx context.Context, sent session.Sent) (session.Received, error) {
+		err = s.Sync(t.Context(), func(ctx context.Context, sent session.Sent) (session.Received, error) {
 			requests++
 			got := session.Received{Owner: "000000000000ada0", Age: -1}
 			if requests == 2 {
@@ -422,7 +427,7 @@ func TestWatchersOfOneSessionUsedByMany(t *testing.T) {
 		memory := session.NewMemory()
 		here := open(t, memory)
 		seen := map[string]string{}
-		if _, err := here.Watch(func(c session.Change) {
+		if _, err := here.Subscribe(func(c session.Change) {
 			for key, value := range c.Set {
 				seen[key] = string(value)
 			}

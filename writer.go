@@ -6,7 +6,8 @@ import (
 	"iter"
 	"strconv"
 
-	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/internal/encode"
+	"github.com/session-interop/session-writer/internal/engine"
 )
 
 // A Writer saves entries into a session. It is the Go edition of the PHP
@@ -53,8 +54,8 @@ type Writer interface {
 	//
 	// It returns an *EntryError when a key or a value cannot be saved, the
 	// context's error when the context was done first, and otherwise the
-	// storage's: ErrQuota when it is full, ErrDisabled when it is not to be
-	// had. After any of them nothing has been saved.
+	// storage's: ErrQuota when it is full, ErrDisabled when it is switched off
+	// or forbidden. After any of them nothing has been saved.
 	Save(ctx context.Context, entries iter.Seq2[string, any]) error
 }
 
@@ -67,11 +68,11 @@ var (
 	// page or program, or not there at all.
 	ErrDisabled error = engine.ErrDisabled
 	// ErrKey means that a key is empty or not valid UTF-8.
-	ErrKey = errors.New("invalid key")
+	ErrKey = encode.ErrKey
 	// ErrValue means that a value, or what was given for the entries, cannot
 	// be saved as JSON.
-	ErrValue = errors.New("unsupported value")
-	// ErrClosed means that a session was closed and so cannot be watched.
+	ErrValue = encode.ErrValue
+	// ErrClosed means that a session was closed and so cannot be subscribed to.
 	ErrClosed = errors.New("the session is closed")
 	// ErrConfig means that a session name or an option is not acceptable.
 	ErrConfig = errors.New("invalid configuration")

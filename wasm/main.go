@@ -19,8 +19,8 @@ import (
 	"strconv"
 	"unsafe"
 
-	"github.com/session-interop/session-writer/wasm/engine"
-	"github.com/session-interop/session-writer/wasm/shim"
+	"github.com/session-interop/session-writer/internal/engine"
+	"github.com/session-interop/session-writer/wasm/internal/areas"
 )
 
 // protocol changes with every change to the exports that an older shim, or
@@ -81,7 +81,7 @@ func message() int32 { return reply([]byte(failure)) }
 func open(where, length int32, maxAge float64) (handle int32) {
 	return try(func() (int32, error) {
 		name := argument(length)
-		storage, err := shim.Open(where)
+		storage, err := areas.Open(where)
 		if err != nil {
 			return 0, err
 		}
@@ -359,7 +359,7 @@ func try(f func() (int32, error)) (result int32) {
 		return failedDisabled
 	case engine.Is(err, engine.ErrQuota):
 		return failedQuota
-	case engine.Is(err, shim.ErrThrown):
+	case engine.Is(err, areas.ErrThrown):
 		return failedStorage
 	case engine.Is(err, engine.ErrServer):
 		return failedServer

@@ -23,7 +23,7 @@ var storageRules = []rule[StorageHarness]{
 		{"texts-as-they-are", "", textsAsTheyAre},
 		{"traps", "", traps},
 	}},
-	{"Storage", "An error for want of room wraps [ErrQuota], one for a storage that is switched off or forbidden [ErrDisabled].", []testCase[StorageHarness]{
+	{"Storage", "An error for want of room MUST wrap ErrQuota, and one of a storage that is switched off or forbidden ErrDisabled.", []testCase[StorageHarness]{
 		{"a-text-too-long", "", textTooLong},
 	}},
 	{"GetItem", "GetItem returns the text of an item, and whether there is such an item.", []testCase[StorageHarness]{
@@ -47,7 +47,7 @@ var storageRules = []rule[StorageHarness]{
 		{"items-set-elsewhere", elsewhere, watchElsewhere},
 		{"every-watcher", elsewhere, everyWatcher},
 	}},
-	{"Watch", "A call that is under way when stop is called may still be made.", []testCase[StorageHarness]{
+	{"Watch", "An implementation MUST tell each watcher of every change that others make, and MUST NOT call changed for one that is made after stop has returned.", []testCase[StorageHarness]{
 		{"no-call-after-stop", elsewhere, noCallAfterStop},
 	}},
 }

@@ -49,7 +49,7 @@ func TestRulesAreThoseOfTheContract(t *testing.T) {
 			t.Errorf("%s/%s: the doc comment of Writer has no sentence %q", c.Rule, c.Name, c.Says)
 		}
 	}
-	contract = comments(t, "../wasm/engine/storage.go")
+	contract = comments(t, "../storage.go")
 	for _, c := range writertest.StorageCases {
 		if !strings.Contains(contract, c.Says) {
 			t.Errorf("%s/%s: the doc comment of Storage or Watcher has no sentence %q", c.Rule, c.Name, c.Says)

@@ -23,7 +23,7 @@ export const latestTime = 9_000_000_000_000;
 
 /**
  * The ledger of a session, in the item of its name after a slash: what has been
- * exchanged with a server. See wasm/engine/ledger.go, which reads it in Go.
+ * exchanged with a server. See internal/engine/ledger.go, which reads it in Go.
  *
  * @typedef {object} Ledger
  * @property {string} owner

@@ -11,7 +11,7 @@ export const places = /** @type {const} */ ({
   memory: 2,
 });
 
-// The codes of wasm/shim.
+// The codes of wasm/internal/areas.
 const disabled = -1;
 const quota = -2;
 const thrown = -3;
@@ -23,7 +23,7 @@ const given = "\0";
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
 
 /**
- * The storage areas of the page, as a module imports them: wasm/shim says how.
+ * The storage areas of the page, as a module imports them: wasm/internal/areas says how.
  * Everything that they throw is caught here, for nothing may be thrown through
  * the module's stack.
  */

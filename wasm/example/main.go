@@ -28,7 +28,7 @@ func visit(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s, err := session.Open(ctx, storage, "visits")
+	s, err := session.Open(ctx, storage, "visits", session.Config{})
 	if err != nil {
 		return 0, err
 	}

@@ -1,46 +1,20 @@
-// Package localstorage is the browser's Web Storage, localStorage and
-// sessionStorage, as a session.Storage for Go programs compiled for GOOS=js.
-//
-//	storage, err := localstorage.Local()
-//	...
-//	s, err := session.Open(ctx, storage, "cart")
-//
-// What is saved in localStorage survives closing the tab and the browser. A
-// browser that is killed loses what it has not written to disk yet, which in
-// Chromium may be the last 40 seconds and more; what is left is whole batches.
-// sessionStorage lasts as long as the tab and is shared with nobody but its
-// frames of the same origin.
-//
-// A few caveats:
-//   - Both are full at 5,242,880 UTF-16 code units of keys and texts for an
-//     origin, in Chromium and Firefox: session.ErrQuota.
-//   - They are not there, session.ErrDisabled, in workers, in frames that are
-//     sandboxed, and where the user has forbidden them.
-//   - They keep lone surrogates, which Go strings cannot hold: what others
-//     stored with such is read with U+FFFD in their place.
 package localstorage
 
 import (
 	"strings"
 	"syscall/js"
 
-	"github.com/session-interop/session-writer/wasm/engine"
+	session "github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/engine"
 )
-
-// Local returns window.localStorage, which is a session.Watcher, too. The
-// error wraps session.ErrDisabled.
-func Local() (engine.Storage, error) { return local.open() }
-
-// Session returns window.sessionStorage, as Local does.
-func Session() (engine.Storage, error) { return session.open() }
 
 // One of each, as sessions in one document must be told of each other's saves:
 // the storage event goes to other documents only (HTML, "12.2.4 The Storage
 // event").
-var (
-	local   = &area{property: "localStorage"}
-	session = &area{property: "sessionStorage"}
-)
+var areas = map[string]*area{
+	"localStorage":   {property: "localStorage"},
+	"sessionStorage": {property: "sessionStorage"},
+}
 
 // An area is a storage area. Its methods are those of the Storage interface.
 type area struct {
@@ -49,7 +23,8 @@ type area struct {
 	watchers engine.Watchers
 }
 
-func (a *area) open() (engine.Storage, error) {
+func open(property string) (session.Storage, error) {
+	a := areas[property]
 	// Reading the property may throw a SecurityError, which Value.Get would
 	// let through the middle of Go's stack, and Value.Call does not.
 	storage, err := read(js.Global(), a.property)
@@ -57,18 +32,18 @@ func (a *area) open() (engine.Storage, error) {
 		return nil, err
 	}
 	if storage.IsUndefined() || storage.IsNull() {
-		return nil, &storageError{engine.ErrDisabled, "there is no " + a.property + " here"}
+		return nil, &storageError{session.ErrDisabled, "there is no " + a.property + " here"}
 	}
 	a.storage = storage
 	return a, nil
 }
 
-// read reads a property. Whatever that throws means that it is not to be had.
+// read reads a property. Whatever that throws means that the property cannot be used.
 func read(object js.Value, property string) (value js.Value, err error) {
 	defer func() {
 		p := recover()
 		if thrown, ok := p.(js.Error); ok {
-			err = &storageError{engine.ErrDisabled, js.Global().Get("String").Invoke(thrown.Value).String()}
+			err = &storageError{session.ErrDisabled, js.Global().Get("String").Invoke(thrown.Value).String()}
 		} else if p != nil {
 			panic(p)
 		}
@@ -178,24 +153,9 @@ func catch(err *error) {
 	}
 	name := thrown.Value.Get("name").String()
 	said := name + ": " + thrown.Value.Get("message").String()
-	switch {
-	case name == "QuotaExceededError", // also a class of its own, in newer browsers
-		name == "NS_ERROR_DOM_QUOTA_REACHED",    // Firefox before 2024
-		name == "NS_ERROR_FILE_NO_DEVICE_SPACE": // Firefox, when the disk is full
-		*err = &storageError{engine.ErrQuota, said}
-	case thrown.Value.InstanceOf(js.Global().Get("DOMException")),
-		strings.HasPrefix(name, "NS_ERROR_"): // Firefox, such as for a damaged database
-		*err = &storageError{engine.ErrDisabled, said}
-	default:
+	meaning := meaningOf(name, thrown.Value.InstanceOf(js.Global().Get("DOMException")))
+	if meaning == nil {
 		panic(p)
 	}
+	*err = &storageError{meaning, said}
 }
-
-// A storageError is what the browser said, and what it means.
-type storageError struct {
-	meaning error
-	said    string
-}
-
-func (e *storageError) Error() string { return e.meaning.Error() + ": " + e.said }
-func (e *storageError) Unwrap() error { return e.meaning }

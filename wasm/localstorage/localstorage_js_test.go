@@ -70,7 +70,7 @@ func TestContract(t *testing.T) {
 		writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
 			raw.Call("clear")
 			open := func(ctx context.Context) (*session.Session, error) {
-				return session.Open(ctx, storage, "cart")
+				return session.Open(ctx, storage, "cart", session.Config{})
 			}
 			return writertest.Harness{
 				Open: func(ctx context.Context) (session.Writer, error) {
@@ -164,7 +164,7 @@ func replaceSetItem(t *testing.T, f func(original, this js.Value, args []js.Valu
 
 func TestFullStorage(t *testing.T) {
 	each(t, func(t *testing.T, raw js.Value, storage session.Storage) {
-		s, err := session.Open(t.Context(), storage, "cart")
+		s, err := session.Open(t.Context(), storage, "cart", session.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestSessionsOfOnePageAreToldOfEachOther(t *testing.T) {
 	each(t, func(t *testing.T, raw js.Value, storage session.Storage) {
 		here, there := openTwo(t, storage)
 		told := make(chan session.Change, 1)
-		if _, err := here.Watch(func(c session.Change) { told <- c }); err != nil {
+		if _, err := here.Subscribe(func(c session.Change) { told <- c }); err != nil {
 			t.Fatal(err)
 		}
 		if err := there.Save(t.Context(), maps.All(map[string]any{"a": 1})); err != nil {
@@ -281,7 +281,7 @@ func TestClearByAnotherPageIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		told := make(chan session.Change, 1)
-		if _, err := here.Watch(func(c session.Change) { told <- c }); err != nil {
+		if _, err := here.Subscribe(func(c session.Change) { told <- c }); err != nil {
 			t.Fatal(err)
 		}
 		window := frame(t)
@@ -298,7 +298,7 @@ func openTwo(t *testing.T, storage session.Storage) (a, b *session.Session) {
 	t.Helper()
 	var opened [2]*session.Session
 	for i := range opened {
-		s, err := session.Open(t.Context(), storage, "cart")
+		s, err := session.Open(t.Context(), storage, "cart", session.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ const maxAnswer = 16 << 20
 // What is sent goes to the host of that address and to no other, nor over http
 // when the address is of https: to be redirected there is an error. So is an
 // answer of more than 16 MiB.
-func New(client *http.Client, address string) func(name string) session.Server {
+func New(client *http.Client, address string) func(name string) session.Replica {
 	bound := *client
 	bound.CheckRedirect = func(to *http.Request, via []*http.Request) error {
 		from := via[0].URL
@@ -46,7 +46,7 @@ func New(client *http.Client, address string) func(name string) session.Server {
 	}
 	// Two sessions that ask at once who this is would be told of two visitors.
 	asking := make(chan struct{}, 1)
-	return func(name string) session.Server {
+	return func(name string) session.Replica {
 		return func(ctx context.Context, sent session.Sent) (session.Received, error) {
 			if sent.Owner == "" {
 				select {

@@ -18,7 +18,7 @@ const tag = "0123456789abcdef"
 
 // answering returns a server that answers each request so. header is names and
 // values in turn.
-func answering(t *testing.T, status int, body string, header ...string) session.Server {
+func answering(t *testing.T, status int, body string, header ...string) session.Replica {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; i < len(header); i += 2 {

@@ -19,14 +19,14 @@ func Example() {
 	}
 	servers := client.New(&http.Client{Jar: jar}, "https://example.com/sessions/")
 
-	s, err := session.Open(ctx, session.NewMemory(), "cart")
+	s, err := session.Open(ctx, session.NewMemory(), "cart", session.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := s.Save(ctx, maps.All(map[string]any{"items": 3})); err != nil {
 		log.Fatal(err)
 	}
-	if err := s.Exchange(ctx, servers(s.Name())); err != nil {
+	if err := s.Sync(ctx, servers(s.Name())); err != nil {
 		log.Print(err) // to be tried again: nothing is lost
 	}
 }

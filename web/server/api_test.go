@@ -25,7 +25,7 @@ import (
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/web/client"
 	"github.com/session-interop/session-writer/web/sqlite"
-	"github.com/session-interop/session-writer/web/sqlwriter"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // TestServer tests whatever server SERVER_URL names, such as
@@ -65,14 +65,14 @@ func serverURL(t testing.TB) string {
 }
 
 // openDB returns an empty database.
-func openDB(t testing.TB) *sqlwriter.DB {
+func openDB(t testing.TB) *sqlstore.DB {
 	t.Helper()
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"))
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	d := sqlwriter.New(db, sqlwriter.Limits{})
+	d := sqlstore.New(db, sqlstore.Limits{})
 	if err := d.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func newBrowser(t testing.TB, url string) *browser {
 }
 
 // server returns the exchange of a session.
-func (b *browser) server(name string) session.Server {
+func (b *browser) server(name string) session.Replica {
 	return client.New(b.Client, b.url+"/sessions/")(name)
 }
 
@@ -332,12 +332,12 @@ func testCookie(t *testing.T, url string) {
 	// An id that the server never gave is not taken on.
 	const chosen = "00112233445566778899aabbccddeeff"
 	given := []string{"Cookie", "session-writer=" + chosen + "-" + day}
-	if res := plain.ask(t, map[string][]string{"owner": {sqlwriter.Tag(chosen)}}, "", given...); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
+	if res := plain.ask(t, map[string][]string{"owner": {sqlstore.Tag(chosen)}}, "", given...); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
 		t.Errorf("an id that was never given: %d, owner %q, want 412 and none", res.StatusCode, res.Header.Get("Session-Owner"))
 	}
 	for _, path := range []string{"exchange?session=cart", "pair"} {
 		res := plain.do(t, "POST", "/sessions/"+path, "[]", append(given, "Content-Type", "application/json")...)
-		if set := res.Header.Get("Set-Cookie"); res.StatusCode >= 300 || set == "" || strings.Contains(set, chosen) || res.Header.Get("Session-Owner") == sqlwriter.Tag(chosen) {
+		if set := res.Header.Get("Set-Cookie"); res.StatusCode >= 300 || set == "" || strings.Contains(set, chosen) || res.Header.Get("Session-Owner") == sqlstore.Tag(chosen) {
 			t.Errorf("%s with an id that was never given: %d, Set-Cookie: %s, want another", path, res.StatusCode, set)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/session-interop/session-writer/web/sqlite"
-	"github.com/session-interop/session-writer/web/sqlwriter"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // plain returns a handler that does without all that this package is for: it
@@ -61,14 +61,14 @@ func BenchmarkExchange(b *testing.B) {
 	for _, entries := range []int{1, 20} {
 		b.Run(fmt.Sprint("entries=", entries), func(b *testing.B) {
 			open := func() *sql.DB {
-				db, err := sqlite.Open(filepath.Join(b.TempDir(), "bench.db"))
+				db, err := sqlite.Open(filepath.Join(b.TempDir(), "bench.db"), sqlite.Config{})
 				if err != nil {
 					b.Fatal(err)
 				}
 				b.Cleanup(func() { _ = db.Close() })
 				return db
 			}
-			d := sqlwriter.New(open(), sqlwriter.Limits{})
+			d := sqlstore.New(open(), sqlstore.Limits{})
 			if err := d.Create(b.Context()); err != nil {
 				b.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/session-interop/session-writer/web/sqlwriter"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // A visitor is who makes a request.
@@ -127,7 +127,7 @@ func (s *sessions) remember(w http.ResponseWriter, r *http.Request, who visitor)
 		Name:     s.cookieName(r),
 		Value:    who.id + "-" + strconv.FormatInt(today(), 10),
 		Path:     "/",
-		MaxAge:   int(sqlwriter.KeptFor / time.Second),
+		MaxAge:   int(sqlstore.KeptFor / time.Second),
 		Secure:   s.origins.secure(r),
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,

@@ -11,7 +11,7 @@ import (
 
 func TestServerKeepsTheRules(t *testing.T) {
 	url := serverURL(t)
-	writertest.TestServer(t, func(t *testing.T) session.Server {
+	writertest.TestReplica(t, func(t *testing.T) session.Replica {
 		b := newBrowser(t, url) // all tabs of one browser
 		// It has its cookie before several tabs ask at once, each of which
 		// would get one.

@@ -58,13 +58,13 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/web/internal/turns"
-	"github.com/session-interop/session-writer/web/sqlwriter"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // A Config says what New is to serve.
 type Config struct {
 	// DB has the sessions. It is required.
-	DB *sqlwriter.DB
+	DB *sqlstore.DB
 
 	// Site is the folder of the page, as make build leaves it. Without it only
 	// the sessions are served.
@@ -187,13 +187,13 @@ var problems = []struct {
 	status int
 	code   string
 }{
-	{sqlwriter.ErrMalformed, http.StatusBadRequest, "malformed"},
+	{sqlstore.ErrMalformed, http.StatusBadRequest, "malformed"},
 	{session.ErrConfig, http.StatusBadRequest, "malformed"},
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
-	{sqlwriter.ErrFull, http.StatusInsufficientStorage, "full"},
+	{sqlstore.ErrFull, http.StatusInsufficientStorage, "full"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
-	{sqlwriter.ErrPairing, http.StatusGone, "pairing"},
-	{sqlwriter.ErrBusy, http.StatusServiceUnavailable, "busy"},
+	{sqlstore.ErrPairing, http.StatusGone, "pairing"},
+	{sqlstore.ErrBusy, http.StatusServiceUnavailable, "busy"},
 }
 
 // problem returns what the client is told of an error. What it is not told is
@@ -291,7 +291,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.id != "" {
-		w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
+		w.Header().Set("Session-Owner", sqlstore.Tag(who.id))
 	}
 	name, sent, err := asked(r.URL)
 	if err != nil {
@@ -353,11 +353,11 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 
 // merge exchanges. Large bodies have their turns one at a time, and after each
 // comes a pause as long: they never take more than half of the time.
-func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlwriter.Exchanged, error) {
+func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlstore.Exchanged, error) {
 	if size := len(sent.Items); size > small {
 		done, err := s.large.Take(ctx, who.id, time.Duration(size)*turns.PerByte)
 		if err != nil {
-			return sqlwriter.Exchanged{}, err
+			return sqlstore.Exchanged{}, err
 		}
 		began := time.Now()
 		defer func() { time.AfterFunc(time.Since(began), done) }()
@@ -381,7 +381,7 @@ func asked(at *url.URL) (name string, sent session.Sent, err error) {
 		}
 	}
 	name = query.Get("session")
-	if err := sqlwriter.CheckName(name); err != nil {
+	if err := sqlstore.CheckName(name); err != nil {
 		return "", sent, err
 	}
 	sent.Owner, sent.Cursor = query.Get("owner"), query.Get("cursor")
@@ -413,7 +413,7 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.remember(w, r, who)
-	w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
+	w.Header().Set("Session-Owner", sqlstore.Tag(who.id))
 	answer(w, http.StatusOK, struct {
 		Code    string `json:"code"`
 		Expires string `json:"expires"`
@@ -441,7 +441,7 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.remember(w, r, visitor{id: id, stale: true})
-	w.Header().Set("Session-Owner", sqlwriter.Tag(id))
+	w.Header().Set("Session-Owner", sqlstore.Tag(id))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

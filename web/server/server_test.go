@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/session-interop/session-writer/web/sqlite"
-	"github.com/session-interop/session-writer/web/sqlwriter"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // answerTo returns what a handler says to a request, without a network.
@@ -87,11 +87,11 @@ func TestIdentify(t *testing.T) {
 	sent := item(`"set":{"a":1}`)
 	for _, items := range []string{"", "[]", "[" + sent + "]"} {
 		code, header, body := ask("ada", hello, items)
-		if code != 204 || header.Get("Session-Owner") != sqlwriter.Tag("ada") || header.Get("Session-Cursor") != "" || header.Get("Set-Cookie") != "" {
+		if code != 204 || header.Get("Session-Owner") != sqlstore.Tag("ada") || header.Get("Session-Cursor") != "" || header.Get("Set-Cookie") != "" {
 			t.Errorf("Ada says %q: %d %v %s, want 204 and her tag", items, code, header, body)
 		}
 	}
-	exchange := hello + "&owner=" + sqlwriter.Tag("ada")
+	exchange := hello + "&owner=" + sqlstore.Tag("ada")
 	if code, header, body := ask("ada", exchange, ""); code != 204 || header.Get("Session-Cursor") != "" {
 		t.Errorf("Ada has %d %v %s, want nothing yet", code, header, body)
 	}
@@ -101,10 +101,10 @@ func TestIdentify(t *testing.T) {
 	if code, _, body := ask("ada", exchange, ""); code != 200 || body != sent {
 		t.Errorf("Ada has %d %s, want %s", code, body, sent)
 	}
-	if code, _, body := ask("bob", hello+"&owner="+sqlwriter.Tag("bob"), ""); code != 204 {
+	if code, _, body := ask("bob", hello+"&owner="+sqlstore.Tag("bob"), ""); code != 204 {
 		t.Errorf("Bob has %d %s, want nothing", code, body)
 	}
-	if code, header, body := ask("bob", exchange, ""); code != 412 || header.Get("Session-Owner") != sqlwriter.Tag("bob") {
+	if code, header, body := ask("bob", exchange, ""); code != 412 || header.Get("Session-Owner") != sqlstore.Tag("bob") {
 		t.Errorf("Bob asks as Ada: %d %s, want 412 and his tag", code, body)
 	}
 	for _, user := range []string{"nobody", ""} {
@@ -159,12 +159,12 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestTooManyNewOwners(t *testing.T) {
-	db, err := sqlite.Open(t.TempDir() + "/sessions.db")
+	db, err := sqlite.Open(t.TempDir()+"/sessions.db", sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	d := sqlwriter.New(db, sqlwriter.Limits{Owners: 1, Codes: 1})
+	d := sqlstore.New(db, sqlstore.Limits{Owners: 1, Codes: 1})
 	if err := d.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -183,12 +183,12 @@ func TestTooManyNewOwners(t *testing.T) {
 }
 
 func TestADatabaseThatIsFull(t *testing.T) {
-	db, err := sqlite.Options{MaxBytes: 1 << 20}.Open(t.TempDir() + "/sessions.db")
+	db, err := sqlite.Open(t.TempDir()+"/sessions.db", sqlite.Config{MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	d := sqlwriter.New(db, sqlwriter.Limits{})
+	d := sqlstore.New(db, sqlstore.Limits{})
 	if err := d.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -222,16 +222,16 @@ func TestAPanicIsAnswered(t *testing.T) {
 }
 
 func TestADatabaseThatFails(t *testing.T) {
-	db, err := sqlite.Open(t.TempDir() + "/sessions.db")
+	db, err := sqlite.Open(t.TempDir()+"/sessions.db", sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var logged strings.Builder
-	handler := mustNew(t, Config{DB: sqlwriter.New(db, sqlwriter.Limits{}), ErrorLog: log.New(&logged, "", 0)})
+	handler := mustNew(t, Config{DB: sqlstore.New(db, sqlstore.Limits{}), ErrorLog: log.New(&logged, "", 0)})
 	check := func() {
 		t.Helper()
 		id := newVisitor().id
-		exchange := post("http://localhost/sessions/exchange?session=cart&owner="+sqlwriter.Tag(id), "["+item(`"set":{"a":1}`)+"]")
+		exchange := post("http://localhost/sessions/exchange?session=cart&owner="+sqlstore.Tag(id), "["+item(`"set":{"a":1}`)+"]")
 		exchange.Header.Set("Cookie", "session-writer="+id+"-0") // that is to be renewed
 		for _, r := range []*http.Request{
 			exchange,

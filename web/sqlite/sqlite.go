@@ -29,8 +29,8 @@ const pageSize = 4096
 // largest session takes, so that to write it is to write it once.
 const cacheSize = 8 << 10
 
-// Options say how to open a file.
-type Options struct {
+// A Config says how to open a file. The zero Config is the default.
+type Config struct {
 	// MaxBytes is how large the file may grow, or 0. What would make it larger is
 	// refused. A file that is larger stays as it is.
 	MaxBytes int64
@@ -45,10 +45,7 @@ type Options struct {
 // What is deleted is overwritten in it, and in the log by the next Shrink.
 //
 // Several processes can use one file, on one machine.
-func Open(path string) (*sql.DB, error) { return Options{}.Open(path) }
-
-// Open opens a file with options: see the function of that name.
-func (o Options) Open(path string) (*sql.DB, error) {
+func Open(path string, config Config) (*sql.DB, error) {
 	// SQLite would make it as the umask says, and its log as it finds the file.
 	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -58,8 +55,8 @@ func (o Options) Open(path string) (*sql.DB, error) {
 		return nil, err
 	}
 	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", fmt.Sprintf("cache_size(-%d)", cacheSize)}
-	if o.MaxBytes > 0 {
-		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", max(o.MaxBytes/pageSize, 1)))
+	if config.MaxBytes > 0 {
+		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", max(config.MaxBytes/pageSize, 1)))
 	}
 	with := func(more ...string) (driver.Connector, error) {
 		query := url.Values{"_pragma": slices.Concat(more, pragmas)}

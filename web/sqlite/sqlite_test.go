@@ -30,7 +30,7 @@ func TestAFileThatAnotherProcessMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	db, err := Open(path)
+	db, err := Open(path, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestAFileThatAnotherProcessMakes(t *testing.T) {
 // open opens a file.
 func open(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := Open(path)
+	db, err := Open(path, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestAFileIsForItsUserAlone(t *testing.T) {
 }
 
 func TestAFileInAFolderThatIsMissing(t *testing.T) {
-	if _, err := Open(filepath.Join(t.TempDir(), "missing", "sessions.db")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "missing", "sessions.db"), Config{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want that it does not exist", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestALargeFileOfBefore(t *testing.T) {
 func TestAFileThatMayNotGrow(t *testing.T) {
 	const limit = 1 << 20
 	path := filepath.Join(t.TempDir(), "sessions.db")
-	db, err := Options{MaxBytes: limit}.Open(path)
+	db, err := Open(path, Config{MaxBytes: limit})
 	if err != nil {
 		t.Fatal(err)
 	}

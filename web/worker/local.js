@@ -9,7 +9,7 @@ import {
 } from "wrangler";
 
 const config = fileURLToPath(new URL("wrangler.jsonc", import.meta.url));
-const schema = new URL("../sqlwriter/schema.sql", import.meta.url);
+const schema = new URL("../sqlstore/schema.sql", import.meta.url);
 
 /**
  * Starts the Worker as make build leaves it, with a D1 database of its own

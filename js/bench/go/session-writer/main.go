@@ -25,7 +25,7 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		last, err = session.Open(context.Background(), storage, "cart")
+		last, err = session.Open(context.Background(), storage, "cart", session.Config{})
 		return store{last}, err
 	})
 	select {}

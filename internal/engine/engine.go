@@ -1,0 +1,711 @@
+// Package engine keeps sessions in a storage of items: it is the mechanism
+// under package session, and all that the wasm module links of it. Programs
+// use package session; this one's API follows what the module needs, and may
+// change with any release.
+//
+// A session named cart lives in the items whose keys begin with cart/, each
+// under the stamp of its making. A save adds one item and touches no other; a
+// load reads all of them and merges. So a session is a log-structured store
+// whose records form a last-writer-wins map, and neither the order in which a
+// tab gets to see items, nor seeing one twice or late, changes what it reads.
+//
+// Compaction writes one item that holds the merged state of several, and then
+// removes exactly those. As no item is ever written twice, two tabs may
+// compact at once, one may be killed half-way, and a batch may turn up late.
+//
+// All times are wall clock times in milliseconds since 1970.
+//
+// Where a function is not to be inlined, its copies would add a kilobyte to
+// what each visitor of a page downloads.
+package engine
+
+import (
+	"strings"
+	"sync/atomic"
+)
+
+const (
+	// A session is compacted after so many saves through one Session, and
+	// when a load finds so many items.
+	compactEvery = 16
+	pileUp       = 2 * compactEvery
+
+	// Removals and clearings are kept for a day after the last entry that they
+	// suppressed, in which that may still turn up: from a tab that is told
+	// late, was frozen, or was killed while it compacted. The time is that of
+	// the item which says them, and may be off by dropWithin.
+	keepRemovals = 24*60*60*1000 + dropWithin
+	dropWithin   = anHour
+
+	anHour = 60 * 60 * 1000
+
+	// A listing may be outdated before all of it is read, when others compact
+	// meanwhile. A storage that never agrees with its listings is broken.
+	maxListings = 1000
+
+	// A tab that was asleep for longer does not compact before it has had some
+	// time to hear of what others did: with what it knows it would bring back
+	// what they removed, and forgot that they did.
+	asleep  = 6 * anHour
+	catchUp = 60 * 1000
+)
+
+var (
+	errGone     = Fault("no such item")
+	errUnstable = Fault("the storage lists items that it does not have")
+	errClock    = Fault("no later stamp can be made")
+)
+
+// An Entry is a key with its value as JSON text.
+type Entry struct{ Key, Value string }
+
+// A Change is what a batch, or several, did to a session.
+type Change struct {
+	// Set holds the entries that are new or have a new value; and when Cleared,
+	// every entry that is left.
+	Set []Entry
+	// Removed holds the keys that are gone, for whatever reason.
+	Removed []string
+	// Cleared says that the session was emptied, before what is in Set.
+	Cleared bool
+}
+
+// Empty reports whether nothing changed.
+func (c Change) Empty() bool { return !c.Cleared && len(c.Set) == 0 && len(c.Removed) == 0 }
+
+// Stats are session.Stats.
+type Stats struct{ Entries, Items, Bytes, Corrupt int }
+
+// A Session is one writer's and reader's access to a session. It is not safe
+// for concurrent use; several of them on one storage are.
+type Session struct {
+	storage Storage
+	prefix  string
+	clock   *Clock
+	maxAge  int64
+	writer  string
+
+	newWriter func() string
+
+	owner     string      // the tag of the owner whose session is shown; empty for nobody's
+	turned    atomic.Bool // whether that may have changed
+	lived     int64       // when somebody saved last, as far as is known here
+	forgotten int         // how often Forget was called
+
+	told    bool         // whether all stamps come to See or Refresh as they are made
+	newest  Stamp        // greatest batch stamp read or made
+	ahead   atomic.Bool  // whether the clock may be ahead for something that is gone
+	now     atomic.Int64 // at the last call
+	woke    int64        // when the last call after a long time was
+	view    *state       // what the reader of changes knows; nil while there is none
+	saves   int          // since the last compaction
+	cleared bool         // whether one of them was a clearing that is yet to be tidied up
+
+	// items are those that may be there, as they were last read. As none is
+	// written twice, one that has the same text says the same.
+	items map[string]*item
+	last  snapshot // what was read last
+}
+
+// Open returns a Session of that name, which is not empty and has no slash.
+// A session whose newest batch is more than maxAge milliseconds old is over; 0
+// means that it never is. What is exchanged goes by what the server tells, too: see
+// life.go. It lists the session's items, and so fails when
+// the storage is not to be had.
+func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
+	s := &Session{
+		storage: storage,
+		prefix:  name + "/",
+		clock:   clock,
+		maxAge:  maxAge,
+		writer:  NewWriter(),
+		items:   make(map[string]*item),
+
+		newWriter: NewWriter,
+	}
+	return s, s.look()
+}
+
+// Told says whether from now on every change that others make is reported
+// through See or Refresh. While it is not, Save looks for what it must come
+// after.
+func (s *Session) Told(told bool) error {
+	s.told = told
+	if told {
+		return s.look()
+	}
+	return nil
+}
+
+// See takes note that others set or removed the item of that key, so that
+// batches to come are stamped later. It reports whether the key is one of the
+// session's.
+func (s *Session) See(key string) bool {
+	if key == s.ledgerKey() {
+		s.turned.Store(true)
+		return true
+	}
+	if !strings.HasPrefix(key, s.prefix) {
+		return false
+	}
+	if at, ok := ParseStamp(key[max(len(s.prefix), len(key)-stampLength):]); ok {
+		s.clock.See(at)
+		if at.Millis() > s.now.Load()+maxAhead {
+			s.ahead.Store(true)
+		}
+	}
+	return true
+}
+
+// look sees all items that there are. When they have piled up, the next save
+// has them compacted.
+func (s *Session) look() error {
+	if _, err := s.attend(); err != nil {
+		return err
+	}
+	keys, err := s.storage.Keys(s.prefix)
+	items := 0
+	for _, key := range keys {
+		_, guest, shown := s.nameOf(key)
+		if !shown {
+			continue
+		}
+		if s.items[key] == nil {
+			s.items[key] = &item{key: key, guest: guest}
+		}
+		if items++; s.items[key].err == nil {
+			s.See(key)
+		}
+	}
+	if items > pileUp {
+		s.saves = max(s.saves, compactEvery-1)
+	}
+	return err
+}
+
+// hear takes note of the time. After a long sleep it is some time before what
+// is known here is what there is.
+func (s *Session) hear(now int64) {
+	if had := s.now.Swap(now); had != 0 && now-had > asleep {
+		s.woke = now
+	}
+}
+
+// awake reports whether what is known here is not older than what others may
+// have forgotten.
+func (s *Session) awake() bool {
+	now := s.now.Load()
+	return s.woke == 0 || now < s.woke || now-s.woke > catchUp
+}
+
+// Save writes a batch as one item. An empty one is nothing. After an error the
+// session is what it was. While somebody watches, it returns what the batch
+// changed in what they know.
+func (s *Session) Save(now int64, b Batch) (Change, error) {
+	if b.empty() {
+		return Change{}, nil
+	}
+	s.hear(now)
+	var over []*item
+	anew := false
+	if s.maxAge > 0 && !s.alive(now) {
+		snap, err := s.readAged(now)
+		if err != nil {
+			return Change{}, err
+		}
+		// Of an owner's session, only the server knows whether it is over.
+		if anew = s.expired(now); anew && s.owner == "" {
+			over = snap.items
+		}
+	} else if !s.told || s.turned.Load() {
+		if err := s.look(); err != nil {
+			return Change{}, err
+		}
+	}
+	at, err := s.tick(now)
+	if err != nil {
+		return Change{}, err
+	}
+
+	// Room for all of it: the rest of an item is as long as this, and shorter.
+	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
+	if s.maxAge > 0 && at.Millis() > now+anHour {
+		batches = aliveFrom(batches, now) // some clock is wrong, and the stamp no time
+	}
+	if anew && s.owner == "" {
+		// Not stamped like the batch: that would take what another tab saves
+		// into the new session at this moment.
+		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
+		batches = appendBatch(batches, end, Batch{Clear: true})
+	}
+	key, text := s.own(string(at)), endItem(appendBatch(batches, at, b))
+
+	if err := s.write(now, key, text, len(text)+b.GivenSize, over); err != nil {
+		return Change{}, err
+	}
+	s.newest = max(s.newest, at)
+	s.lived = max(s.lived, at.Millis())
+	s.cleared = s.cleared || b.Clear
+	return s.follow(now, key, text, anew), nil
+}
+
+// write writes an item of about that size, in the place of those that are over.
+func (s *Session) write(now int64, key, text string, size int, over []*item) error {
+	err := s.storage.SetItem(key, text)
+	if Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
+		err = s.storage.SetItem(key, text)
+	}
+	if err != nil {
+		return err
+	}
+	s.remove(over)
+	s.items[key] = &item{key: key, size: size}
+	s.saves++
+	return nil
+}
+
+// tick returns a stamp later than all that is known here.
+func (s *Session) tick(now int64) (Stamp, error) {
+	if s.ahead.Load() && s.clock.ahead(now) {
+		if err := s.settle(); err != nil {
+			return "", err
+		}
+	}
+	at, ok := s.clock.Tick(now, s.writer)
+	if ok && at <= s.newest {
+		s.clock.See(s.newest)
+		at, ok = s.clock.Tick(now, s.writer)
+	}
+	if !ok {
+		// Nobody has lived to make such a stamp.
+		if err := s.restamp(now, now+maxAhead, true); err != nil {
+			return "", err
+		}
+		if at, ok = s.clock.Tick(now, s.writer); !ok {
+			return "", errClock
+		}
+	}
+	return at, nil
+}
+
+// settle moves the clock back to what is there, when it is ahead for something
+// that somebody has stamped anew meanwhile.
+func (s *Session) settle() error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	s.lower(snap, ledger{}, maxMillis)
+	s.ahead.Store(false)
+	return nil
+}
+
+// lower moves the clock back to the greatest stamp up to a time that what is
+// there has, or the server. What comes then may meet a stamp that was made
+// before, so it has another writer.
+func (s *Session) lower(snap snapshot, l ledger, latest int64) {
+	var floor Stamp
+	see := func(at Stamp) {
+		if at != "" && at.Millis() <= latest {
+			floor = max(floor, at)
+		}
+	}
+	for _, items := range [][]*item{snap.items, snap.guests} {
+		for _, it := range items {
+			name, _, _ := s.nameOf(it.key)
+			see(Stamp(name))
+			see(it.says.newest)
+			see(it.says.cleared)
+			for _, r := range it.says.records {
+				see(r.stamp)
+			}
+		}
+	}
+	// Items that the server has may have been merged with what comes later.
+	for stamps := l.stamps; len(stamps) > stampLength; stamps = stamps[stampLength+1:] {
+		see(Stamp(stamps[1 : stampLength+1]))
+	}
+	s.newest = snap.state.newest
+	s.clock.lower(floor)
+	s.writer = s.newWriter()
+}
+
+// follow returns what an item of this session's own making changed in what the
+// reader of changes knows. It may have begun the session anew.
+func (s *Session) follow(now int64, key, text string, anew bool) Change {
+	if s.view == nil {
+		return Change{}
+	}
+	if anew { // which hides what the item does not speak of
+		change, _ := s.catchUp(now) // until Refresh finds out
+		return change
+	}
+	saved, err := decode(text)
+	if err != nil { // it was given, so only the storage has all of it
+		it, err := s.get(key)
+		if err != nil || it.err != nil {
+			return Change{} // until Refresh finds out
+		}
+		saved = it.says
+	}
+	return s.view.apply(saved)
+}
+
+// Due reports whether Tidy has something to do, and whether that can wait
+// until there is nothing better to do.
+func (s *Session) Due() (due, canWait bool) {
+	return s.cleared || s.saves >= compactEvery, !s.cleared && s.saves < pileUp
+}
+
+// Tidy compacts the session when it is due. It belongs after every Save, and
+// is apart from it because nothing that goes wrong here, a panic of the
+// storage's not excepted, may make a save fail that is done.
+func (s *Session) Tidy(now int64) {
+	s.hear(now)
+	if !s.awake() {
+		return
+	}
+	if s.cleared {
+		s.cleared = false
+		s.compactAll(now) // what was cleared is to be gone from the storage, too
+		for _, it := range s.last.items {
+			if it.life > 0 && it.says.newest < s.last.state.cleared {
+				s.remove([]*item{it})
+			}
+		}
+	} else if s.saves >= compactEvery {
+		s.compact(now)
+	}
+}
+
+// Load returns all entries, in the order in which they were last set; those of
+// one batch in any order.
+func (s *Session) Load(now int64) ([]Entry, error) {
+	snap, err := s.load(now)
+	return snap.live(), err
+}
+
+// Get returns the value of a key as JSON text, and whether it has one.
+func (s *Session) Get(now int64, key string) (string, bool, error) {
+	snap, err := s.load(now)
+	v, ok := snap.state.entries[key]
+	if !ok || v.removed() {
+		return "", false, err
+	}
+	return v.value, true, err
+}
+
+func (s *Session) load(now int64) (snapshot, error) {
+	s.hear(now)
+	snap, err := s.readAged(now)
+	switch {
+	case err != nil:
+		return snapshot{}, err
+	case s.expired(now):
+		// Somebody else may have saved meanwhile: the server knows.
+		if s.owner == "" {
+			s.remove(snap.items)
+		}
+		return snapshot{}, nil
+	}
+	if len(snap.items)+len(snap.guests) > pileUp && !snap.partial && s.awake() {
+		s.compact(now)
+		return s.read() // as it may have read, too, and that was valid until then
+	}
+	return snap, nil
+}
+
+// readAged reads what may be over. A stamp of the future tells nothing of the
+// age: what has one is as old as it is found. Of what is exchanged, the server
+// tells the age.
+func (s *Session) readAged(now int64) (snapshot, error) {
+	snap, err := s.read()
+	if err == nil && s.maxAge > 0 && s.owner == "" && s.newest != "" && s.newest.Millis() > now+maxAhead && s.awake() {
+		if err = s.restamp(now, now+maxAhead, false); err == nil {
+			snap, err = s.read()
+		}
+	}
+	return snap, err
+}
+
+// Watch begins, or ends, to keep what the reader of changes knows: all that
+// there is now, and then what Save writes and what Refresh returns.
+func (s *Session) Watch(now int64, on bool) error {
+	s.view = nil
+	if !on {
+		return nil
+	}
+	current, err := s.current(now)
+	if err == nil {
+		s.view = &current
+	}
+	return err
+}
+
+// Refresh returns what others did since Watch or the last Refresh. It sees all
+// items that there are, also when nobody watches.
+func (s *Session) Refresh(now int64) (Change, error) {
+	s.hear(now)
+	if s.view == nil {
+		return Change{}, s.look()
+	}
+	return s.catchUp(now)
+}
+
+// catchUp returns what the reader of changes does not know yet.
+func (s *Session) catchUp(now int64) (Change, error) {
+	next, err := s.current(now)
+	if err != nil {
+		return Change{}, err
+	}
+	change := s.view.diff(next)
+	s.view = &next
+	return change, nil
+}
+
+// current returns a state of its own without touching the storage.
+func (s *Session) current(now int64) (state, error) {
+	snap, err := s.read()
+	if err != nil || s.expired(now) {
+		return state{}, err
+	}
+	return snap.state.clone(), nil
+}
+
+// Stats returns what the session takes in its storage.
+func (s *Session) Stats(now int64) (Stats, error) {
+	snap, err := s.read()
+	if err != nil {
+		return Stats{}, err
+	}
+	stats := Stats{Items: len(snap.items) + len(snap.guests), Corrupt: len(snap.corrupt)}
+	keys, err := s.storage.Keys(s.prefix)
+	for _, key := range keys {
+		text, _, failed := s.storage.GetItem(key)
+		if failed != nil {
+			err = failed
+		}
+		stats.Bytes += units(key) + units(text)
+	}
+	if err == nil && !s.expired(now) {
+		stats.Entries = len(snap.live())
+	}
+	return stats, err
+}
+
+// alive reports whether the session is known not to be over.
+func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(now) }
+
+// expired reports whether the last that somebody is known to have saved is too
+// old.
+//
+//go:noinline
+func (s *Session) expired(now int64) bool {
+	return s.maxAge > 0 && s.newest != "" && now-s.lived > s.maxAge
+}
+
+// An item is a part of what is stored.
+type item struct {
+	key  string
+	text string // unless it was not read yet
+	size int    // of the text, in bytes or about; 0 when that is not known
+	err  error  // errDamaged or errFormat, for one that cannot be read
+	// guest says that it is nobody's, while an owner's session is shown.
+	guest bool
+	// If it can be read:
+	written int64 // when
+	says    content
+	merged  bool  // whether the last snapshot's state has it
+	sent    bool  // whether the server had it then
+	life    int   // of which it was, 0 for the last: what is of others is not shown
+	from    int64 // when it began to show the session alive
+	to      int64 // and until when it, or all that the server had, did
+}
+
+// stamp returns the one that the key of an item ends with.
+func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
+
+// A snapshot is all that is stored under a session's name.
+type snapshot struct {
+	items   []*item
+	guests  []*item // those that are nobody's, of which only what is alive counts
+	state   state   // what all these of the last life say together
+	partial bool    // whether some are of others
+	corrupt []*item // those that cannot be read
+}
+
+// live returns the entries, as Load does. Most items were written in the order
+// of their stamps, and say things in that order, so mostly nothing is sorted.
+func (s snapshot) live() []Entry {
+	if len(s.guests) > 0 {
+		return s.state.live()
+	}
+	live := make([]Entry, 0, len(s.state.entries))
+	var last Stamp
+	for _, it := range s.items {
+		first := true
+		for _, r := range it.says.records {
+			if r.removed() || s.state.entries[r.key] != r.version {
+				continue
+			}
+			if r.stamp < last || first && r.stamp == last {
+				return s.state.live()
+			}
+			last, first = r.stamp, false
+			live = append(live, Entry{r.key, r.value})
+		}
+	}
+	return live
+}
+
+// read reads all items of one listing. Others may remove some before they are
+// read, because what they say is in a new item: then it lists again, and what
+// is gone does not count, as what removed it may have been forgotten.
+//
+// What it returns is valid until the next call.
+func (s *Session) read() (snapshot, error) {
+	if !s.told || s.turned.Load() {
+		if _, err := s.attend(); err != nil {
+			return snapshot{}, err
+		}
+	}
+	for range maxListings {
+		all, err := s.storage.Keys(s.prefix)
+		if err != nil {
+			return snapshot{}, err
+		}
+		readings := make(map[string]*item, len(all))
+		keys := all[:0]
+		complete := true
+		for _, key := range all {
+			if _, _, shown := s.nameOf(key); !shown {
+				continue
+			}
+			keys = append(keys, key)
+			it, err := s.get(key)
+			switch {
+			case Is(err, errGone):
+				complete = false
+			case err != nil:
+				return snapshot{}, err
+			default:
+				readings[key] = it
+			}
+		}
+		if complete {
+			s.take(keys, readings)
+			err := s.hide() // first: Go leaves open whether s.last is read before
+			return s.last, err
+		}
+	}
+	return snapshot{}, errUnstable
+}
+
+// take makes the last snapshot that of the items with those keys.
+func (s *Session) take(keys []string, readings map[string]*item) {
+	next := snapshot{state: s.last.state}
+	gone := len(s.last.guests) > 0 || s.last.partial
+	for _, it := range s.last.items {
+		gone = gone || readings[it.key] != it
+	}
+	if gone {
+		// No state tells what one item alone had in it.
+		next.state = state{}
+		if s.newest != "" && s.newest.Millis() > s.now.Load()+maxAhead {
+			s.newest = "" // it may be stamped anew
+		}
+	}
+	if next.state.newest == "" {
+		for _, it := range readings {
+			it.merged = false
+		}
+	}
+	for _, key := range keys {
+		it := readings[key]
+		if it.err != nil {
+			next.corrupt = append(next.corrupt, it)
+			continue
+		}
+		if it.guest {
+			next.guests = append(next.guests, it)
+			continue
+		}
+		if !it.merged {
+			next.state.add(it.says)
+			it.merged = true
+		}
+		next.items = append(next.items, it)
+	}
+	next.admit()
+	s.items = readings
+	s.last = next
+	if s.newest = max(s.newest, next.state.newest); s.newest != "" {
+		s.lived = s.newest.Millis()
+	}
+}
+
+// admit adds what is alive of what is nobody's.
+func (s *snapshot) admit() {
+	var guests state
+	for _, it := range s.guests {
+		if it.life == 0 {
+			guests.add(it.says)
+		}
+	}
+	for key, v := range guests.entries {
+		if !v.removed() {
+			s.state.set(key, v)
+		}
+	}
+	s.state.newest = max(s.state.newest, guests.newest)
+}
+
+// get reads an item and takes note of it, unless it is gone: errGone.
+func (s *Session) get(key string) (*item, error) {
+	had := s.items[key]
+	read := had != nil && had.text != ""
+	if storage, ok := s.storage.(Rereader); ok && read && storage.Same(key) {
+		return had, nil
+	}
+	text, ok, err := s.storage.GetItem(key)
+	if err != nil {
+		return nil, err
+	}
+	name, guest, _ := s.nameOf(key)
+	at, stamped := ParseStamp(name)
+	if !ok && stamped {
+		delete(s.items, key)
+		return nil, errGone
+	}
+	if read && had.text == text {
+		return had, nil
+	}
+	it := &item{key: key, text: text, size: len(text), guest: guest}
+	if stamped {
+		it.says, it.err = decode(text)
+	} else {
+		// Somebody else's. It may even be impossible to read: a key with a
+		// lone surrogate comes out of the browser as another.
+		it.err = errDamaged
+	}
+	if it.err == nil {
+		it.written, it.from = at.Millis(), it.says.since
+		s.clock.See(at)
+		if it.says.newest != "" {
+			s.clock.See(it.says.newest)
+		}
+	}
+	s.items[key] = it
+	return it, nil
+}
+
+// units returns the number of UTF-16 code units of text.
+func units(text string) int {
+	n := 0
+	for _, r := range text {
+		if n++; r > 0xFFFF {
+			n++
+		}
+	}
+	return n
+}

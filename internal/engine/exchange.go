@@ -1,0 +1,796 @@
+package engine
+
+import "strings"
+
+// A Record is what an item says of a key: its value as JSON text, or with none
+// that it was removed, and the stamp of the batch that did it.
+type Record struct {
+	Key   string
+	Stamp Stamp
+	Value string
+	// Alive is up to when it is known to have been there, in milliseconds since
+	// 1970, if that is later than Stamp; otherwise 0.
+	Alive int64
+}
+
+// Said is what items say together.
+type Said struct {
+	// Newest is the greatest stamp of a batch that saved, removed or cleared.
+	Newest Stamp
+	// Cleared, if any, is the stamp before which everything was cleared.
+	Cleared Stamp
+	// Since is from when on the session was alive, in milliseconds since 1970; 0
+	// when that is not said.
+	Since int64
+	// Spans are the times in which it was alive, as each item says. The records
+	// of an item are from that time, or were still there.
+	Spans []Span
+	// Records has what each key got last, once, in the order of the stamps and
+	// then of the keys.
+	Records []Record
+}
+
+// A Span is a time in which a session was alive, in milliseconds since 1970: first
+// to last, something was saved at both.
+type Span struct{ From, To int64 }
+
+// ParseItems returns what the items in a JSON array say together. Elements that
+// are no items that this version can read are left out, and counted.
+func ParseItems(text string) (said Said, unreadable int, err error) {
+	var (
+		contents []content
+		merged   state
+	)
+	s := scanner{text: text}
+	s.list('[', ']', func() {
+		says, err := decode(s.value())
+		if err != nil {
+			unreadable++
+		} else {
+			contents = append(contents, says)
+			merged.cleared = max(merged.cleared, says.cleared)
+		}
+	})
+	if s.end(); s.bad {
+		return Said{}, 0, errDamaged
+	}
+	// What is cleared is known before anything is added: to clear all that was
+	// added before, again and again, would take time without bounds.
+	for _, says := range contents {
+		merged.add(says)
+	}
+	said = merged.said()
+	alive := make(map[string]int64)
+	for _, says := range contents {
+		said.Spans = append(said.Spans, Span{says.since, max(says.since, says.newest.Millis())})
+		for _, r := range says.records {
+			if r.stamp.Millis() < says.since && merged.entries[r.key] == r.version {
+				alive[r.key] = max(alive[r.key], says.since)
+			}
+		}
+	}
+	for i, r := range said.Records {
+		said.Records[i].Alive = alive[r.Key]
+	}
+	return said, unreadable, nil
+}
+
+func (s *state) said() Said {
+	out := Said{Newest: s.newest, Cleared: s.cleared}
+	for _, key := range s.keys() {
+		v := s.entries[key]
+		out.Records = append(out.Records, Record{Key: key, Stamp: v.stamp, Value: v.value})
+	}
+	return out
+}
+
+// FormatItem returns the text of an item that says so. To say nothing, there is
+// no item.
+func FormatItem(said Said) string {
+	s := state{newest: said.Newest, since: min(said.Since, maxMillis-1)}
+	s.clear(said.Cleared)
+	for _, r := range said.Records {
+		s.set(r.Key, version{r.Stamp, r.Value})
+	}
+	if s.newest == "" {
+		return ""
+	}
+	return encode(s)
+}
+
+// Sent is a session.Sent.
+type Sent struct {
+	Owner, Cursor, Items string
+	Now, MaxAge          int64
+}
+
+// Received is a session.Received.
+type Received struct {
+	Owner, Cursor, Item string
+	Complete            bool
+	Age                 int64
+}
+
+var (
+	// ErrServer means that what a server answers makes no sense.
+	ErrServer = Fault("what answers is no server for sessions")
+	// ErrStranger means that a server does not know again whoever asks.
+	ErrStranger = Fault("the server does not know this browser again: it must keep cookies")
+	// ErrOverrun means that others changed whose session this is, again and
+	// again, while it was exchanged.
+	ErrOverrun = Fault("whose session this is changes all the time")
+)
+
+// What a server answered, as the status codes of HTTP have it.
+const (
+	Merged  = 200
+	Unknown = 412 // the cursor, or the owner: Received.Owner is whose session the server has
+	NoRoom  = 413
+	TooLate = 422 // a stamp is later than the server takes it: see Late
+)
+
+// Late is what a server tells of stamps that it does not take.
+type Late struct {
+	// Latest is the time up to which it does, in milliseconds since 1970.
+	Latest int64
+	// Newest is the greatest stamp that it has, not later than that; empty for
+	// none. What is stamped anew must come after it.
+	Newest Stamp
+}
+
+// partSize is the size from which what is sent is sent in parts, in bytes. A
+// batch is never divided. Only tests change it.
+var partSize = 256 << 10
+
+const (
+	// How often an exchange begins again because others changed what it is
+	// about, or something was stamped too late.
+	maxBegun = 6
+
+	// How often a browser is followed that became another's, and then another's.
+	maxHeirs = 16
+)
+
+// An Exchange is one exchange of a session with the server that keeps a copy of
+// it. It is a request after the other until Next says that there is no more,
+// each with its answer. Meanwhile the session may be used, here and by others.
+type Exchange struct {
+	s    *Session
+	with ledger // what was known when it began
+	// heir is the owner whom the server does not know any more, if so: what is
+	// his becomes that of whoever the server takes the sender for.
+	heir     string
+	items    []*item // that are to be sent, the first last
+	part     []*item // that are sent
+	single   bool    // that each is sent by itself
+	sent     Sent
+	asked    int64 // when that was sent
+	answered bool  // whether the server has sent something back
+	anew     bool  // whether the server knew nobody
+	begun    int
+	// restamped says that something was stamped anew: from the time at which the
+	// server takes it, and not by this clock.
+	restamped bool
+	// forgotten is how often the session was forgotten, as it began.
+	forgotten int
+	refused   Refused
+}
+
+// Refused is the largest entry of a batch that a server has no room for.
+type Refused struct {
+	Key  string
+	Size int // of key and value as JSON text, in bytes; 0 when nothing was refused
+}
+
+// Exchange begins an exchange.
+func (s *Session) Exchange(now int64) (*Exchange, error) {
+	s.hear(now)
+	x := &Exchange{s: s}
+	return x, x.begin(now)
+}
+
+// begin finds out what is to be sent.
+//
+//go:noinline
+func (x *Exchange) begin(now int64) error {
+	if x.begun++; x.begun > maxBegun {
+		return ErrOverrun
+	}
+	s := x.s
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	x.items, x.answered, x.forgotten = nil, false, s.forgotten
+	if x.heir != l.owner { // another's session is shown by now
+		x.heir = ""
+	}
+	if x.with = l; l.owner == "" || x.heir != "" {
+		return s.look() // whether there is something to be kept
+	}
+	if x.with, err = s.prepare(now, l); err != nil {
+		return err
+	}
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	x.items, _ = s.unsent(x.with, snap)
+	return nil
+}
+
+// Prepare makes what is unsent such that it can be sent: what was nobody's is the
+// owner's.
+func (s *Session) Prepare(now int64) error {
+	s.hear(now)
+	_, err := s.attend()
+	if err == nil {
+		err = s.adopt(now)
+	}
+	return err
+}
+
+// Alive returns the text of an item with what is shown, and nothing that was
+// removed or cleared; it is empty when there is nothing.
+func (s *Session) Alive(now int64) (string, error) {
+	snap, err := s.read()
+	if err != nil || s.expired(now) {
+		return "", err
+	}
+	alive := snap.state.living()
+	var items []*item
+	for _, it := range append(snap.items, snap.guests...) {
+		if it.life == 0 {
+			items = append(items, it)
+		}
+	}
+	alive.since = aliveSince(snap.state.cleared, items)
+	if alive.newest == "" {
+		return "", nil
+	}
+	return s.encode(alive), nil
+}
+
+// Stamp returns a stamp for an item with a text that others have made: later
+// than all in it. It returns ErrServer when the text is none of an item.
+func (s *Session) Stamp(now int64, text string) (Stamp, error) {
+	says, err := decode(text)
+	if err != nil {
+		return "", ErrServer
+	}
+	if says.newest != "" {
+		s.clock.See(says.newest)
+	}
+	return s.tick(now)
+}
+
+// Divide puts two items in the place of one, whose stamp is given, if it has
+// several batches. It reports whether it did.
+func (s *Session) Divide(now int64, stamp string) bool {
+	it, err := s.get(s.own(stamp))
+	return err == nil && it.err == nil && s.divide(now, it) != nil
+}
+
+// Compact merges all items, as far as there is room.
+func (s *Session) Compact(now int64) {
+	if s.hear(now); s.awake() {
+		s.compactAll(now)
+	}
+}
+
+// Restamp stamps anew what the server does not have and is stamped later than a
+// time. The order of it stays what it is, also of what is nobody's yet.
+func (s *Session) Restamp(now, latest int64) error {
+	err := s.Prepare(now)
+	if err == nil {
+		err = s.restamp(now, latest, false)
+	}
+	return err
+}
+
+// prepare makes what is unsent ready to be sent.
+func (s *Session) prepare(now int64, l ledger) (ledger, error) {
+	stands, err := s.stands(l)
+	if err == nil && !stands {
+		l, err = s.begin(l.owner, l.active)
+	}
+	if err == nil {
+		err = s.Prepare(now)
+	}
+	if err != nil {
+		return l, err
+	}
+	snap, err := s.read()
+	if err != nil {
+		return l, err
+	}
+	items, size := s.unsent(l, snap)
+	if size <= partSize || !s.awake() {
+		return l, nil
+	}
+	s.merge(now, items)
+	// As far as there is room: otherwise it is sent as it is.
+	for divided := true; divided && err == nil; {
+		divided = false
+		if snap, err = s.read(); err != nil {
+			return l, err
+		}
+		items, _ = s.unsent(l, snap)
+		for _, it := range items {
+			divided = divided || it.size > partSize && s.divide(now, it) != nil
+		}
+	}
+	return l, nil
+}
+
+// unsent returns the items of whose words the server may not have all, and their
+// size. The newest, which is to be sent first, is last.
+func (s *Session) unsent(l ledger, snap snapshot) (out []*item, size int) {
+	var stamps []string
+	for _, it := range snap.items {
+		if stamp := it.stamp(); !l.lists(stamp) {
+			// Its own stamp tells when it was divided from others, or merged.
+			stamps = append(stamps, string(it.says.newest)+stamp)
+			size += it.size
+		}
+	}
+	sort(stamps)
+	for _, stamp := range stamps {
+		out = append(out, s.items[s.own(stamp[len(stamp)-stampLength:])])
+	}
+	return out, size
+}
+
+// divide puts two items in the place of one, as like in size as its batches let
+// them be, and returns them. It returns none when it cannot.
+func (s *Session) divide(now int64, from *item) (halves []*item) {
+	var whole, older, newer state
+	whole.add(from.says)
+	size := 0
+	keys := whole.keys()
+	for _, key := range keys {
+		v := whole.entries[key]
+		last := v.stamp == whole.entries[keys[len(keys)-1]].stamp
+		if newer.newest != "" || older.newest != "" && v.stamp > older.newest && (size > from.size/2 || last) {
+			newer.set(key, v)
+		} else {
+			older.set(key, v)
+		}
+		size += len(key) + len(v.value)
+	}
+	if newer.newest == "" {
+		return nil
+	}
+	older.clear(whole.cleared)
+	older.since = from.says.since
+	newer.newest, newer.since = whole.newest, older.newest.Millis()
+	for _, half := range []state{older, newer} {
+		key, err := s.add(now, half)
+		if err != nil {
+			return nil
+		}
+		it, err := s.get(key)
+		if err != nil {
+			return nil
+		}
+		halves = append(halves, it)
+	}
+	s.remove([]*item{from})
+	return halves
+}
+
+// Next returns what is to be sent next, and whether there is anything. It asks
+// at least once for what the server has, and before anything is sent, whose
+// session it has.
+func (x *Exchange) Next(now int64) (sent Sent, more bool) {
+	if x.answered && len(x.items) == 0 {
+		return Sent{}, false
+	}
+	x.asked, x.sent = now, Sent{Now: now, MaxAge: x.s.maxAge}
+	if x.restamped {
+		x.sent.Now = 0 // nobody knows when it was saved, by what clock
+	}
+	if x.heir != "" || x.with.owner == "" && len(x.s.items) > 0 {
+		x.sent.Items = "[]"
+	} else {
+		x.sent.Owner, x.sent.Cursor = x.with.owner, x.with.cursor
+	}
+	x.part = nil
+	var texts []byte
+	for n := len(x.items); n > 0; n = len(x.items) {
+		it := x.items[n-1]
+		if x.part != nil && (x.single || len(texts)+it.size > partSize) {
+			break
+		}
+		x.part = append(x.part, it)
+		x.items = x.items[:n-1]
+		texts = append(append(texts, ','), it.text...)
+	}
+	if x.part != nil {
+		x.sent.Items = enclose('[', texts, ']')
+	}
+	return x.sent, true
+}
+
+// Answer takes the answer to what Next gave: what the server answered, what it
+// sent back and, with TooLate, which stamps it takes. What it has no room for is
+// left out from then on, which Refused tells.
+//
+// After an error the session is what it was, but for what was exchanged before.
+func (x *Exchange) Answer(now int64, answered int, got Received, late Late) error {
+	s := x.s
+	s.hear(now)
+	if answered == Merged {
+		return x.take(now, got)
+	}
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	switch {
+	case l.owner != x.with.owner || l.generation != x.with.generation:
+		return x.resume(now, l) // it is not for this one
+	case x.sent.Owner == "":
+		return ErrServer
+	case answered == Unknown && got.Owner != x.sent.Owner:
+		err = x.turn(now, l, got.Owner)
+	case answered == Unknown: // it has lost all that it had
+		_, err = s.begin(l.owner, l.active)
+	case answered == NoRoom && len(x.part) > 1: // for which of them?
+		x.single = true
+		for i := len(x.part) - 1; i >= 0; i-- {
+			x.items = append(x.items, x.part[i])
+		}
+		return nil
+	case answered == NoRoom && len(x.part) == 1:
+		x.refuse(now, x.part[0])
+		return nil
+	case answered == TooLate && late.Latest > 0:
+		if l.cursor != x.with.cursor {
+			return x.begin(now) // others have exchanged since
+		}
+		if err = x.after(l, late); err == nil {
+			err = s.Restamp(now, late.Latest)
+		}
+		if err == nil {
+			// A removal or clearing may be older now than what it was made
+			// after, and that may be gone from here: the server still has it.
+			_, err = s.begin(l.owner, now)
+			x.restamped = true
+		}
+	default:
+		return ErrServer
+	}
+	if err != nil {
+		return err
+	}
+	return x.begin(now)
+}
+
+// after takes note of what is stamped anew must come after. It returns ErrServer
+// when that is not to be done: it would be older than what the server has.
+func (x *Exchange) after(l ledger, late Late) error {
+	snap, err := x.s.read()
+	if err != nil {
+		return err
+	}
+	for _, it := range snap.items {
+		if l.lists(it.stamp()) && it.says.newest.Millis() > late.Latest {
+			return ErrServer
+		}
+	}
+	if late.Newest == "" {
+		return nil
+	}
+	if _, ok := ParseStamp(string(late.Newest)); !ok || late.Newest.Millis() > late.Latest {
+		return ErrServer
+	}
+	// As if of an item that the server has: restamp looks there.
+	l.stamps += " " + string(late.Newest)
+	return x.s.storage.SetItem(x.s.ledgerKey(), l.text())
+}
+
+// refuse leaves out what the server has no room for: as little as can be.
+func (x *Exchange) refuse(now int64, it *item) {
+	if halves := x.s.divide(now, it); halves != nil {
+		x.items = append(x.items, halves...)
+		return
+	}
+	for _, r := range it.says.records {
+		if size := len(r.key) + len(r.value); size > x.refused.Size {
+			x.refused = Refused{r.key, size}
+		}
+	}
+	if x.s.maxAge > 0 {
+		// That something was saved counts all the same.
+		text := encode(state{newest: it.says.newest, since: it.says.since})
+		x.items = append(x.items, &item{text: text, size: len(text)})
+	}
+}
+
+// resume goes on with whose session it is now, if it is anybody's: otherwise it
+// was forgotten, or the storage cleared.
+func (x *Exchange) resume(now int64, l ledger) error {
+	if l.owner == "" && x.with.owner != "" {
+		x.finish()
+		return nil
+	}
+	return x.begin(now)
+}
+
+// finish leaves it at what was exchanged until now.
+func (x *Exchange) finish() { x.answered, x.items = true, nil }
+
+// Refused returns what the server has no room for, and whether there is such.
+func (x *Exchange) Refused() (refused Refused, any bool) { return x.refused, x.refused.Size > 0 }
+
+// take takes what a server sent back that has merged what it was sent.
+func (x *Exchange) take(now int64, got Received) error {
+	s := x.s
+	if x.sent.Owner == "" && x.sent.Items == "" && got.Owner == "" {
+		x.answered = true // nobody is known there, and there is nothing to be kept
+		return nil
+	}
+	var says content
+	fault := !isTag(got.Owner)
+	if x.sent.Owner != "" {
+		fault = fault || got.Owner != x.sent.Owner ||
+			got.Cursor == "" && (got.Item != "" || got.Complete) || got.Cursor == noCursor || strings.ContainsAny(got.Cursor, " \n")
+		if got.Item != "" && !fault {
+			var err error
+			says, err = decode(got.Item)
+			fault = err != nil
+		}
+	}
+	if fault {
+		return ErrServer
+	}
+	l, err := s.attend()
+	if err != nil {
+		return err
+	}
+	stands, err := s.stands(l)
+	switch {
+	case err != nil:
+		return err
+	case x.forgotten != s.forgotten || l.owner != "" && l.owner == x.with.owner && l.generation == x.with.generation && !stands:
+		x.finish() // it was forgotten, or the storage cleared
+		return nil
+	case l.owner != x.with.owner || l.generation != x.with.generation:
+		return x.resume(now, l)
+	case l.cursor != x.with.cursor && (got.Complete || x.with.cursor == ""):
+		// Others have exchanged meanwhile, and all that there is need not have what
+		// they sent: it is older, or of a server that has lost all.
+		return x.begin(now)
+	case x.sent.Owner == "" && x.heir == "":
+		if _, err = s.begin(got.Owner, 0); err != nil {
+			return err
+		}
+		return x.begin(now)
+	case x.sent.Owner == "":
+		if got.Owner != l.owner {
+			if err = s.storage.SetItem(heirKey(l.owner), got.Owner); err == nil {
+				err = s.give(now, l, got.Owner)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		x.heir = ""
+		return x.begin(now)
+	}
+
+	if got.Age >= 0 {
+		// The answer may have waited here for long: while this was asleep.
+		l.active = min(x.asked, now) - got.Age
+	}
+	has := func(it *item) bool {
+		has := l.lists(it.stamp())
+		for _, sent := range x.part {
+			has = has || it.key == sent.key
+		}
+		return has
+	}
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	var old []*item // what the server has, if it has given all
+	for _, it := range snap.items {
+		if got.Complete && has(it) {
+			old = append(old, it)
+		}
+	}
+	received, full := s.receive(now, &l, got, says, old)
+	if full == nil {
+		l.cursor = got.Cursor
+		x.answered = true
+	}
+	if snap, err = s.read(); err != nil {
+		return err
+	}
+	stamps := ""
+	for _, it := range snap.items {
+		if l.cursor == "" {
+			break // without one nobody could tell that the server has lost it
+		}
+		if it.stamp() == string(received) || has(it) && (full != nil || !got.Complete) {
+			stamps += " " + it.stamp()
+		}
+	}
+	l.stamps = stamps
+	if err := s.storage.SetItem(s.ledgerKey(), l.text()); err != nil {
+		return err
+	}
+	if full == nil {
+		s.remove(old)
+		_, full = s.read()
+	}
+	x.with = l
+	return full
+}
+
+// receive adds the item that a server sent, unless nothing in it is new, and
+// returns its stamp. If it has all that there is, it is to be in the place of
+// old ones, which are removed here only when otherwise there is no room for it.
+func (s *Session) receive(now int64, l *ledger, got Received, says content, old []*item) (Stamp, error) {
+	snap, err := s.read()
+	if err != nil || got.Item == "" || !got.Complete && !says.adds(snap.state) {
+		return "", err
+	}
+	text := got.Item
+	if says.newest != "" {
+		s.clock.See(says.newest)
+	}
+	at, err := s.tick(now)
+	if err != nil {
+		return "", err
+	}
+	key := s.own(string(at))
+	err = s.storage.SetItem(key, text)
+	if Is(err, ErrQuota) && s.awake() && s.compactAll(now) {
+		err = s.storage.SetItem(key, text)
+	}
+	size := 0
+	for _, it := range old {
+		size += units(it.text)
+	}
+	if Is(err, ErrQuota) && size >= units(text) {
+		// From here on until it is there, the server has to give all of it.
+		l.cursor, l.stamps = "", ""
+		if err = s.storage.SetItem(s.ledgerKey(), l.text()); err == nil {
+			s.remove(old)
+			err = s.storage.SetItem(key, text)
+		}
+	}
+	if err == nil {
+		s.items[key] = &item{key: key, size: len(text)}
+		s.saves++
+		s.cleared = s.cleared || says.cleared > snap.state.cleared
+	}
+	return at, err
+}
+
+// turn follows a server that has the session of another owner.
+func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
+	s := x.s
+	if to != "" && !isTag(to) {
+		return ErrServer
+	}
+	if to == "" {
+		// Who has just been told who he is does not know it any more.
+		if x.anew {
+			return ErrStranger
+		}
+		x.anew, x.heir = true, l.owner
+		return nil
+	}
+	heir := l.owner
+	for range maxHeirs {
+		if heir, _, err = s.storage.GetItem(heirKey(heir)); err != nil {
+			return err
+		}
+		if heir == to {
+			return s.give(now, l, to)
+		}
+	}
+	return s.leave(l, to)
+}
+
+// give makes what is alive here another owner's. What was removed or cleared
+// was so without having seen what that one has.
+func (s *Session) give(now int64, l ledger, to string) error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	text, err := s.Alive(now)
+	copied := ""
+	if err == nil && text != "" {
+		var at Stamp
+		if at, err = s.tick(now); err == nil {
+			copied = s.prefix + to + "/" + string(at)
+			err = s.storage.SetItem(copied, text)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.begin(to, l.active); err != nil {
+		if copied != "" {
+			_ = s.storage.RemoveItem(copied) // or it would be merged some day
+		}
+		return err
+	}
+	s.remove(snap.items)
+	return s.unmark(l.owner, "")
+}
+
+// leave shows another owner's session, and keeps for the former what the server
+// does not have of his.
+func (s *Session) leave(l ledger, to string) error {
+	snap, err := s.read()
+	if err != nil {
+		return err
+	}
+	// From now on the ledger says nothing of what is here.
+	if err := s.unmark(l.owner, ""); err != nil {
+		return err
+	}
+	var sent []*item
+	for _, it := range snap.items {
+		if l.lists(it.stamp()) {
+			sent = append(sent, it)
+		}
+	}
+	// Nobody is to see a part of it.
+	_, err = s.begin(to, 0)
+	if err == nil {
+		s.remove(sent)
+	}
+	return err
+}
+
+// Unsent returns how many entries and removals the server may not have, a
+// clearing counting as one; and the stamps of the items that say so, in the
+// reverse of the order in which they are to be sent.
+func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
+	l, err := s.attend()
+	if err != nil {
+		return 0, nil, err
+	}
+	snap, err := s.read()
+	if err != nil {
+		return 0, nil, err
+	}
+	var out state
+	items, _ := s.unsent(l, snap)
+	for _, it := range items {
+		stamps = append(stamps, it.stamp())
+	}
+	for _, it := range append(items, snap.guests...) {
+		out.add(it.says)
+	}
+	for key, v := range out.entries {
+		if had, ok := snap.state.entries[key]; !ok || had == v {
+			n++
+		}
+	}
+	if out.cleared != "" {
+		n++
+	}
+	return n, stamps, nil
+}
+
+// adds reports whether c says anything that s does not.
+func (c *content) adds(s state) bool {
+	if c.newest > s.newest || c.cleared > s.cleared {
+		return true
+	}
+	for _, r := range c.records {
+		if had, ok := s.entries[r.key]; r.stamp >= s.cleared && (!ok || had.less(r.version)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,186 @@
+//go:build !js
+
+// The command session-server serves the session inspector, a page that shows what a
+// session saved with session-writer holds, and keeps copies of the sessions, so
+// that other devices can have them.
+//
+//	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
+//		[-origin ORIGIN] [-restored]
+//
+// It answers to this machine's own names, over http. Others reach it through
+// something that ends TLS, and keeps the Host of what it passes on: then -origin
+// names the public origin, such as https://example.com.
+//
+// The copies are in a SQLite file. What was exchanged survives the end of the
+// server, however it comes, and a power cut. After the file was put back from a
+// backup, the server must be started with -restored once: then those who have
+// what was exchanged since the backup send it again.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/session-interop/session-writer/web/server"
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlstore"
+)
+
+// shutdownLimit is how long requests in progress may take after the signal.
+const shutdownLimit = 5 * time.Second
+
+// memoryLimit is from which size on memory is rather collected than taken, unless
+// the environment variable GOMEMLIMIT says something else.
+const memoryLimit = 160 << 20
+
+// pruneInterval is how often what nobody can use any more is deleted.
+const pruneInterval = time.Hour
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		// From now on the default handling is back: a second signal kills.
+		signal.Stop(signals)
+		cancel()
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run serves until ctx is done and returns the exit code. It prints one line
+// to stdout, the address, once it listens.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	logger := log.New(stderr, "session-writer: ", 0)
+
+	flags := flag.NewFlagSet("session-writer", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
+	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
+	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
+	maxSize := flags.Int64("max-size", 4096, "how large the database may be, in `MiB`; 0 for as large as the disk")
+	var origins []string
+	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
+		origins = append(origins, origin)
+		return server.CheckOrigin(origin)
+	})
+	restored := flags.Bool("restored", false, "have all send again what is missing, after the database was put back from a backup")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // flags has said why
+	case flags.NArg() > 0:
+		logger.Printf("unexpected argument %q", flags.Arg(0))
+		return 2
+	}
+
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	db, err := sqlite.Open(*file, sqlite.Config{MaxBytes: *maxSize << 20})
+	if err != nil {
+		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		return 1
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlstore.New(db, sqlstore.Limits{})
+	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
+	if err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = ": run make build"
+		}
+		logger.Printf("site %s: %v%s", *folder, err, hint)
+		return 1
+	}
+
+	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		return 1
+	}
+
+	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
+		logger.Printf("database %s: %v", *file, err)
+	}
+
+	if *restored {
+		sessions, err := copies.Restored(ctx)
+		if err != nil {
+			logger.Printf("database %s: %v", *file, err)
+			return 1
+		}
+		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
+	}
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		logger.Printf("%v: choose another address with -addr", err)
+		return 1
+	}
+	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		logger.Printf("warning: %s can be reached from other machines, without TLS or a password", listener.Addr())
+	}
+	listening := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          logger,
+	}
+	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
+
+	go pruneRegularly(ctx, db, copies, logger)
+	served := make(chan error, 1)
+	go func() { served <- listening.Serve(listener) }()
+	select {
+	case err := <-served:
+		logger.Print(err)
+		return 1
+	case <-ctx.Done():
+	}
+
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer cancel()
+	if err := listening.Shutdown(limit); err != nil {
+		logger.Printf("connections were still open after %v and are cut off", shutdownLimit)
+		_ = listening.Close()
+	}
+	return 0
+}
+
+// pruneRegularly prunes now and then until ctx is done.
+func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger *log.Logger) {
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	for {
+		err := copies.Prune(ctx, time.Now())
+		if err == nil {
+			err = sqlite.Shrink(ctx, db)
+		}
+		if err != nil && ctx.Err() == nil {
+			logger.Print(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,301 @@
+//go:build !js
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlstore"
+)
+
+// TestMain lets the test binary be the command itself, for the tests that send
+// signals, or those who attack it.
+func TestMain(m *testing.M) {
+	if os.Getenv("SESSION_WRITER_MAIN") != "" {
+		main()
+	}
+	if name := os.Getenv("SESSION_WRITER_ATTACK"); name != "" {
+		if err := attackMain(name, os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// siteFolder returns a folder with a site in it.
+func siteFolder(t testing.TB) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "dist")
+	if err := os.CopyFS(folder, fstest.MapFS{
+		"index.html": {Data: []byte(`<script type="module" src="./page.js"></script>`)},
+		"page.js":    {},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// databaseFile returns the name of a file that is not there yet.
+func databaseFile(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "sessions.db")
+}
+
+// get demands that there is something at a URL.
+func get(t *testing.T, url string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Errorf("GET %s gives %d, want 200", url, res.StatusCode)
+	}
+}
+
+// readURL reads the line that the command prints once it listens.
+func readURL(t testing.TB, stdout io.Reader) string {
+	t.Helper()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("stdout ended after %q: %v", line, err)
+	}
+	url, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "session-writer: ")
+	if !ok || !regexp.MustCompile(`^http://127\.0\.0\.[12]:[1-9]\d*$`).MatchString(url) {
+		t.Fatalf("got the line %q, want session-writer: http://127.0.0.N:PORT", line)
+	}
+	return url
+}
+
+func TestRunServesUntilItsContextIsDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stdout, stdoutWriter := io.Pipe()
+	var stderr strings.Builder
+	code := make(chan int)
+	go func() {
+		// At an address of its own, or another test could be given the port
+		// afterwards, and seem to be this one's server.
+		code <- run(ctx, []string{"-addr", "127.0.0.2:0", "-site", siteFolder(t), "-db", databaseFile(t)}, stdoutWriter, &stderr)
+		_ = stdoutWriter.Close()
+	}()
+
+	url := readURL(t, stdout)
+	get(t, url+"/")
+	get(t, url+"/sessions/health")
+
+	cancel()
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d, want 0", got)
+	}
+	if rest, _ := io.ReadAll(stdout); len(rest) != 0 {
+		t.Errorf("stdout goes on: %q", rest)
+	}
+	if stderr.Len() != 0 {
+		t.Errorf("stderr: %s", &stderr)
+	}
+	if _, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")); err == nil {
+		t.Error("it still listens")
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	folder := siteFolder(t)
+	missing := filepath.Join(t.TempDir(), "dist")
+	db := databaseFile(t)
+
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		want []string // in stderr
+	}{
+		{"a port that is taken", []string{"-addr", taken.Addr().String(), "-site", folder, "-db", db}, 1,
+			[]string{taken.Addr().String(), "already in use", "-addr"}},
+		{"an address that is none", []string{"-addr", "nonsense", "-site", folder, "-db", db}, 1,
+			[]string{"nonsense", "-addr"}},
+		{"a site folder that is missing", []string{"-addr", "127.0.0.1:0", "-site", missing, "-db", db}, 1,
+			[]string{missing, "run make build"}},
+		{"a site folder that is empty", []string{"-addr", "127.0.0.1:0", "-site", t.TempDir(), "-db", db}, 1,
+			[]string{"index.html", "run make build"}},
+		{"a database in a folder that is missing", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", filepath.Join(missing, "sessions.db")}, 1,
+			[]string{missing, "-db"}},
+		{"a database that is none", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", filepath.Join(folder, "index.html")}, 1,
+			[]string{"index.html", "-db"}},
+		{"an argument", []string{"-site", folder, "serve"}, 2,
+			[]string{`unexpected argument "serve"`}},
+		{"an origin that is none", []string{"-site", folder, "-origin", "https://example.com", "-origin", "example.com"}, 2,
+			[]string{"-origin", "must be like https://example.com"}},
+		{"an unknown flag", []string{"-port", "80"}, 2,
+			[]string{"-port", "-addr host:port"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("stderr does not say %q: %s", want, &stderr)
+				}
+			}
+			if stdout.Len() != 0 {
+				t.Errorf("stdout: %s", &stdout)
+			}
+		})
+	}
+}
+
+func TestRunExplainsItsFlags(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"-help"}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if !strings.Contains(stderr.String(), "127.0.0.1:8080") {
+		t.Errorf("the default address is not among the flags: %s", &stderr)
+	}
+}
+
+func TestRunAfterABackupWasPutBack(t *testing.T) {
+	file := databaseFile(t)
+	db, err := sqlite.Open(file, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlstore.New(db, sqlstore.Limits{})
+	if err := copies.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	had, err := copies.Exchange(t.Context(), "owner", "cart", session.Sent{
+		Owner: sqlstore.Tag("owner"),
+		Items: `[{"format":1,"batches":[{"stamp":"1700000000000-0000-0123456789ab","set":{"a":1}}]}]`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   []string
+		says   string
+		cursor error
+	}{
+		{nil, "", nil},
+		{[]string{"-restored"}, "backup lacks: 1\n", session.ErrCursor},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		listens, stdout := io.Pipe()
+		go func() {
+			_, _ = bufio.NewReader(listens).ReadString('\n')
+			cancel()
+		}()
+		var stderr strings.Builder
+		args := append(test.args, "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", file)
+		if code := run(ctx, args, stdout, &stderr); code != 0 || !strings.HasSuffix(stderr.String(), test.says) {
+			t.Errorf("%q: exit code %d, %q", test.args, code, &stderr)
+		}
+		cancel()
+		_, err := copies.Exchange(t.Context(), "owner", "cart", session.Sent{Owner: had.Owner, Cursor: had.Cursor})
+		if !errors.Is(err, test.cursor) {
+			t.Errorf("%q: the cursor of before: %v, want %v", test.args, err, test.cursor)
+		}
+	}
+}
+
+func TestRunWarnsWhenOthersCanReachIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr strings.Builder
+	if code := run(ctx, []string{"-addr", ":0", "-site", siteFolder(t), "-db", databaseFile(t)}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, &stderr)
+	}
+	if !strings.Contains(stderr.String(), "warning: ") {
+		t.Errorf("no warning on stderr: %q", &stderr)
+	}
+}
+
+// startCommand runs the command on a database and returns it and its URL.
+func startCommand(t testing.TB, db string) (command *exec.Cmd, url string) {
+	t.Helper()
+	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", db)
+	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=1")
+	command.Stderr = t.Output()
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command, readURL(t, stdout)
+}
+
+func TestASignalEndsTheCommandWell(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			command, url := startCommand(t, databaseFile(t))
+			get(t, url+"/")
+			if err := command.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := command.Wait(); err != nil {
+				t.Errorf("it ended with %v, want exit code 0", err)
+			}
+		})
+	}
+}
+
+func TestASecondSignalKills(t *testing.T) {
+	command, url := startCommand(t, databaseFile(t))
+	// A request that never ends keeps the command from ending by itself.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	get(t, url+"/") // the command has taken both connections by now
+
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for { // until it has seen the signal and no longer listens
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	status := command.ProcessState.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, want to be killed by the second signal", command.ProcessState)
+	}
+}

@@ -1,0 +1,236 @@
+//go:build !js
+
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/session-interop/session-writer"
+)
+
+// openBetween opens a database file that is there, and has after called when a
+// statement is done, before its result is returned.
+func openBetween(t *testing.T, path string, after func()) *sql.DB {
+	t.Helper()
+	db := sql.OpenDB(&between{open(t, path).Driver(), path, after})
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+type between struct {
+	sqlite driver.Driver
+	path   string
+	after  func()
+}
+
+func (b *between) Driver() driver.Driver { return b.sqlite }
+
+func (b *between) Connect(context.Context) (driver.Conn, error) {
+	conn, err := b.sqlite.Open(b.path)
+	return betweenConn{conn, b.after}, err
+}
+
+type betweenConn struct {
+	driver.Conn
+	after func()
+}
+
+func (c betweenConn) Prepare(query string) (driver.Stmt, error) {
+	stmt, err := c.Conn.Prepare(query)
+	return betweenStmt{stmt, c.after}, err
+}
+
+type betweenStmt struct {
+	driver.Stmt
+	after func()
+}
+
+func (s betweenStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	defer s.after()
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+func (s betweenStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	return betweenRows{rows, s.after}, err
+}
+
+type betweenRows struct {
+	driver.Rows
+	after func()
+}
+
+func (r betweenRows) Close() error {
+	defer r.after()
+	return r.Rows.Close()
+}
+
+// exchangeBetween exchanges the cart of each place that prepare returns, and has
+// meanwhile called between two statements: after the first in one, after the
+// second in the next, until there are no more.
+func exchangeBetween(t *testing.T, sent session.Sent, prepare func(d *DB) (cursor string), meanwhile func(d *DB),
+	check func(d *DB, done Exchanged, err error)) {
+	t.Helper()
+	for turn := 0; ; turn++ {
+		path := file(t)
+		d := create(t, open(t, path), Limits{})
+		cursor := prepare(d)
+		left, called := turn, false
+		hooked := New(openBetween(t, path, func() {
+			if left == 0 {
+				called = true
+				meanwhile(d)
+			}
+			left--
+		}), Limits{})
+		sent.Owner, sent.Cursor = Tag(owner), cursor
+		done, err := hooked.Exchange(t.Context(), owner, "cart", sent)
+		if !called {
+			if turn < 3 {
+				t.Errorf("there were %d statements only", turn)
+			}
+			return
+		}
+		check(d, done, err)
+	}
+}
+
+var (
+	had, theirs, ours = item(past, `"set":{"had":1}`), item(past+1, `"set":{"theirs":1}`), item(past+2, `"set":{"ours":1}`)
+)
+
+func TestNothingIsMissedOfWhatOthersMergeMeanwhile(t *testing.T) {
+	all := merged(t, []string{had, theirs, ours})
+	for _, first := range []bool{false, true} {
+		exchangeBetween(t, session.Sent{Items: "[" + ours + "]"},
+			func(d *DB) string {
+				if first {
+					return ""
+				}
+				return mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor
+			},
+			func(d *DB) { mustExchange(t, d, owner, "cart", "", "["+had+","+theirs+"]") },
+			func(d *DB, done Exchanged, err error) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				items := []string{had, ours}
+				for _, item := range []string{done.Item, mustExchange(t, d, owner, "cart", done.Cursor, "").Item} {
+					if item != "" {
+						items = append(items, item)
+					}
+				}
+				if got := merged(t, items); got != all {
+					t.Errorf("who exchanged meanwhile has %s, want %s", got, all)
+				}
+				if got := mustExchange(t, d, owner, "cart", "", "").Item; got != all {
+					t.Errorf("who comes now has %s, want %s", got, all)
+				}
+			})
+	}
+}
+
+func TestASessionIsDeletedMeanwhile(t *testing.T) {
+	for _, anew := range []bool{false, true} {
+		exchangeBetween(t, session.Sent{Items: "[" + ours + "]"},
+			func(d *DB) string { return mustExchange(t, d, owner, "cart", "", "["+had+"]").Cursor },
+			func(d *DB) {
+				exec(t, d.db, `DELETE FROM sessions`)
+				exec(t, d.db, `DELETE FROM records`)
+				if anew {
+					mustExchange(t, d, owner, "cart", "", "["+theirs+"]")
+				}
+			},
+			func(d *DB, done Exchanged, err error) {
+				if err == nil {
+					_, err = exchange(t.Context(), d, owner, "cart", done.Cursor, "")
+				}
+				if !errors.Is(err, session.ErrCursor) {
+					t.Errorf("anew %t: %v, want ErrCursor at last", anew, err)
+				}
+				if got := mustExchange(t, d, owner, "cart", "", "").Item; strings.Contains(got, "ours") {
+					t.Errorf("anew %t: of what the refused session had there is %s", anew, got)
+				}
+			})
+	}
+}
+
+// Whoever comes first: what is saved as another begins the session anew counts as
+// if it had come before.
+func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
+	now := time.Now().UnixMilli() - past
+	const maxAge = 3600_000
+	began := at(now, `"set":{"ours":1}`)
+	alive := since(100, at(now-10, `"set":{"theirs":1}`))
+	for _, two := range [][2]string{{began, alive}, {alive, began}} {
+		sent := func(items string) session.Sent {
+			return session.Sent{Owner: Tag(owner), Items: "[" + items + "]", Now: past + now, MaxAge: maxAge}
+		}
+		exchangeBetween(t, sent(two[0]),
+			func(d *DB) string {
+				done, err := d.Exchange(t.Context(), owner, "cart", sent(had))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return done.Cursor
+			},
+			func(d *DB) {
+				if _, err := d.Exchange(t.Context(), owner, "cart", sent(two[1])); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func(d *DB, done Exchanged, err error) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := d.Open(t.Context(), owner, "cart")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := s.Load(t.Context()); err != nil || len(got) != 3 {
+					t.Errorf("with %s meanwhile: loaded %s, %v, want what all three saved", two[1], got, err)
+				}
+				// Nor is what was given anything else than what there was.
+				sent := sent("")
+				sent.Cursor = done.Cursor
+				sent.Items = ""
+				next, err := d.Exchange(t.Context(), owner, "cart", sent)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all := entriesOf(t, done.Item) + " " + entriesOf(t, next.Item) + " " + entriesOf(t, two[0])
+				for _, key := range []string{"had", "theirs", "ours"} {
+					if !strings.Contains(all, key) {
+						t.Errorf("with %s meanwhile: given %q, want %s", two[1], all, key)
+					}
+				}
+			})
+	}
+}
+
+func TestSeveralProcessesCreateTheTablesAtOnce(t *testing.T) {
+	path := file(t)
+	var processes []*DB
+	for range 6 {
+		processes = append(processes, New(open(t, path), Limits{}))
+	}
+	for range 10 {
+		var wg sync.WaitGroup
+		for _, d := range processes {
+			wg.Go(func() {
+				if err := d.Create(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait() // as each promises to stand no more than one drop of each other
+	}
+}

@@ -1,0 +1,48 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/syumai/workers/cloudflare/d1"
+)
+
+// file empties the one database that there is, which web/worker/exec.js binds,
+// and returns its name. So no test may run beside another here.
+func file(t testing.TB) string {
+	t.Helper()
+	const name = "DB"
+	db := open(t, name)
+	for _, table := range []string{"sessions", "entries", "records", "owners", "codes", "changes"} {
+		exec(t, db, `DROP TABLE IF EXISTS `+table)
+	}
+	return name
+}
+
+// open opens a database as each request to the Worker does.
+func open(t testing.TB, name string) *sql.DB {
+	t.Helper()
+	connector, err := d1.OpenConnector(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sql.OpenDB(connector)
+}
+
+// commits returns how to count what is changed in a database.
+func commits(t testing.TB, db *sql.DB) func() int {
+	t.Helper()
+	exec(t, db, `CREATE TABLE changes (change TEXT)`)
+	for _, table := range []string{"sessions", "records"} {
+		for _, change := range []string{"INSERT", "UPDATE", "DELETE"} {
+			exec(t, db, `CREATE TRIGGER `+table+`_`+change+` AFTER `+change+` ON `+table+
+				` BEGIN INSERT INTO changes VALUES ('`+change+`'); END`)
+		}
+	}
+	return func() (n int) {
+		if err := db.QueryRow(`SELECT count(*) FROM changes`).Scan(&n); err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+}

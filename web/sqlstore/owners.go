@@ -1,0 +1,89 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// AddOwner makes somebody an owner whom HasOwner then knows. Only who is known
+// by nothing but his id need be one. The error wraps ErrBusy when Limits.Owners
+// were made in the last minute.
+func (d *DB) AddOwner(ctx context.Context, owner string) error {
+	done, err := d.turn(ctx, newcomers, 0)
+	if err != nil {
+		return fmt.Errorf("add an owner: %w", err)
+	}
+	defer done()
+	now := d.now()
+	var added string
+	err = d.queryRow(ctx, addOwner, []any{
+		digest(owner), timestamp(now), date(now), timestamp(now.Add(-time.Minute)), strconv.Itoa(d.limits.Owners),
+	}, &added)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("%w: somebody new can have a session in %d cases a minute", ErrBusy, d.limits.Owners)
+	}
+	if err != nil {
+		return fmt.Errorf("add an owner: %w", d.describe(err))
+	}
+	return nil
+}
+
+// newcomers are, for the sake of turns, one owner.
+const newcomers = ""
+
+// An owners has the owners who were found to be there today, so as not to ask
+// for each of their requests.
+type owners struct {
+	mu    sync.Mutex
+	today string
+	found map[string]bool
+}
+
+// manyOwners is how many are kept.
+const manyOwners = 10_000
+
+func (o *owners) has(owner, today string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.today == today && o.found[owner]
+}
+
+func (o *owners) add(owner, today string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.today != today || len(o.found) >= manyOwners {
+		o.today, o.found = today, make(map[string]bool)
+	}
+	o.found[owner] = true
+}
+
+// HasOwner reports whether somebody was made an owner, and notes that he came.
+func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
+	of, today := digest(owner), date(d.now())
+	if d.owners.has(of, today) {
+		return true, nil
+	}
+	done, err := d.turn(ctx, newcomers, 0)
+	if err != nil {
+		return false, fmt.Errorf("find an owner: %w", err)
+	}
+	defer done()
+	var used string
+	err = d.queryRow(ctx, findOwner, []any{of}, &used)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err == nil && used < today {
+		err = d.exec(ctx, useOwner, of, today)
+	}
+	if err != nil {
+		return false, fmt.Errorf("find an owner: %w", err)
+	}
+	d.owners.add(of, today)
+	return true, nil
+}

@@ -1,0 +1,563 @@
+// Package sqlstore keeps sessions in a database, by way of database/sql: on
+// SQLite natively, and on D1, which is SQLite too, in a Cloudflare Worker. DB.Open
+// gives programs on the server a session.Writer and session.Reader, and DB.Replica
+// what browsers sync their sessions with; what is saved in one way is found in the
+// other.
+//
+// What is saved survives what the database's own commits survive. Package
+// web/sqlite opens SQLite so that they survive the end of the process and a
+// power cut.
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/encode"
+	"github.com/session-interop/session-writer/internal/engine"
+	"github.com/session-interop/session-writer/web/internal/turns"
+)
+
+// What went wrong, beside what package session names.
+var (
+	// ErrMalformed means that what came is not in the form that it must have.
+	ErrMalformed = errors.New("malformed")
+	// ErrPairing means that a pairing code is unknown, used, or expired.
+	ErrPairing = errors.New("the pairing code is unknown, used or expired")
+	// ErrFull means that the database has no room for more. It is a
+	// session.ErrQuota that is nobody's fault.
+	ErrFull = fmt.Errorf("%w: the database is full", session.ErrQuota)
+	// ErrBusy means that more came at once than is taken. It may be tried again.
+	ErrBusy = turns.ErrBusy
+)
+
+// KeptFor is how long what is not used is kept, and a removal is remembered:
+// the longest that browsers keep a cookie (RFC 6265bis, section 5.5).
+const KeptFor = 400 * 24 * time.Hour
+
+// maxSkew is how far ahead of this clock another may be. A session that is
+// ahead all the same, as this clock was once, may go on by moreSkew at a time.
+const (
+	maxSkew  = 24 * time.Hour
+	moreSkew = time.Hour
+)
+
+// drift is how far ahead, in milliseconds, the clock of another process may have
+// been that uses the database, or this one's before it waited for its turn.
+const drift = 60_000
+
+// maxName is the size of the name of a session.
+const maxName = 1024
+
+// Limits are what a DB takes at most. A zero stands for the default.
+type Limits struct {
+	// Body is the size of what is sent in one exchange: 2 MiB.
+	Body int
+	// Batch is the size of what that says, as it is handed to the database:
+	// 2,000,000 bytes, which is what D1 allows.
+	Batch int
+	// Key is the size of a key: 16 KiB.
+	Key int
+	// Entries is how many entries a session has: 10,000. A removal that is
+	// remembered counts as one.
+	Entries int
+	// Bytes is the size of a session's keys and values, as JSON: 1 MiB.
+	Bytes int
+	// Sessions is how many sessions an owner has: 100.
+	Sessions int
+	// Codes is how many pairing codes an owner has that can be used: 10.
+	Codes int
+	// Owners is how many owners AddOwner makes in a minute: 1,000.
+	Owners int
+	// Waiting is how many calls wait for the database: 1,000. A quarter of them
+	// may be one owner's. None waits longer than ten seconds.
+	Waiting int
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, limit := range []struct {
+		value    *int
+		standard int
+	}{
+		{&l.Body, 2 << 20},
+		{&l.Batch, 2_000_000},
+		{&l.Key, 16 << 10},
+		{&l.Entries, 10_000},
+		{&l.Bytes, 1 << 20},
+		{&l.Sessions, 100},
+		{&l.Codes, 10},
+		{&l.Owners, 1000},
+		{&l.Waiting, 1000},
+	} {
+		if *limit.value == 0 {
+			*limit.value = limit.standard
+		}
+	}
+	return l
+}
+
+// A DB is a database with sessions in it. It is safe for concurrent use, also
+// by several processes.
+type DB struct {
+	db       *sql.DB
+	limits   Limits
+	now      func() time.Time
+	prepared sync.Map // *sql.Stmt by text, as to prepare one takes longer than to run it
+	owners   owners
+	// turns has each call wait for all of its statements once, and who takes
+	// little time go before who takes much.
+	turns turns.Queue
+}
+
+// patience is how long a call waits for its turn.
+const patience = 10 * time.Second
+
+// New returns the DB on db, whose schema Create must have made at some time.
+func New(db *sql.DB, limits Limits) *DB {
+	limits = limits.withDefaults()
+	atOnce := db.Stats().MaxOpenConnections
+	if atOnce <= 0 {
+		atOnce = limits.Waiting
+	}
+	return &DB{db: db, limits: limits, now: time.Now, turns: turns.Queue{
+		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
+	}}
+}
+
+// turn waits until an owner's call may use the database, which it may until done.
+// size is that of what it saves, in bytes.
+func (d *DB) turn(ctx context.Context, owner string, size int) (done func(), err error) {
+	return d.turns.Take(ctx, owner, time.Duration(size)*turns.PerByte)
+}
+
+// Limits returns the limits that hold, the defaults included.
+func (d *DB) Limits() Limits { return d.limits }
+
+//go:embed schema.sql
+var schema string
+
+//go:embed restored.sql
+var restored string
+
+// Create makes the tables that are not there yet, and moves to them what
+// earlier versions of this package kept in others.
+func (d *DB) Create(ctx context.Context) error {
+	err := d.create(ctx)
+	// Of several processes that do so at once, one drops the table that the
+	// others have just made. That happens once for each of them at the most.
+	for range 10 {
+		if err == nil || !strings.Contains(err.Error(), "no such table") {
+			break
+		}
+		err = d.create(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("create the tables: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) create(ctx context.Context) error {
+	// For some time there were records that did not tell when they were made.
+	steps := []struct{ when, statements string }{
+		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records' AND sql NOT LIKE '%made TEXT%'`, setAside},
+		{`SELECT true`, schema},
+		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records_before'`, bringBack},
+	}
+	for _, step := range steps {
+		var is bool
+		if err := d.db.QueryRowContext(ctx, step.when).Scan(&is); err != nil {
+			return err
+		}
+		if !is {
+			continue
+		}
+		for statement := range strings.SplitSeq(step.statements, "\n\n") {
+			if _, err := d.db.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const setAside = `DROP INDEX IF EXISTS records_version
+
+DROP INDEX IF EXISTS records_removed
+
+DROP INDEX IF EXISTS records_ended
+
+ALTER TABLE records RENAME TO records_before`
+
+const bringBack = `INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
+SELECT owner, session, key, stamp, version, merged, CASE key WHEN 'newest' THEN '' ELSE substr(stamp, 1, 13) END, value
+FROM records_before WHERE key <> 'ended'
+ON CONFLICT DO NOTHING
+
+DROP TABLE records_before`
+
+// Restored has all that exchange a session send again what it lacks, and
+// returns how many sessions there are. It is to be called after the database
+// was put back from a backup, before it is used: otherwise what was exchanged
+// since the backup is missing for good.
+func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
+	result, err := d.db.ExecContext(ctx, restored)
+	if err == nil {
+		sessions, err = result.RowsAffected()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("restored: %w", err)
+	}
+	return sessions, nil
+}
+
+// Ping reports whether the tables can be read.
+func (d *DB) Ping(ctx context.Context) error {
+	var found string
+	err := d.queryRow(ctx, `SELECT owner FROM sessions LIMIT 1`, nil, &found)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// The statements of this package, prepared. They end with the database.
+
+func (d *DB) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
+	if had, ok := d.prepared.Load(statement); ok {
+		return had.(*sql.Stmt), nil
+	}
+	stmt, err := d.db.PrepareContext(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	if had, ok := d.prepared.LoadOrStore(statement, stmt); ok {
+		return had.(*sql.Stmt), stmt.Close()
+	}
+	return stmt, nil
+}
+
+func (d *DB) exec(ctx context.Context, statement string, parameters ...any) error {
+	stmt, err := d.prepare(ctx, statement)
+	if err == nil {
+		_, err = stmt.ExecContext(ctx, parameters...)
+	}
+	return err
+}
+
+// queryRow scans the one row that a statement gives.
+func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, into ...any) error {
+	stmt, err := d.prepare(ctx, statement)
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(ctx, parameters...).Scan(into...)
+}
+
+// query calls scan with each row that a statement gives.
+func (d *DB) query(ctx context.Context, statement string, parameters []any, scan func(row *sql.Rows) error) (err error) {
+	stmt, err := d.prepare(ctx, statement)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, parameters...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Times are texts that sort as they order.
+
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// An id names a session as the tables do.
+type id struct{ owner, session string }
+
+func newID(owner, name string) (id, error) {
+	if owner == "" {
+		return id{}, fmt.Errorf("%w: the owner is empty", session.ErrConfig)
+	}
+	if err := CheckName(name); err != nil {
+		return id{}, err
+	}
+	return id{digest(owner), jsonString(name)}, nil
+}
+
+// CheckName returns an error that wraps session.ErrConfig when no session can
+// have that name.
+func CheckName(name string) error {
+	err := encode.CheckName(name)
+	if err == nil && len(name) > maxName {
+		err = fmt.Errorf("the name has %d bytes, and may have %d", len(name), maxName)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", session.ErrConfig, err)
+	}
+	return nil
+}
+
+// digest is what is stored of what nobody must learn from the database.
+func digest(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// Tag returns what those who exchange an owner's sessions may know of the
+// owner: 16 hexadecimal digits, by which they tell one from another.
+func Tag(owner string) string { return digest("session-writer owner\x00" + owner)[:16] }
+
+func jsonString(text string) string { return string(engine.AppendString(nil, text)) }
+
+// A cursor says up to which version somebody has a session, of which epoch. The
+// epoch is of the row in sessions, so that what was counted in a session that
+// is gone is not taken for a version of the next. life is the session's then.
+type cursor struct {
+	epoch   string
+	version int64
+	life    string
+}
+
+// newEpoch returns a random one.
+func newEpoch() string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
+}
+
+func (c cursor) String() string {
+	text := c.epoch + "-" + strconv.FormatInt(c.version, 10)
+	if c.life != "" {
+		text += "-" + c.life
+	}
+	return text
+}
+
+// parseCursor reads what String wrote.
+func parseCursor(text string) (cursor, bool) {
+	epoch, digits, _ := strings.Cut(text, "-")
+	digits, life, _ := strings.Cut(digits, "-")
+	version, err := strconv.ParseInt(digits, 10, 64)
+	c := cursor{epoch, version, life}
+	return c, err == nil && version >= 0 && c.String() == text
+}
+
+// A standing is what is known of a session that is there.
+type standing struct {
+	cursor
+	used   string       // the date of its last use
+	newest engine.Stamp // the greatest of all; empty when there is none
+	// touched is when somebody last saved, in milliseconds since 1970 by this
+	// clock.
+	touched int64
+	lives   lives
+}
+
+// A storedStanding is one whose numbers and lives are texts, as the tables have it.
+type storedStanding struct {
+	standing
+	version, touched, lives string
+}
+
+// columns returns where to scan it, in the order of standingColumns.
+func (s *storedStanding) columns() []any {
+	return []any{&s.epoch, &s.used, &s.version, &s.newest, &s.touched, &s.lives}
+}
+
+func (s *storedStanding) parse() (at standing, err error) {
+	at = s.standing
+	at.version, err = strconv.ParseInt(s.version, 10, 64)
+	if err == nil && at.newest != "" {
+		at.touched, err = strconv.ParseInt(s.touched, 10, 64)
+	}
+	if err == nil {
+		at.lives, err = parseLives(s.lives)
+	}
+	return at, err
+}
+
+// find returns what is known of a session, and whether it is there.
+func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err error) {
+	var stored storedStanding
+	err = d.queryRow(ctx, findSession, []any{of.owner, of.session}, stored.columns()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return standing{}, false, nil
+	}
+	if err == nil {
+		at, err = stored.parse()
+	}
+	return at, err == nil, err
+}
+
+// use makes sure that a session is there and is known to be in use, and
+// returns what is known of it. What is known already saves asking.
+func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing, error) {
+	today := date(d.now())
+	if found {
+		if at.used >= today {
+			return at, nil
+		}
+		return at, d.exec(ctx, useSession, of.owner, of.session, today)
+	}
+	limit := strconv.Itoa(d.limits.Sessions)
+	if err := d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
+		return standing{}, err
+	}
+	at, found, err := d.find(ctx, of)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
+	}
+	return at, err
+}
+
+// A batch is what is to be merged at once.
+type batch struct {
+	engine.Said
+	// text is what Said says, as the statement takes it.
+	text string
+	by   senderClock
+	// spans are when it was saved, by this clock.
+	spans []span
+	// maxAge is the session's for the sender, in milliseconds; 0 when it is never
+	// over, and unknown.
+	maxAge int64
+}
+
+// merge merges a batch into a session, or nothing of it. When errGone comes of it,
+// the session is not what it is said to be any more.
+func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
+	next := at
+	touched := at.touched
+	if touched > b.by.now+drift { // this clock was wrong
+		touched = b.by.now
+	}
+	next.lives, next.touched = at.lives.until(touched).add(b.spans, b.maxAge, touched)
+	before, after := at.lives.String(), next.lives.String()
+	if b.Newest == "" && after == before {
+		return next, nil
+	}
+	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
+	cleared := b.Cleared
+	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
+		cleared = ""
+	}
+	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
+		entries, bytes, date(d.now()),
+		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
+		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	if err == nil && cleared != "" {
+		err = d.exec(ctx, dropCleared, of.owner, of.session)
+	}
+	if err == nil && next.lives.ID != at.lives.ID {
+		err = d.exec(ctx, dropOver, of.owner, of.session, entries, bytes, next.lives.begin())
+	}
+	return next, d.describe(err)
+}
+
+// parameter returns what is said as the statement takes it.
+func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
+	// Half of it may be older than a clearing that the sender has not heard of. To
+	// find out for much more would take long.
+	if len(said.Records) > 2*d.limits.Entries {
+		return "", fmt.Errorf("%w: what is saved at once has %d entries, and a session may have %d entries", session.ErrQuota, len(said.Records), d.limits.Entries)
+	}
+	records := said.Records
+	if said.Cleared != "" {
+		records = append(records[:len(records):len(records)], engine.Record{Stamp: said.Cleared})
+	}
+	text := []byte{'['}
+	for i, r := range records {
+		if len(r.Key) > d.limits.Key {
+			return "", fmt.Errorf("%w: key %q has %d bytes, and may have %d", session.ErrQuota, shorten(r.Key), len(r.Key), d.limits.Key)
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		key := "" // of a clearing
+		if r.Key != "" {
+			key = jsonString(r.Key)
+		}
+		text = append(engine.AppendString(append(text, '['), key), `,"`...)
+		text = append(append(text, r.Stamp...), `",`...)
+		if r.Value == "" {
+			text = append(text, `null`...)
+		} else {
+			text = engine.AppendString(text, r.Value)
+		}
+		text = append(append(append(text, `,"`...), madeText(by.made(r))...), `"]`...)
+	}
+	text = append(text, ']')
+	if len(text) > d.limits.Batch {
+		return "", fmt.Errorf("%w: what is saved at once takes %d bytes, and may take %d", session.ErrQuota, len(text), d.limits.Batch)
+	}
+	return string(text), nil
+}
+
+// shorten returns the first 40 characters of a text that has more.
+func shorten(text string) string {
+	n := 0
+	for i := range text {
+		if n == 40 {
+			return text[:i] + "…"
+		}
+		n++
+	}
+	return text
+}
+
+// errGone means that a session was deleted between two statements; and in merge
+// also that others have changed its lives.
+var errGone = errors.New("the session was deleted meanwhile")
+
+// describe makes errors of the constraints in the schema, and of a database
+// that is full, such as can be told apart. The drivers have no error in common
+// but SQLite's own words.
+func (d *DB) describe(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, failure := range []struct {
+		says  string
+		means error
+	}{
+		{"CHECK constraint failed: entries_limit",
+			fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)},
+		{"CHECK constraint failed: bytes_limit",
+			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
+		{"CHECK constraint failed: session_gone", errGone},
+		{"database or disk is full", ErrFull},
+	} {
+		if strings.Contains(err.Error(), failure.says) {
+			return failure.means
+		}
+	}
+	return err
+}
+
+// decodeKey reads the JSON text of a key.
+func decodeKey(text string) (string, error) {
+	var key string
+	if err := unmarshal(text, &key); err != nil {
+		return "", fmt.Errorf("the stored key %q: %w", text, err)
+	}
+	return key, nil
+}
