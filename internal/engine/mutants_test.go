@@ -6,6 +6,8 @@ package engine
 
 import (
 	"encoding/json"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +17,9 @@ import (
 	"testing"
 )
 
-// A mutant is a mistake in a file of the module.
+// A mutant is a mistake: wrong in the place of right, which is in one place.
 type mutant struct {
-	name, file, right, wrong string
+	name, right, wrong string
 	// test, unless empty, is the test that is to find it out, and in its package
 	// unless that is this one: "./web/sqlstore TestX".
 	test string
@@ -26,241 +28,241 @@ type mutant struct {
 // mutants are mistakes that are easily made. Each is put in the place of what
 // is right, in a copy of the file that only the compiler sees.
 var mutants = []mutant{
-	{name: "one stamp for all entries of a merged item", file: "internal/engine/compact.go",
+	{name: "one stamp for all entries of a merged item",
 		right: "s.add(now, merged)",
 		wrong: "s.add(now, func() state { for key, v := range merged.entries { v.stamp = merged.newest; merged.entries[key] = v }; return merged }())"},
-	{name: "compaction removes an item that it did not read", file: "internal/engine/compact.go",
+	{name: "compaction removes an item that it did not read",
 		right: "return s.remove(kept) || freed\n",
 		wrong: "keys, _ := s.storage.Keys(s.prefix); at, _ := s.clock.Tick(now, s.writer); for _, key := range keys { if key < s.prefix+string(at) { if it := s.items[key]; it == nil || it.text == \"\" { s.storage.RemoveItem(key) } } }; return s.remove(kept) || freed"},
-	{name: "removals are forgotten at once", file: "internal/engine/engine.go",
+	{name: "removals are forgotten at once",
 		right: "keepRemovals = 24*60*60*1000 + dropWithin",
 		wrong: "keepRemovals = 0"},
-	{name: "removals are forgotten while other items are left", file: "internal/engine/compact.go",
+	{name: "removals are forgotten while other items are left",
 		right: "by.forgettable(before) && s.areAll(kept)",
 		wrong: "by.forgettable(before)"},
-	{name: "a removal is forgotten before what it suppresses is gone", file: "internal/engine/compact.go",
+	{name: "a removal is forgotten before what it suppresses is gone",
 		right: "!s.active && s.carried < before",
 		wrong: "s.carried < before"},
-	{name: "the clock forgets what it saw", file: "internal/engine/stamp.go",
+	{name: "the clock forgets what it saw",
 		right: "seen <= last || c.last.CompareAndSwap(last, seen)",
 		wrong: "seen+last >= 0"},
-	{name: "the clock follows the wall clock back", file: "internal/engine/stamp.go",
+	{name: "the clock follows the wall clock back",
 		right: "			next = max(next, now<<counterBits)\n",
 		wrong: "			next = max(next&maxCounter, now<<counterBits)\n"},
-	{name: "ties are broken by arrival", file: "internal/engine/state.go",
+	{name: "ties are broken by arrival",
 		right: "ok && !had.less(v)",
 		wrong: "ok && v.stamp[:millisDigits] < had.stamp[:millisDigits]"},
-	{name: "compaction removes before it writes", file: "internal/engine/compact.go",
+	{name: "compaction removes before it writes",
 		right: "if _, err := s.add(now, merged); err != nil {",
 		wrong: "s.remove(kept)\n\t\tif _, err := s.add(now, merged); err != nil {"},
-	{name: "compaction removes though its write was refused", file: "internal/engine/compact.go",
+	{name: "compaction removes though its write was refused",
 		right: "if _, err := s.add(now, merged); err != nil {",
 		wrong: "if _, err := s.add(now, merged); false && err != nil {"},
-	{name: "superseded is what has any newer entry", file: "internal/engine/state.go",
+	{name: "superseded is what has any newer entry",
 		right: "		if merged.entries[r.key] == r.version {\n			return true\n		}\n	}\n	return false",
 		wrong: "		if merged.entries[r.key] != r.version {\n			return false\n		}\n	}\n	return true"},
-	{name: "a clearing is lost in compaction", file: "internal/engine/compact.go",
+	{name: "a clearing is lost in compaction",
 		right: "\tvar merged state\n\tfor _, it := range items {\n\t\tmerged.add(it.says)\n",
 		wrong: "\tvar merged state\n\tfor _, it := range items {\n\t\tit.says.cleared = \"\"\n\t\tmerged.add(it.says)\n"},
-	{name: "a load does not list again when items are gone", file: "internal/engine/engine.go",
+	{name: "a load does not list again when items are gone",
 		right: "				complete = false\n",
 		wrong: "				readings[key] = &item{key: key, err: errDamaged}\n"},
-	{name: "a load keeps what it read of items that are gone", file: "internal/engine/engine.go",
+	{name: "a load keeps what it read of items that are gone",
 		right: "readings[it.key] != it",
 		wrong: "readings[it.key] == nil && s == nil"},
-	{name: "an item is written again in its place", file: "internal/engine/compact.go",
+	{name: "an item is written again in its place",
 		right: "if _, err := s.add(now, merged); err != nil {",
 		wrong: "if err := s.storage.SetItem(s.own(string(merged.newest)), s.encode(merged)); err != nil {"},
-	{name: "a load compacts nothing and a save neither", file: "internal/engine/engine.go",
+	{name: "a load compacts nothing and a save neither",
 		right: "compactEvery = 16",
 		wrong: "compactEvery = 1 << 30"},
 }
 
 // replicationMutants are those of exchanges with a server.
 var replicationMutants = []mutant{
-	{name: "a removal is forgotten before the server has it", file: "internal/engine/compact.go",
+	{name: "a removal is forgotten before the server has it",
 		right: "if s.owner != \"\" && !l.lists(name) {",
 		wrong: "if name == \"\" {"},
-	{name: "forgetting asks the ledger only for the first item", file: "internal/engine/compact.go",
+	{name: "forgetting asks the ledger only for the first item",
 		right: "if s.owner != \"\" && !l.lists(name) {",
 		wrong: "if s.owner != \"\" && len(these) == 0 && !l.lists(name) {"},
-	{name: "the server is taken to have what was saved during an exchange", file: "internal/engine/exchange.go",
+	{name: "the server is taken to have what was saved during an exchange",
 		right: "has := l.lists(it.stamp())\n",
 		wrong: "has := true || l.lists(it.stamp())\n"},
-	{name: "what is merged during an exchange counts as sent", file: "internal/engine/exchange.go",
+	{name: "what is merged during an exchange counts as sent",
 		right: "has = has || it.key == sent.key",
 		wrong: "has = has || it.key >= sent.key"},
-	{name: "only what is stamped later than all that was sent is sent", file: "internal/engine/exchange.go",
+	{name: "only what is stamped later than all that was sent is sent",
 		right: "if stamp := it.stamp(); !l.lists(stamp) {",
 		wrong: "if stamp := it.stamp(); len(l.stamps) < stampLength || stamp > l.stamps[len(l.stamps)-stampLength:] {"},
-	{name: "a clearing is not merged", file: "web/sqlstore/sqlstore.go",
+	{name: "a clearing is not merged",
 		right: "string(cleared), string(b.Newest)",
 		wrong: "\"\", string(b.Newest)"},
-	{name: "what was sent to a server that has lost it is not sent again", file: "internal/engine/ledger.go",
+	{name: "what was sent to a server that has lost it is not sent again",
 		right: "\tl := ledger{owner: owner, generation: s.newWriter(), active: active}\n",
 		wrong: "\tl := ledger{owner: owner, generation: s.newWriter(), active: active}\n\tif had, _ := s.ledger(); had.owner == owner {\n\t\tl.stamps = had.stamps\n\t}\n"},
-	{name: "the generation mark is not looked at", file: "internal/engine/ledger.go",
+	{name: "the generation mark is not looked at",
 		right: "\treturn ok, err\n}\n\n// begin",
 		wrong: "\treturn ok || true, err\n}\n\n// begin"},
-	{name: "the ledger is written before the received item", file: "internal/engine/exchange.go",
+	{name: "the ledger is written before the received item",
 		right: "\treceived, full := s.receive(now, &l, got, says, old)\n",
 		wrong: "\tearly := l\n\tearly.cursor = got.Cursor\n\tif err := s.storage.SetItem(s.ledgerKey(), early.text()); err != nil {\n\t\treturn err\n\t}\n\treceived, full := s.receive(now, &l, got, says, old)\n"},
-	{name: "items are listed as sent though there is no cursor", file: "internal/engine/exchange.go",
+	{name: "items are listed as sent though there is no cursor",
 		right: "if l.cursor == \"\" {\n\t\t\tbreak",
 		wrong: "if l.cursor == \"x\" {\n\t\t\tbreak",
 		test:  "TestAServerThatHasLostAllBeforeItsAnswerFoundRoom"},
-	{name: "a former owner's unsent items are dropped", file: "internal/engine/exchange.go",
+	{name: "a former owner's unsent items are dropped",
 		right: "\t\tif l.lists(it.stamp()) {\n\t\t\tsent",
 		wrong: "\t\tif true {\n\t\t\tsent",
 		test:  "TestAnotherOwnerBehindTheSameServer"},
-	{name: "a former owner's items go before another's session is shown", file: "internal/engine/exchange.go",
+	{name: "a former owner's items go before another's session is shown",
 		right: "\t_, err = s.begin(to, 0)\n\tif err == nil {\n\t\ts.remove(sent)\n\t}\n",
 		wrong: "\ts.remove(sent)\n\t_, err = s.begin(to, 0)\n",
 		test:  "TestAnotherOwnersSessionIsShownWhole"},
-	{name: "what becomes another's brings removals", file: "internal/engine/exchange.go",
+	{name: "what becomes another's brings removals",
 		right: "alive := snap.state.living()",
 		wrong: "alive := snap.state.clone()"},
-	{name: "what was nobody's brings removals", file: "internal/engine/compact.go",
+	{name: "what was nobody's brings removals",
 		right: "alive := all.living()",
 		wrong: "alive := all.clone()"},
-	{name: "what was nobody's hides what the owner has", file: "internal/engine/engine.go",
+	{name: "what was nobody's hides what the owner has",
 		right: "\t\tif !v.removed() {\n\t\t\ts.state.set",
 		wrong: "\t\tif true {\n\t\t\ts.state.set",
 		test:  "TestWhatIsNobodysHidesNothing"},
-	{name: "what is too large is divided for whoever is shown", file: "internal/engine/exchange.go",
+	{name: "what is too large is divided for whoever is shown",
 		right: "\tcase l.owner != x.with.owner || l.generation != x.with.generation:\n\t\treturn x.resume(now, l) // it is not",
 		wrong: "\tcase false:\n\t\treturn x.resume(now, l) // it is not"},
-	{name: "whom the server did not know stays so for whoever is shown", file: "internal/engine/exchange.go",
+	{name: "whom the server did not know stays so for whoever is shown",
 		right: "if x.heir != l.owner {",
 		wrong: "if false {"},
-	{name: "a former owner's session is shown to the next", file: "internal/engine/ledger.go",
+	{name: "a former owner's session is shown to the next",
 		right: "\tif s.owner == \"\" || name[:tagLength] != s.owner {",
 		wrong: "\tif s.owner == \"\" {"},
-	{name: "a clearing is told without all that is left", file: "internal/engine/state.go",
+	{name: "a clearing is told without all that is left",
 		right: "(cleared || s.entries[key] != v)",
 		wrong: "s.entries[key] != v"},
-	{name: "what is stamped anew gets another order", file: "internal/engine/compact.go",
+	{name: "what is stamped anew gets another order",
 		right: "\tfor _, key := range had.keys() {\n",
 		wrong: "\tkeys := had.keys()\n\tfor i, j := 0, len(keys)-1; i < j; i, j = i+1, j-1 {\n\t\tkeys[i], keys[j] = keys[j], keys[i]\n\t}\n\tfor _, key := range keys {\n",
 		test:  "TestWhatIsStampedAnewKeepsItsOrder"},
-	{name: "one batch gets several stamps anew", file: "internal/engine/compact.go",
+	{name: "one batch gets several stamps anew",
 		right: "} else if v.stamp != last {",
 		wrong: "} else {"},
-	{name: "whoever finds a session over drops it at once", file: "internal/engine/engine.go",
+	{name: "whoever finds a session over drops it at once",
 		right: "anew && s.owner == \"\" {\n\t\t\tover",
 		wrong: "anew {\n\t\t\tover"},
-	{name: "a load of a session that is over drops it at once", file: "internal/engine/engine.go",
+	{name: "a load of a session that is over drops it at once",
 		right: "\t\tif s.owner == \"\" {\n\t\t\ts.remove(snap.items)",
 		wrong: "\t\tif true {\n\t\t\ts.remove(snap.items)"},
-	{name: "what is over is shown as long as it is here", file: "internal/engine/life.go",
+	{name: "what is over is shown as long as it is here",
 		right: "if snap.partial = life > 1; snap.partial {",
 		wrong: "if snap.partial {"},
-	{name: "what was alive at other times is merged", file: "internal/engine/compact.go",
+	{name: "what was alive at other times is merged",
 		right: "if it.life == life {",
 		wrong: "if it.life >= life {"},
-	{name: "how long a session was alive is lost in compaction", file: "internal/engine/compact.go",
+	{name: "how long a session was alive is lost in compaction",
 		right: "\tmerged.since = aliveSince(merged.cleared, items)\n",
 		wrong: "",
 		test:  "TestCompactionTellsHowLongASessionWasAlive"},
-	{name: "superseded items go, and with them when they were saved", file: "internal/engine/compact.go",
+	{name: "superseded items go, and with them when they were saved",
 		right: "\tif s.maxAge == 0 {\n\t\tfreed",
 		wrong: "\tif true {\n\t\tfreed"},
-	{name: "what the server has is as old as its entries", file: "internal/engine/life.go",
+	{name: "what the server has is as old as its entries",
 		right: "\t\tif it.sent {\n\t\t\tfrom = it.to\n\t\t}\n",
 		wrong: ""},
-	{name: "the age of a session is counted from when the answer is read", file: "internal/engine/exchange.go",
+	{name: "the age of a session is counted from when the answer is read",
 		right: "min(x.asked, now) - got.Age",
 		wrong: "now - got.Age"},
-	{name: "an answer that has all there is is added to what is here", file: "internal/engine/exchange.go",
+	{name: "an answer that has all there is is added to what is here",
 		right: "\t\ts.remove(old)\n\t\t_, full = s.read()\n",
 		wrong: "\t\t_, full = s.read()\n"},
-	{name: "who answers all there is is taken for who has what is listed", file: "internal/engine/exchange.go",
+	{name: "who answers all there is is taken for who has what is listed",
 		right: "case l.cursor != x.with.cursor && (got.Complete || x.with.cursor == \"\"):",
 		wrong: "case false:"},
-	{name: "what is stamped anew does not come after what the server has", file: "internal/engine/exchange.go",
+	{name: "what is stamped anew does not come after what the server has",
 		right: "\tl.stamps += \" \" + string(late.Newest)\n",
 		wrong: "",
 		test:  "TestWhatIsStampedAnewComesAfterWhatWasSent"},
-	{name: "lives never join", file: "web/sqlstore/lives.go",
+	{name: "lives never join",
 		right: "life[1] < s[0]-maxAge",
 		wrong: "life[1] < s[0]"},
-	{name: "that there is more again tells nobody", file: "web/sqlstore/lives.go",
+	{name: "that there is more again tells nobody",
 		right: "\t\tnext.ID++\n",
 		wrong: ""},
-	{name: "what is over takes the place of what is there", file: "web/sqlstore/statements.go",
+	{name: "what is over takes the place of what is there",
 		right: "(b.made >= ?13, b.stamp,",
 		wrong: "(e.made >= ?13, b.stamp,",
 		test:  "./web/sqlstore TestWhatIsThereWinsOverWhatIsOver"},
-	{name: "a session is begun anew though somebody has just saved", file: "web/sqlstore/statements.go",
+	{name: "a session is begun anew though somebody has just saved",
 		right: "    WHEN ?12 <> ?11 AND touched <> CAST(?14 AS INTEGER) THEN 1\n",
 		wrong: "",
 		test:  "./web/sqlstore TestASessionIsSavedInAsItIsBegunAnew"},
-	{name: "the sender's clock is taken to be right", file: "web/sqlstore/lives.go",
+	{name: "the sender's clock is taken to be right",
 		right: "return senderClock{now - sentAt, now}",
 		wrong: "return senderClock{0, now}",
 		test:  "./web/sqlstore TestAClockThatIsWrongEndsNothing"},
-	{name: "who has what is over is not told", file: "web/sqlstore/exchange.go",
+	{name: "who has what is over is not told",
 		right: "next.life != since.life",
 		wrong: "false"},
-	{name: "divided, a batch is lost", file: "internal/engine/exchange.go",
+	{name: "divided, a batch is lost",
 		right: "range []state{older, newer}",
 		wrong: "range []state{newer}"},
-	{name: "divided, a clearing is lost", file: "internal/engine/exchange.go",
+	{name: "divided, a clearing is lost",
 		right: "\tolder.clear(whole.cleared)\n",
 		wrong: ""},
-	{name: "what is received is stamped before it", file: "internal/engine/exchange.go",
+	{name: "what is received is stamped before it",
 		right: "\tat, err := s.tick(now)\n\tif err != nil {\n\t\treturn \"\", err\n\t}\n\tkey := s.own(string(at))\n\terr = s.storage.SetItem(key, text)\n",
 		wrong: "\tat := makeStamp(now, 0, s.writer)\n\tkey := s.own(string(at))\n\terr = s.storage.SetItem(key, text)\n"},
-	{name: "the newest batch may be dropped, which tells the age", file: "internal/engine/state.go",
+	{name: "the newest batch may be dropped, which tells the age",
 		right: "if c.newest == merged.newest || c.cleared",
 		wrong: "if c.cleared"},
-	{name: "removals are pruned and their versions given again", file: "web/sqlstore/prune.go",
+	{name: "removals are pruned and their versions given again",
 		right: "p.keepVersion(of, pruneRemovals, before)",
 		wrong: "p.slice(func() error { return p.exec(p.ctx, pruneRemovals, of.owner, of.session, before) })",
 		test:  "./web/sqlstore TestPruneGivesNoVersionAgain"},
-	{name: "removals are pruned a day after they came", file: "web/sqlstore/prune.go",
+	{name: "removals are pruned a day after they came",
 		right: "p.removals(before)",
 		wrong: "p.removals(date(now.Add(-24 * time.Hour)))"},
-	{name: "what is sent of a key is left out, though another won", file: "web/sqlstore/exchange.go",
+	{name: "what is sent of a key is left out, though another won",
 		right: "\t\tsaid[r] = true\n\t}\n\tmerged",
 		wrong: "\t\tsaid[r] = true\n\t\tfor _, m := range merged.Records {\n\t\t\tif m.Key == r.Key {\n\t\t\t\tsaid[m] = true\n\t\t\t}\n\t\t}\n\t}\n\tmerged"},
-	{name: "a database that was put back is taken for what it was", file: "web/sqlstore/restored.sql",
+	{name: "a database that was put back is taken for what it was",
 		right: "lower(hex(randomblob(8)))",
 		wrong: "epoch"},
-	{name: "a writer on the server does not come after what it found", file: "web/sqlstore/writer.go",
+	{name: "a writer on the server does not come after what it found",
 		right: "\tif at.newest != \"\" {\n\t\ts.clock.See",
 		wrong: "\tif false {\n\t\ts.clock.See"},
-	{name: "the age of a session is that of its arrival", file: "web/sqlstore/lives.go",
+	{name: "the age of a session is that of its arrival",
 		right: "return max(0, min(at+c.ahead, c.now))",
 		wrong: "return c.now"},
-	{name: "a stranger's session is asked for with his cursor", file: "web/sqlstore/exchange.go",
+	{name: "a stranger's session is asked for with his cursor",
 		right: "\tif sent.Owner != \"\" && sent.Owner != tag {",
 		wrong: "\tif false {"},
-	{name: "what cannot be read counts as sent", file: "internal/engine/exchange.go",
+	{name: "what cannot be read counts as sent",
 		right: "\tstamps := \"\"\n",
 		wrong: "\tstamps := \"\"\n\tfor _, it := range snap.corrupt {\n\t\tstamps += \" \" + it.stamp()\n\t}\n",
 		test:  "TestWhatCannotBeReadIsNotSent"},
-	{name: "a removal was last said by the last item that says it", file: "internal/engine/compact.go",
+	{name: "a removal was last said by the last item that says it",
 		right: "removal.carried = max(removal.carried, it.written)",
 		wrong: "removal.carried = it.written",
 		test:  "TestARemovalIsAsOldAsItsNewestItem"},
-	{name: "the end of a session that is over is stamped now", file: "internal/engine/engine.go",
+	{name: "the end of a session that is over is stamped now",
 		right: "makeStamp(max(0, now-s.maxAge), 0, s.writer)",
 		wrong: "makeStamp(max(0, now-1), 0, s.writer)",
 		test:  "TestTabsBeginAnewAtOnce"},
-	{name: "an exchange begins again without end", file: "internal/engine/exchange.go",
+	{name: "an exchange begins again without end",
 		right: "x.begun > maxBegun",
 		wrong: "x.begun > 1000*maxBegun",
 		test:  "TestAServerThatTurnsWithoutEnd"},
-	{name: "watchers are not told of what an exchange that failed has brought", file: "exchange.go",
+	{name: "watchers are not told of what an exchange that failed has brought",
 		right: "\t// Whatever came of it, others may have to be told.\n\tdefer func() {\n\t\ts.engine.Tidy(now())\n\t\ts.stale.Store(true)\n\t\ts.awake()\n\t}()\n",
 		wrong: "",
 		test:  ". TestWatchersAreToldThoughAnExchangeFails"},
-	{name: "the cursor is read after the entries", file: "web/sqlstore/exchange.go",
+	{name: "the cursor is read after the entries",
 		right: "\tif next.epoch != at.epoch {",
 		wrong: "\tif later, ok, err := d.find(ctx, of); err == nil && ok && later.epoch == next.epoch {\n\t\tnext.version = later.version\n\t}\n\tif next.epoch != at.epoch {",
 		test:  "./web/sqlstore TestNothingIsMissedOfWhatOthersMergeMeanwhile"},
-	{name: "a session that was deleted meanwhile is not noticed", file: "web/sqlstore/exchange.go",
+	{name: "a session that was deleted meanwhile is not noticed",
 		right: "\tif next.epoch != at.epoch {",
 		wrong: "\tif false {",
 		test:  "./web/sqlstore TestASessionIsDeletedMeanwhile"},
@@ -375,19 +377,9 @@ const module = "../.."
 func (m mutant) overlay(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	original, err := filepath.Abs(filepath.Join(module, m.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), m.right); n != 1 {
-		t.Fatalf("%s has %q %d times, want once", m.file, m.right, n)
-	}
-	mutant := filepath.Join(folder, filepath.Base(m.file))
-	if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.right, m.wrong, 1)), 0o600); err != nil {
+	original, mutated := m.apply(t)
+	mutant := filepath.Join(folder, filepath.Base(original))
+	if err := os.WriteFile(mutant, []byte(mutated), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
@@ -399,4 +391,61 @@ func (m mutant) overlay(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return overlay
+}
+
+// packages are where mistakes are put into.
+var packages = []string{"internal/engine", "web/sqlstore", "."}
+
+// apply returns the one file that has what is right, and its text with what is
+// wrong in that place. Neither which file it is matters, nor how it is indented.
+func (m mutant) apply(t *testing.T) (file, mutated string) {
+	t.Helper()
+	words := strings.Fields(m.right)
+	for i, word := range words {
+		words[i] = regexp.QuoteMeta(word)
+	}
+	right := regexp.MustCompile(strings.Join(words, `\s+`))
+	found := 0
+	for _, folder := range packages {
+		files, err := filepath.Glob(filepath.Join(module, folder, "*.[gs][oq]*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range files {
+			source, err := os.ReadFile(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(at, "_test.go") {
+				continue
+			}
+			places := right.FindAllStringIndex(string(source), -1)
+			found += len(places)
+			if len(places) == 1 {
+				if file, err = filepath.Abs(at); err != nil {
+					t.Fatal(err)
+				}
+				mutated = string(source[:places[0][0]]) + m.wrong + string(source[places[0][1]:])
+			}
+		}
+	}
+	if found != 1 {
+		t.Fatalf("%q is in %v %d times, want once", m.right, packages, found)
+	}
+	return file, mutated
+}
+
+// TestMutantsFit sees, without running them, that what is right is still there.
+func TestMutantsFit(t *testing.T) {
+	for _, m := range append(append([]mutant(nil), mutants...), replicationMutants...) {
+		t.Run(m.name, func(t *testing.T) {
+			file, mutated := m.apply(t)
+			if filepath.Ext(file) != ".go" {
+				return
+			}
+			if _, err := parser.ParseFile(token.NewFileSet(), "", mutated, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
