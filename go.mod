@@ -1,5 +1,7 @@
 module github.com/session-interop/session-writer
 
+// As low as the dependencies allow: modernc.org/sqlite v1.61.1, golang.org/x/sys
+// v0.49.0 and github.com/go-json-experiment/json v1.27.2 need 1.26.
 go 1.26.0
 
 require (

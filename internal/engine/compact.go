@@ -310,7 +310,7 @@ func suppressors(merged state, items []*item) suppressions {
 		if it.says.cleared == merged.cleared {
 			by.clearing.carried = max(by.clearing.carried, it.written)
 		}
-		for _, r := range it.says.records {
+		for _, r := range it.says.assignments {
 			if r.stamp < merged.cleared {
 				by.clearing.active = true
 			} else if removal := by.removals[r.key]; removal == nil {
@@ -328,7 +328,7 @@ func suppressors(merged state, items []*item) suppressions {
 // allow reports whether an item that adds nothing may go without anything
 // being written: all that suppresses an entry of it was written since then.
 func (by suppressions) allow(it *item, since int64) bool {
-	for _, r := range it.says.records {
+	for _, r := range it.says.assignments {
 		if r.stamp < by.merged.cleared {
 			if by.clearing.carried < since {
 				return false

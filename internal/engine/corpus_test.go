@@ -50,14 +50,14 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 					want.cleared = max(want.cleared, b.Stamp)
 				}
 				for _, pair := range b.Set {
-					want.records = append(want.records, record{pair[0], version{b.Stamp, pair[1]}})
+					want.assignments = append(want.assignments, assignment{pair[0], version{b.Stamp, pair[1]}})
 				}
 				for _, key := range b.Remove {
-					want.records = append(want.records, record{key, version{stamp: b.Stamp}})
+					want.assignments = append(want.assignments, assignment{key, version{stamp: b.Stamp}})
 				}
 			}
 			since := want.newest // unless something was saved before
-			for _, r := range want.records {
+			for _, r := range want.assignments {
 				since = min(since, r.stamp)
 			}
 			if want.since = since.Millis(); e.Since != "" {
@@ -65,7 +65,7 @@ func TestItemsMeanWhatTheExamplesSay(t *testing.T) {
 			}
 			// In whatever order the members come.
 			merged := func(c content) (s state) { s.add(c); return s }
-			if err != nil || len(got.records) != len(want.records) || !reflect.DeepEqual(merged(got), merged(want)) {
+			if err != nil || len(got.assignments) != len(want.assignments) || !reflect.DeepEqual(merged(got), merged(want)) {
 				t.Errorf("decode returned %+v, %v, want %+v", got, err, want)
 			}
 		})

@@ -316,7 +316,7 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 			see(Stamp(name))
 			see(it.says.newest)
 			see(it.says.cleared)
-			for _, r := range it.says.records {
+			for _, r := range it.says.assignments {
 				see(r.stamp)
 			}
 		}
@@ -544,7 +544,7 @@ func (s snapshot) live() []Entry {
 	var last Stamp
 	for _, it := range s.items {
 		first := true
-		for _, r := range it.says.records {
+		for _, r := range it.says.assignments {
 			if r.removed() || s.state.entries[r.key] != r.version {
 				continue
 			}

@@ -63,7 +63,7 @@ func ParseItems(text string) (said Said, unreadable int, err error) {
 	alive := make(map[string]int64)
 	for _, says := range contents {
 		said.Spans = append(said.Spans, Span{says.since, max(says.since, says.newest.Millis())})
-		for _, r := range says.records {
+		for _, r := range says.assignments {
 			if r.stamp.Millis() < says.since && merged.entries[r.key] == r.version {
 				alive[r.key] = max(alive[r.key], says.since)
 			}
@@ -496,7 +496,7 @@ func (x *Exchange) refuse(now int64, it *item) {
 		x.items = append(x.items, halves...)
 		return
 	}
-	for _, r := range it.says.records {
+	for _, r := range it.says.assignments {
 		if size := len(r.key) + len(r.value); size > x.refused.Size {
 			x.refused = Refused{r.key, size}
 		}
@@ -787,7 +787,7 @@ func (c *content) adds(s state) bool {
 	if c.newest > s.newest || c.cleared > s.cleared {
 		return true
 	}
-	for _, r := range c.records {
+	for _, r := range c.assignments {
 		if had, ok := s.entries[r.key]; r.stamp >= s.cleared && (!ok || had.less(r.version)) {
 			return true
 		}

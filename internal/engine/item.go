@@ -61,7 +61,7 @@ func decode(text string) (content, error) {
 	}
 	if out.since = since; !says {
 		first := out.newest
-		for _, r := range out.records {
+		for _, r := range out.assignments {
 			first = min(first, r.stamp)
 		}
 		out.since = first.Millis()
@@ -92,7 +92,7 @@ func decodeBatch(s *scanner, out *content) {
 				if value := s.value(); key == "" {
 					s.fail()
 				} else if !s.bad {
-					out.records = append(out.records, record{key, version{at, value}})
+					out.assignments = append(out.assignments, assignment{key, version{at, value}})
 				}
 			})
 		case name == "remove":
@@ -100,7 +100,7 @@ func decodeBatch(s *scanner, out *content) {
 				if key := s.str(); key == "" {
 					s.fail()
 				} else {
-					out.records = append(out.records, record{key, version{stamp: at}})
+					out.assignments = append(out.assignments, assignment{key, version{stamp: at}})
 				}
 			})
 		default:

@@ -19,11 +19,11 @@ type state struct {
 type content struct {
 	newest, cleared Stamp
 	since           int64
-	records         []record
+	assignments     []assignment
 }
 
-// A record is what an item says of a key.
-type record struct {
+// An assignment is what an item says of a key.
+type assignment struct {
 	key string
 	version
 }
@@ -80,9 +80,9 @@ func (s *state) add(c content) {
 	s.newest = max(s.newest, c.newest)
 	s.clear(c.cleared)
 	if s.entries == nil {
-		s.entries = make(map[string]version, len(c.records))
+		s.entries = make(map[string]version, len(c.assignments))
 	}
-	for _, r := range c.records {
+	for _, r := range c.assignments {
 		s.set(r.key, r.version)
 	}
 }
@@ -122,7 +122,7 @@ func (c *content) counts(merged state) bool {
 	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared {
 		return true
 	}
-	for _, r := range c.records {
+	for _, r := range c.assignments {
 		if merged.entries[r.key] == r.version {
 			return true
 		}
@@ -189,7 +189,7 @@ func (s *state) apply(saved content) Change {
 	if saved.cleared != "" {
 		before = s.clone()
 	} else {
-		for _, r := range saved.records {
+		for _, r := range saved.assignments {
 			if v, ok := s.entries[r.key]; ok {
 				before.set(r.key, v)
 			}
