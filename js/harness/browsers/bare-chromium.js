@@ -1,12 +1,14 @@
 // Chromium without a driver, spoken to in its own protocol, which is at
 // https://chromedevtools.github.io/devtools-protocol/. Drivers attach to every
 // tab: Playwright keeps all in front and ends prerendering so, and Puppeteer
-// loses pages that were prerendered.
+// loses pages that were prerendered. So of Puppeteer there is the connection
+// only, which attaches to what it is told to.
 import { spawn } from "node:child_process";
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as puppeteer from "puppeteer-core";
 import { gone, processes } from "../processes.js";
 import { chromiumOptions } from "./chromium.js";
 
@@ -30,25 +32,29 @@ export async function launchBareChromium() {
   );
   const ended = once(browser, "exit");
   const [, , , input, output] = browser.stdio;
-  const connection = new Connection(
-    /** @type {import("node:stream").Writable} */ (input),
-    /** @type {import("node:stream").Readable} */ (output),
+  // Its types do not say that it is exported.
+  const { PipeTransport } = /** @type {any} */ (puppeteer);
+  const connection = new puppeteer.Connection(
+    "",
+    new PipeTransport(input, output),
+    0,
+    0, // no timeout: a test has its own
   );
   return {
     newContext: async () => {
-      const context = await connection.call("Target.createBrowserContext");
+      const context = await connection.send("Target.createBrowserContext");
       const open = async (/** @type {string} */ url) => {
         const params = { url, ...context };
-        return (await connection.call("Target.createTarget", params)).targetId;
+        return (await connection.send("Target.createTarget", params)).targetId;
       };
       return {
         newTab: async () => tab(connection, await open("about:blank"), open),
         visit: open,
-        close: () => connection.call("Target.disposeBrowserContext", context),
+        close: () => connection.send("Target.disposeBrowserContext", context),
       };
     },
     close: async () => {
-      connection.end();
+      input?.destroy(); // its end
       await ended;
       await gone(() =>
         processes().filter(({ group }) => group === browser.pid),
@@ -61,26 +67,26 @@ export async function launchBareChromium() {
 /**
  * Attaches to a tab.
  *
- * @param {Connection} connection
+ * @param {puppeteer.Connection} connection
  * @param {string} targetId
  * @param {(url: string) => Promise<unknown>} open opens another beside it
  * @returns {Promise<import("../browser.js").Tab>}
  */
 async function tab(connection, targetId, open) {
-  const { sessionId } = await connection.call("Target.attachToTarget", {
+  const { targetInfo } = await connection.send("Target.getTargetInfo", {
     targetId,
-    flatten: true,
   });
-  /** @type {(method: string, params?: object) => Promise<any>} */
-  const call = (method, params) => connection.call(method, params, sessionId);
-  await call("Page.enable");
+  const session = await connection.createSession(targetInfo);
+  await session.send("Page.enable");
   const never = async () => {
     throw new Error("a Chromium without a driver does not do this");
   };
   return {
     goto: async (url) => {
-      const loaded = once(connection, `${sessionId} Page.loadEventFired`);
-      const { errorText } = await call("Page.navigate", { url });
+      const loaded = new Promise((resolve) =>
+        session.once("Page.loadEventFired", resolve),
+      );
+      const { errorText } = await session.send("Page.navigate", { url });
       if (errorText) throw new Error(`${url}: ${errorText}`);
       await loaded;
     },
@@ -88,80 +94,17 @@ async function tab(connection, targetId, open) {
     back: never,
     hide: () => open("about:blank"),
     run: async (expression) => {
-      const { result, exceptionDetails } = await call("Runtime.evaluate", {
-        expression,
-        awaitPromise: true,
-        returnByValue: true,
-      });
+      const { result, exceptionDetails } = await session.send(
+        "Runtime.evaluate",
+        {
+          expression,
+          awaitPromise: true,
+          returnByValue: true,
+        },
+      );
       if (exceptionDetails) throw new Error(result.description);
       return String(result.value);
     },
-    close: () => connection.call("Target.closeTarget", { targetId }),
+    close: () => connection.send("Target.closeTarget", { targetId }),
   };
-}
-
-/**
- * The pipes to a Chromium. They carry JSON, each message with a zero byte at
- * its end. Events are emitted as the session's id and the method.
- */
-class Connection extends EventEmitter {
-  #input;
-  #lastCall = 0;
-
-  /**
-   * What waits for a reply, by the number of its call.
-   *
-   * @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>}
-   */
-  #calls = new Map();
-
-  /**
-   * @param {import("node:stream").Writable} input
-   * @param {import("node:stream").Readable} output
-   */
-  constructor(input, output) {
-    super();
-    this.#input = input;
-    let received = "";
-    output.setEncoding("utf8").on("data", (text) => {
-      const messages = (received + text).split("\0");
-      received = String(messages.pop());
-      for (const message of messages) this.#receive(JSON.parse(message));
-    });
-    output.on("close", () => {
-      for (const { reject } of this.#calls.values()) {
-        reject(new Error("Chromium has ended"));
-      }
-    });
-  }
-
-  /**
-   * @param {string} method
-   * @param {object} [params]
-   * @param {string} [sessionId] of the tab, if it is one that is to do it
-   * @returns {Promise<any>}
-   */
-  call(method, params, sessionId) {
-    const id = ++this.#lastCall;
-    return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject });
-      this.#input.write(
-        `${JSON.stringify({ id, method, params, sessionId })}\0`,
-      );
-    });
-  }
-
-  /** Ends the browser as well. */
-  end() {
-    this.#input.end();
-  }
-
-  /** @param {any} message */
-  #receive({ id, result, error, method, sessionId }) {
-    const call = this.#calls.get(id);
-    this.#calls.delete(id);
-    if (method) this.emit(`${sessionId} ${method}`);
-    else if (error) call?.reject(new Error(error.message));
-    else call?.resolve(result);
-  }
 }
