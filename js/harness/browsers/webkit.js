@@ -1,8 +1,7 @@
-// WebKit speaks WebDriver only (https://www.w3.org/TR/webdriver2/), which is
-// JSON over HTTP: the few commands that tabs need are here.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
+// WebKit speaks WebDriver only (https://www.w3.org/TR/webdriver2/), in which a
+// session has one window at a time that commands are of.
+import { Builder } from "selenium-webdriver";
+import { DriverService } from "selenium-webdriver/remote/index.js";
 import { executable } from "./executable.js";
 
 /**
@@ -12,12 +11,12 @@ import { executable } from "./executable.js";
  * @returns {Promise<import("../browser.js").Driver>}
  */
 export async function launchWebKit() {
-  const driver = executable("WEBKIT_DRIVER", ["WebKitWebDriver"]);
+  const program = executable("WEBKIT_DRIVER", ["WebKitWebDriver"]);
   /** @type {Set<Session>} */
   const sessions = new Set();
   return {
     newContext: async () => {
-      const session = await Session.start(driver);
+      const session = await Session.start(program);
       sessions.add(session);
       return {
         newTab: () => session.newTab(),
@@ -35,9 +34,8 @@ export async function launchWebKit() {
 
 /** A WebDriver session, and the process that it is the only one of. */
 class Session {
-  #process;
-  #origin;
-  #path = "";
+  #service;
+  #driver;
 
   /**
    * The last of the commands. They are of one window, the one that was
@@ -48,71 +46,72 @@ class Session {
   #last = Promise.resolve();
 
   /** The window that the session began with, and that stays. */
-  #first = "";
+  #first;
 
   /** The window that commands are of. */
-  #current = "";
+  #current;
 
   /**
-   * @param {import("node:child_process").ChildProcess} process
-   * @param {string} origin
+   * @param {DriverService} service
+   * @param {import("selenium-webdriver").WebDriver} driver
+   * @param {string} first
    */
-  constructor(process, origin) {
-    this.#process = process;
-    this.#origin = origin;
+  constructor(service, driver, first) {
+    this.#service = service;
+    this.#driver = driver;
+    this.#first = this.#current = first;
   }
 
-  /** @param {string} driver */
-  static async start(driver) {
-    const port = await freePort();
-    const process = spawn(driver, [`--port=${port}`], { stdio: "ignore" });
-    const session = new Session(process, `http://127.0.0.1:${port}`);
+  /** @param {string} program */
+  static async start(program) {
+    const service = new DriverService.Builder(program)
+      .setLoopback(true)
+      .build();
     try {
-      await session.#listening();
-      const { sessionId } = await session.#send("POST", "/session", {
-        capabilities: {
-          alwaysMatch: { timeouts: { script: null, pageLoad: 60_000 } },
-        },
-      });
-      session.#path = `/session/${sessionId}`;
-      session.#first = session.#current = await session.#send("GET", "/window");
-      return session;
+      const driver = await new Builder()
+        .usingServer(await service.start())
+        .withCapabilities({
+          browserName: "MiniBrowser",
+          timeouts: { script: null, pageLoad: 60_000 },
+        })
+        .build();
+      return new Session(service, driver, await driver.getWindowHandle());
     } catch (error) {
-      process.kill();
+      await service.kill();
       throw error;
     }
   }
 
   async newTab() {
-    // Not of type tab: one behind another is hidden, and its timers wait.
-    const { handle } = await this.#command(this.#first, "POST", "/window/new", {
-      type: "window",
+    const handle = await this.#inTurn(this.#first, async (driver) => {
+      // Not of type tab: one behind another is hidden, and its timers wait.
+      await driver.switchTo().newWindow("window");
+      return (this.#current = await driver.getWindowHandle());
     });
-    /** @type {(method: string, path: string, body?: object) => Promise<any>} */
-    const command = (method, path, body) =>
-      this.#command(handle, method, path, body);
+    /**
+     * @template T
+     * @param {(driver: import("selenium-webdriver").WebDriver) => Promise<T>} command
+     */
+    const command = (command) => this.#inTurn(handle, command);
     return {
-      goto: (/** @type {string} */ url) => command("POST", "/url", { url }),
-      reload: () => command("POST", "/refresh", {}),
-      back: () => command("POST", "/back", {}),
-      hide: () => command("POST", "/window/minimize", {}),
+      goto: (/** @type {string} */ url) => command((it) => it.get(url)),
+      reload: () => command((it) => it.navigate().refresh()),
+      back: () => command((it) => it.navigate().back()),
+      hide: () => command((it) => it.manage().window().minimize()),
       run: async (/** @type {string} */ expression) => {
         const id = ++runs;
         // Tabs wait for each other, so none may keep the others from their
         // turn for as long as its expression takes.
-        let { result } = await command("POST", "/execute/async", {
-          script: start(expression),
-          args: [id],
-        });
-        while (result === undefined) {
-          ({ result } = await command("POST", "/execute/async", {
-            script: resume,
-            args: [id],
-          }));
+        let script = start(expression);
+        for (;;) {
+          const { result } = await command((it) =>
+            it.executeAsyncScript(script, id),
+          );
+          if (result !== undefined) return String(result);
+          script = resume;
         }
-        return String(result);
       },
-      close: () => command("DELETE", "/window"),
+      close: () => command((it) => it.close()),
     };
   }
 
@@ -120,63 +119,30 @@ class Session {
     try {
       // What is asked for from now on fails: a test that ran out of time may
       // still be asking.
-      await (this.#last = this.#last.then(() => this.#send("DELETE", "")));
+      await (this.#last = this.#last.then(() => this.#driver.quit()));
     } finally {
-      this.#process.kill();
+      await this.#service.kill();
     }
   }
 
   /**
-   * Gives a command to a window, when all commands before it are done.
+   * Gives commands to a window, when all commands before them are done.
    *
+   * @template T
    * @param {string} window
-   * @param {string} method
-   * @param {string} path
-   * @param {object} [body]
+   * @param {(driver: import("selenium-webdriver").WebDriver) => Promise<T>} commands
+   * @returns {Promise<T>}
    */
-  #command(window, method, path, body) {
+  #inTurn(window, commands) {
     const turn = this.#last.then(async () => {
       if (window !== this.#current) {
-        await this.#send("POST", "/window", { handle: window });
+        await this.#driver.switchTo().window(window);
         this.#current = window;
       }
-      return this.#send(method, path, body);
+      return commands(this.#driver);
     });
     this.#last = turn.catch(() => {});
     return turn;
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {object} [body]
-   */
-  async #send(method, path, body) {
-    const response = await fetch(this.#origin + this.#path + path, {
-      method,
-      body: body && JSON.stringify(body),
-    });
-    const { value } = await response.json();
-    if (!response.ok) {
-      throw new Error(`${method} ${path}: ${value.error}: ${value.message}`);
-    }
-    return value;
-  }
-
-  /** Waits until the driver listens: it says so in no other way. */
-  async #listening() {
-    for (;;) {
-      if (this.#process.exitCode !== null) {
-        throw new Error(
-          `WebKitWebDriver has ended with ${this.#process.exitCode}`,
-        );
-      }
-      try {
-        return await this.#send("GET", "/status");
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
   }
 }
 
@@ -215,15 +181,3 @@ const resume = `{
     done({ result });
   });
 }`;
-
-/** Returns a port that nothing listens on: WebKit does not choose one. */
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (
-    server.address()
-  );
-  server.close();
-  await once(server, "close");
-  return port;
-}
