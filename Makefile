@@ -50,6 +50,12 @@ export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt
 wasm = GOOS=js GOARCH=wasm
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 
+# The files that a Go program is made of, or for wasm, with a second argument: so
+# a change of a test builds nothing anew. Nothing is downloaded for it. What go
+# cannot list is built, which says why.
+sources_of = go.mod $(patsubst $(CURDIR)/%,%,$(shell GOPROXY=off $(if $2,$(wasm)) go list -deps -f '$(own_files)' $1 2>/dev/null || echo FORCE))
+own_files = {{if .Module}}{{if .Module.Main}}{{range .GoFiles}}{{$$.Dir}}/{{.}} {{end}}{{range .EmbedFiles}}{{$$.Dir}}/{{.}} {{end}}{{end}}{{end}}
+
 SHELL = bash
 .SHELLFLAGS = -eu -o pipefail -c
 
@@ -168,7 +174,7 @@ js/node_modules/.package-lock.json: js/package-lock.json
 	cd js && npm ci --silent
 	touch $@
 
-js/dist/session.wasm: go.mod $(go_files) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
+js/dist/session.wasm: $(call sources_of,./wasm,js) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
 	@mkdir -p js/dist
 	$(build_with_$(COMPILER))
 	chmod 644 $@
@@ -234,15 +240,15 @@ $(worker)/node_modules/.package-lock.json: $(worker)/package-lock.json
 $(worker)/dist/worker/worker.mjs: go.mod
 	go tool workers-assets-gen -mode=go -runtime=cloudflare -o $(@D)
 
-$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlstore/schema.sql web/sqlstore/restored.sql
+$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(call sources_of,./$(worker),js)
 	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./$(worker)
 	chmod 644 $@
 
-$(worker)/dist/site/_headers: web/dist/index.html $(go_files)
+$(worker)/dist/site/_headers: web/dist/index.html $(call sources_of,./$(worker)/assets)
 	rm -rf $(@D)
 	go run ./$(worker)/assets web/dist $(@D)
 
-$(tools)/session-server: go.mod $(go_files) web/sqlstore/schema.sql web/sqlstore/restored.sql
+$(tools)/session-server: $(call sources_of,./web/session-server)
 	go build -o $@ ./web/session-server
 
 # What is installed, here and nowhere else.

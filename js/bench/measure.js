@@ -6,12 +6,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
-import { generator } from "../test/random.js";
-import { browserOf } from "../tables.js";
-import { Page } from "../test/browser.js";
-import { chromiumOptions, chromiumTab } from "../test/browsers/chromium.js";
-import { buildEmptyProgram, buildWasm, runtimeOfGo } from "../test/go.js";
-import { dist, startSite } from "../test/server.js";
+import { generator } from "../harness/in-page/random.js";
+import { Page, browserOf } from "../harness/browser.js";
+import { chromiumOptions, chromiumTab } from "../harness/browsers/chromium.js";
+import { buildEmptyProgram, buildWasm, runtimeOfGo } from "../harness/go.js";
+import { dist, startSite } from "../harness/server.js";
 import {
   cases,
   contenders,
@@ -26,7 +25,7 @@ import {
 /** @typedef {import("./cases.js").Contender} Contender */
 /** @typedef {typeof import("./stopwatch.js")} Stopwatch */
 /** @typedef {typeof import("./opening.js")} Opening */
-/** @typedef {import("../test/server.js").Site} Site */
+/** @typedef {import("../harness/server.js").Site} Site */
 
 /**
  * What was measured, one number from each round.

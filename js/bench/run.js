@@ -2,8 +2,8 @@
 // order follows from the environment variable SEED.
 import { writeFile } from "node:fs/promises";
 import { format } from "prettier";
-import { publish, table } from "../tables.js";
-import { fromMakefile } from "../test/go.js";
+import { publish, table } from "../harness/publish.js";
+import { fromMakefile } from "../harness/go.js";
 import { cases, names, raw, sessions, titleOf } from "./cases.js";
 import { chart } from "./chart.js";
 import { manySaves, measure } from "./measure.js";

@@ -6,7 +6,7 @@ import lscache from "lscache";
 import { legacy_createStore as createReduxStore } from "redux";
 import { getStoredState, persistReducer, persistStore } from "redux-persist";
 import storage from "redux-persist/es/storage";
-import { store2Cart, zustandCart } from "../carts.js";
+import { store2Cart, zustandCart } from "../harness/in-page/peers.js";
 
 /** @typedef {Record<string, unknown>} Entries */
 

@@ -5,11 +5,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { launchKillable } from "../test/killable.js";
-import { generator } from "../test/random.js";
-import { startSite } from "../test/server.js";
+import { launchKillable } from "../harness/killable.js";
+import { generator } from "../harness/in-page/random.js";
+import { startSite } from "../harness/server.js";
 
-/** @typedef {import("../test/browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * How a round goes. Chromium writes what a site has stored when the site's

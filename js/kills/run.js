@@ -2,8 +2,8 @@
 // saves, many times, and measures what a save survives in them. The moments
 // follow from the environment variable SEED.
 import { setTimeout as delay } from "node:timers/promises";
-import { browserOf, publish, table } from "../tables.js";
-import { launch } from "../test/browser.js";
+import { browserOf, launch } from "../harness/browser.js";
+import { publish, table } from "../harness/publish.js";
 import { killDuringSaves } from "./rounds.js";
 import { lostBeforeKill, survivals } from "./survival.js";
 

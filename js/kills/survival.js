@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { launchKillable } from "../test/killable.js";
-import { startSite } from "../test/server.js";
+import { launchKillable } from "../harness/killable.js";
+import { startSite } from "../harness/server.js";
 
-/** @typedef {import("../test/browser.js").Page} Page */
-/** @typedef {import("../test/killable.js").Killable} Killable */
+/** @typedef {import("../harness/browser.js").Page} Page */
+/** @typedef {import("../harness/killable.js").Killable} Killable */
 
 /**
  * Tries whether a save survives what happens to it, and returns how often it
@@ -79,7 +79,7 @@ export async function lostBeforeKill(name, duration) {
  * at a time.
  *
  * @param {string} name of the browser
- * @param {(launch: () => Promise<Killable>, site: import("../test/server.js").Site) => Promise<void>} f
+ * @param {(launch: () => Promise<Killable>, site: import("../harness/server.js").Site) => Promise<void>} f
  */
 async function onProfile(name, f) {
   const profile = await mkdtemp(join(tmpdir(), "session-writer-"));

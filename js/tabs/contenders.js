@@ -1,6 +1,6 @@
 // What people save a session with, each used as its documentation says. It
 // runs in the page.
-import { store2Cart, zustandCart } from "../carts.js";
+import { store2Cart, zustandCart } from "../harness/in-page/peers.js";
 
 /** @typedef {Record<string, unknown>} Entries */
 

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** @typedef {import("../test/browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 /** @typedef {typeof import("./participant.js")} Participant */
 
 /**
@@ -29,7 +29,7 @@ const patience = 20_000;
 /**
  * @param {object} given
  * @param {() => Promise<Page>} given.newPage opens a blank page of the site
- * @param {import("../test/server.js").Site} given.site that has been used for nothing else
+ * @param {import("../harness/server.js").Site} given.site that has been used for nothing else
  * @param {import("./contenders.js").Contender} given.contender
  * @param {number} given.tabs
  * @param {number} given.batches of each tab

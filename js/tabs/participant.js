@@ -1,5 +1,5 @@
 // One of the tabs that share a session. It runs in the page.
-import { batch, isTorn } from "../test/batches.js";
+import { batch, isTorn } from "../harness/in-page/batches.js";
 import { contenders } from "./contenders.js";
 
 /** @type {import("./contenders.js").Store} */

@@ -1,8 +1,8 @@
 // Measures what each contender loses when several tabs save at once, in the
 // browsers that the environment variable BROWSERS names.
-import { browserOf, publish, table } from "../tables.js";
-import { launch } from "../test/browser.js";
-import { startSite } from "../test/server.js";
+import { browserOf, launch } from "../harness/browser.js";
+import { publish, table } from "../harness/publish.js";
+import { startSite } from "../harness/server.js";
 import { contenders } from "./contenders.js";
 import { measure } from "./measure.js";
 
@@ -27,7 +27,7 @@ for (const name of (process.env.BROWSERS || "chromium").split(" ")) {
 await publish("tabs", parts.join("\n\n"));
 
 /**
- * @param {import("../test/browser.js").Browser} browser
+ * @param {import("../harness/browser.js").Browser} browser
  * @param {number} tabs
  */
 async function run(browser, tabs) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { load, now, pair, save, state, sync, withServer } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * An answer, in which OWNER is the tag of the owner whose session it is about.

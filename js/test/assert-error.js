@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 /**
  * Asserts that a call came to a SessionError.
  *
- * @param {import("./page.js").Thrown | undefined} error
+ * @param {import("../harness/in-page/page.js").Thrown | undefined} error
  * @param {Expected} expected
  */
 export function assertError(error, { code, key, says = [] }) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { repository, runtimeOfGo, withModule } from "./go.js";
+import { repository, runtimeOfGo, withModule } from "../harness/go.js";
 import { inBrowser } from "./in-browser.js";
 
 const example = await readFile(

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { engine, launchHiding } from "./browser.js";
-import { startSite } from "./server.js";
+import { engine, launchHiding } from "../harness/browser.js";
+import { startSite } from "../harness/server.js";
 
-/** @type {import("./browser.js").Browser} */
+/** @type {import("../harness/browser.js").Browser} */
 let browser;
 before(async () => {
   browser = await launchHiding();
@@ -12,7 +12,7 @@ after(() => browser?.close());
 
 /**
  * @typedef {object} Visit
- * @property {() => Promise<import("./browser.js").Page>} newPage opens a tab in
+ * @property {() => Promise<import("../harness/browser.js").Page>} newPage opens a tab in
  *   front of all others, on a blank page
  * @property {(path: string) => Promise<unknown>} visit opens one that nothing
  *   drives
@@ -28,7 +28,7 @@ function inHidingBrowser(name, body) {
   test(name, { timeout: 60_000 }, async () => {
     const site = await startSite();
     const context = await browser.newContext();
-    /** @type {import("./browser.js").Page[]} */
+    /** @type {import("../harness/browser.js").Page[]} */
     const pages = [];
     const newPage = async () => {
       const page = await context.newPage();

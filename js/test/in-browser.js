@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch } from "./browser.js";
-import { startSite } from "./server.js";
+import { launch } from "../harness/browser.js";
+import { startSite } from "../harness/server.js";
 
-/** @typedef {import("./browser.js").Page} Page */
-/** @typedef {import("./server.js").Site} Site */
+/** @typedef {import("../harness/browser.js").Page} Page */
+/** @typedef {import("../harness/server.js").Site} Site */
 
 /**
  * @typedef {object} Visit
@@ -17,9 +17,9 @@ import { startSite } from "./server.js";
  * @property {import("node:test").TestContext} t
  */
 
-/** @type {import("./browser.js").Browser | undefined} */
+/** @type {import("../harness/browser.js").Browser | undefined} */
 let browser;
-/** @type {import("./browser.js").Context} */
+/** @type {import("../harness/browser.js").Context} */
 let context;
 before(async () => {
   browser = await launch();
@@ -48,7 +48,7 @@ export function inBrowser(name, body) {
     const site = await startSite();
     /** @type {Page[]} */
     const others = [];
-    /** @type {import("./browser.js").Context[]} */
+    /** @type {import("../harness/browser.js").Context[]} */
     const devices = [];
     const newDevice = async (url = site.url("/")) => {
       if (!browser) throw new Error("the browser is not running");

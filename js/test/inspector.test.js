@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import decodeQRCode from "qr/decode.js";
-import { repository } from "./go.js";
+import { repository } from "../harness/go.js";
 import { inBrowser } from "./in-browser.js";
-import { startSessions } from "./sessions-server.js";
+import { startSessions } from "../harness/sessions-server.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * Starts a server that nobody has used, and returns the address of its page.

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assertWhole, killDuringSaves } from "../kills/rounds.js";
-import { browserName } from "./browser.js";
-import { launchKillable } from "./killable.js";
-import { startSite } from "./server.js";
+import { browserName } from "../harness/browser.js";
+import { launchKillable } from "../harness/killable.js";
+import { startSite } from "../harness/server.js";
 
 test(
   "after a kill there are whole batches, the first of each writer, and all that was there before",
@@ -36,7 +36,7 @@ test(
     const url = site.url("/writers.js");
     const browser = await launchKillable(profile);
     try {
-      /** @type {Map<string, import("./browser.js").Page>} */
+      /** @type {Map<string, import("../harness/browser.js").Page>} */
       const tabs = new Map();
       for (const name of ["a", "b", "victim"]) {
         const page = await browser.newPage();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assertError } from "./assert-error.js";
 import { inBrowser } from "./in-browser.js";
-import { dist } from "./server.js";
+import { dist } from "../harness/server.js";
 
 inBrowser(
   "the module is the session.wasm beside index.js, loaded by open",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { measure } from "../tabs/measure.js";
-import { engine } from "./browser.js";
+import { engine } from "../harness/browser.js";
 import { inBrowser } from "./in-browser.js";
 
 inBrowser(

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { buildTests, runtimeOfGo } from "./go.js";
+import { buildTests, runtimeOfGo } from "../harness/go.js";
 import { inBrowser } from "./in-browser.js";
 
 const src = join(dirname(fileURLToPath(import.meta.url)), "..", "src");

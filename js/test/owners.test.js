@@ -11,8 +11,8 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
-/** @typedef {import("./server.js").Forward} Forward */
+/** @typedef {import("../harness/browser.js").Page} Page */
+/** @typedef {import("../harness/server.js").Forward} Forward */
 
 /**
  * Has the server know some users, and the first of them be there.

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { assertError } from "./assert-error.js";
 import { inBrowser } from "./in-browser.js";
-import { dist } from "./server.js";
+import { dist } from "../harness/server.js";
 
 const run = promisify(execFile);
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { engine } from "./browser.js";
+import { engine } from "../harness/browser.js";
 import { inBrowser } from "./in-browser.js";
 
 inBrowser(

@@ -5,10 +5,10 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { repository, withModule } from "./go.js";
+import { repository, withModule } from "../harness/go.js";
 import { inBrowser } from "./in-browser.js";
-import { dist } from "./server.js";
-import { startNative } from "./sessions-server.js";
+import { dist } from "../harness/server.js";
+import { startNative } from "../harness/sessions-server.js";
 
 const readme = await readFile(join(repository, "README.md"), "utf8");
 
@@ -49,7 +49,7 @@ inBrowser("the page works when pasted", async ({ newPage, site }) => {
     await cp(dist, join(folder, "session-writer"), { recursive: true });
     site.serve("/pasted/", folder, null);
 
-    /** @param {import("./browser.js").Page} page @param {string} start */
+    /** @param {import("../harness/browser.js").Page} page @param {string} start */
     const shows = (page, start) =>
       page.evaluate(async (start) => {
         const output = document.querySelector("output");

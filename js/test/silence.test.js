@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { load, now, save, state, sync, withServer } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /** What a page waits for a server, in milliseconds. */
 const patience = 30_000;

@@ -12,7 +12,7 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * How far the latest stamp of a page's storage is ahead of the time, in

@@ -11,7 +11,7 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /** @param {Page} page */
 const nextTask = (page) => page.evaluate(() => inPage.nextTask());

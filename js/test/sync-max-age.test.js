@@ -13,7 +13,7 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * Has a device be away for five hours, in which another keeps the session alive,

@@ -11,7 +11,7 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /** @type {Record<string, unknown>} */
 const all = { x: 1, y: 1, "from the other": 1 };

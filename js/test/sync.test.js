@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { inBrowser } from "./in-browser.js";
-import { serverName, startSessions } from "./sessions-server.js";
+import { serverName, startSessions } from "../harness/sessions-server.js";
 import {
   load,
   minute,
@@ -14,13 +14,13 @@ import {
   withServer,
 } from "./synced.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * Saves, and tries to exchange that while nothing passes.
  *
  * @param {Page} page
- * @param {import("./server.js").Forward} forward
+ * @param {import("../harness/server.js").Forward} forward
  */
 async function saveOffline(page, forward) {
   forward.passes = "nothing";

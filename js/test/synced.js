@@ -1,14 +1,14 @@
 // What the tests of sync have in common: a server of their own, and pages with a
 // session in inPage.kept.session, and its sync in inPage.kept.sync.
 import { inBrowser } from "./in-browser.js";
-import { serverName, startSessions } from "./sessions-server.js";
+import { serverName, startSessions } from "../harness/sessions-server.js";
 
-/** @typedef {import("./browser.js").Page} Page */
+/** @typedef {import("../harness/browser.js").Page} Page */
 
 /**
  * @typedef {import("./in-browser.js").Visit & {
- *   server: import("./sessions-server.js").SessionsServer,
- *   forward: import("./server.js").Forward,
+ *   server: import("../harness/sessions-server.js").SessionsServer,
+ *   forward: import("../harness/server.js").Forward,
  * }} SyncVisit
  */
 

@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
+/** The scripts that pages have, at the root of the site. */
+const inPage = join(here, "in-page");
+
 /** The package as a user's server has it. */
 export const dist = join(here, "..", "dist");
 
@@ -129,7 +132,7 @@ export async function startSite({ isolated = false } = {}) {
   /** @type {[prefix: string, folder: string, policy: string | null, caching: string][]} */
   const folders = [
     ["/dist/", dist, strict, uncached],
-    ["/", here, strict, uncached],
+    ["/", inPage, strict, uncached],
   ];
 
   /** @type {[prefix: string, forward: Forward][]} */

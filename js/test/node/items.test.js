@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { readItem, readKey, readLedger } from "../src/item.js";
+import { readItem, readKey, readLedger } from "../../src/item.js";
 
 /** @param {string} name */
 const read = async (name) =>
   JSON.parse(
-    await readFile(new URL(`../../testdata/${name}`, import.meta.url), "utf8"),
+    await readFile(
+      new URL(`../../../testdata/${name}`, import.meta.url),
+      "utf8",
+    ),
   );
 const examples = await read("items.json");
 

@@ -1,7 +1,7 @@
 // What runs where there is no storage, in a frame of an opaque origin and in a
 // worker: whoever made it gets the outcome as a message.
 
-/** @type {typeof import("../src/index.js")} */
+/** @type {typeof import("../../src/index.js")} */
 const { SessionError, open } = await import(
   new URL("./dist/index.js", import.meta.url).href
 );

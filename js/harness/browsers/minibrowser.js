@@ -1,23 +1,24 @@
 // WebKitGTK's own small browser on a profile. Under WebDriver it forgets all
 // that it stored when it ends, so it is driven as its remote inspector does:
 // with https://github.com/WebKit/WebKit/tree/main/Source/JavaScriptCore/inspector/protocol
-// over WebSockets.
+// over WebSockets. No library that is kept speaks it: Playwright's WebKit is built
+// with a protocol of its own, and clients of Chromium's lack Target's messages.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { findFreePort } from "selenium-webdriver/net/portprober.js";
 import { WebSocket } from "ws";
 import { gone, processes } from "../processes.js";
 import { executable } from "./executable.js";
-import { freePort } from "./webkit.js";
 
 /**
  * @param {string} profile
  * @returns {Promise<import("../killable.js").OnProfile>}
  */
 export async function launchMiniBrowserOn(profile) {
-  const host = `127.0.0.1:${await freePort()}`;
+  const host = `127.0.0.1:${await findFreePort("127.0.0.1")}`;
   const browser = spawn(
     executable("MINIBROWSER", ["MiniBrowser"], libraries()),
     [

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { dist } from "./server.js";
+import { dist } from "../../harness/server.js";
 
 const index = pathToFileURL(join(dist, "index.js")).href;
 

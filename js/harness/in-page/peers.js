@@ -1,5 +1,6 @@
-// The carts of libraries that are both timed and tried in several tabs, each
-// set up as its documentation says. It runs in the page.
+// Those of the libraries that session-writer is compared with which are both
+// timed (bench/) and tried in several tabs (tabs/), each set up as its
+// documentation says.
 import store2 from "store2";
 import { persist } from "zustand/middleware";
 import { createStore } from "zustand/vanilla";

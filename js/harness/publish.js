@@ -1,7 +1,7 @@
-// The tables in ../README.md that are measured.
+// Puts what is measured into ../../README.md, as tables.
 import { readFile, writeFile } from "node:fs/promises";
 
-const readme = new URL("../README.md", import.meta.url);
+const readme = new URL("../../README.md", import.meta.url);
 
 /**
  * Prints text in Markdown, and puts it into the README, between the marks of
@@ -39,22 +39,4 @@ export function table([head, ...rows]) {
     `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(" | ")} |`;
   const rule = `| ${widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)).join(" | ")} |`;
   return [line(cells[0]), rule, ...cells.slice(1).map(line)].join("\n");
-}
-
-/**
- * Returns the name and version of the browser that a page is in.
- *
- * @param {import("./test/browser.js").Page} page
- */
-export async function browserOf(page) {
-  const agent = await page.evaluate(() => navigator.userAgent);
-  for (const [product, name] of [
-    ["Firefox", "Firefox"],
-    ["Chrome", "Chromium"],
-    ["Version", "WebKit"], // of Safari, which the engine says it is
-  ]) {
-    const version = new RegExp(`${product}/([\\d.]+?)(\\.0)*( |$)`).exec(agent);
-    if (version) return `${name} ${version[1]}`;
-  }
-  return agent;
 }

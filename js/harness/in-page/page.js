@@ -3,9 +3,9 @@
 // It imports nothing by itself, for there are tests of what importing the
 // package does.
 
-/** @typedef {import("../src/index.js").Session} Session */
-/** @typedef {import("../src/index.js").Change} Change */
-/** @typedef {import("../src/index.js").Options} Options */
+/** @typedef {import("../../src/index.js").Session} Session */
+/** @typedef {import("../../src/index.js").Change} Change */
+/** @typedef {import("../../src/index.js").Options} Options */
 
 /**
  * What a call came to: its value, or what it threw.
@@ -32,7 +32,7 @@
 /**
  * Imports the package.
  *
- * @returns {Promise<typeof import("../src/index.js")>}
+ * @returns {Promise<typeof import("../../src/index.js")>}
  */
 export function sessionWriter() {
   return import(new URL("./dist/index.js", import.meta.url).href);

@@ -5,12 +5,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { generator } from "./random.js";
-import { dist } from "./server.js";
-import { startNative } from "./sessions-server.js";
+import { generator } from "../../harness/in-page/random.js";
+import { dist } from "../../harness/server.js";
+import { startNative } from "../../harness/sessions-server.js";
 
-/** @typedef {import("../src/index.js").Session} Session */
-/** @typedef {import("../src/sync.js").Sync} Sync */
+/** @typedef {import("../../src/index.js").Session} Session */
+/** @typedef {import("../../src/sync.js").Sync} Sync */
 
 /** How long schedules are made when nobody says how many, in milliseconds. */
 const duration = 3_000;
@@ -91,7 +91,7 @@ class Device {
 
 class Tab {
   device;
-  /** @type {typeof import("../src/index.js")["open"]} */
+  /** @type {typeof import("../../src/index.js")["open"]} */
   #open;
   /** @type {Session} */
   session = any.undefined;
@@ -123,7 +123,7 @@ class Tab {
 
 /** @type {Buffer} */
 let wasm;
-/** @type {import("./sessions-server.js").SessionsServer} */
+/** @type {import("../../harness/sessions-server.js").SessionsServer} */
 let server;
 /** @type {Device[]} */
 const devices = [];

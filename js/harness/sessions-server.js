@@ -40,7 +40,7 @@ export async function startNative() {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   const start = async (address = "127.0.0.1:0") => {
     const child = spawn(
-      join(root, ".tools", "web"),
+      join(root, ".tools", "session-server"),
       [
         ...["-addr", address, "-site", join(root, "web", "dist")],
         ...["-db", join(folder, "sessions.db")],

@@ -228,3 +228,21 @@ export class Page {
     );
   }
 }
+
+/**
+ * Returns the name and version of the browser that a page is in.
+ *
+ * @param {Page} page
+ */
+export async function browserOf(page) {
+  const agent = await page.evaluate(() => navigator.userAgent);
+  for (const [product, name] of [
+    ["Firefox", "Firefox"],
+    ["Chrome", "Chromium"],
+    ["Version", "WebKit"], // of Safari, which the engine says it is
+  ]) {
+    const version = new RegExp(`${product}/([\\d.]+?)(\\.0)*( |$)`).exec(agent);
+    if (version) return `${name} ${version[1]}`;
+  }
+  return agent;
+}

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
-import { buildEmptyProgram, fromMakefile } from "./go.js";
-import { dist } from "./server.js";
+import { buildEmptyProgram, fromMakefile } from "../../harness/go.js";
+import { dist } from "../../harness/server.js";
 
 /** How many bytes a page may load of what TinyGo builds. */
 const limit = 40_000;

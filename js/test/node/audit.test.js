@@ -5,7 +5,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
-import { repository } from "./go.js";
+import { repository } from "../../harness/go.js";
 
 /**
  * @typedef {object} Tool
