@@ -82,6 +82,26 @@ func (a *attacker) exchange(ctx context.Context, session, set string) (*http.Res
 	return a.post(ctx, "exchange?session="+session+"&owner="+a.tag, body)
 }
 
+// stall sends most of a body, and then nothing until it is refused or ctx is done.
+func (a *attacker) stall(ctx context.Context) {
+	r, w := io.Pipe()
+	defer func() { _ = w.Close() }()
+	go func() { _, _ = io.WriteString(w, "["+strings.Repeat(" ", 60_000)) }()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/sessions/exchange?session=a&owner="+a.tag, r)
+	if err != nil {
+		return
+	}
+	req.ContentLength = 65_000
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Cookie", a.cookie)
+	if res, err := a.Do(req); err == nil {
+		if res.StatusCode >= 400 {
+			a.refused.Add(1)
+		}
+		_ = res.Body.Close()
+	}
+}
+
 // entries returns n entries, whose keys begin so.
 func entries(n int, prefix, value string) string {
 	var set []string
@@ -154,6 +174,28 @@ var attacks = []attack{
 				}
 			})
 		}, nil
+	}},
+	{"anybody sends 60 KB of tiny entries", func(_ context.Context, a *attacker) (func(context.Context), error) {
+		set := entries(7000, "", "1")
+		return func(ctx context.Context) {
+			repeat(ctx, 32, func(int) {
+				one := *a
+				if one.hello(ctx) == nil {
+					_, _ = one.exchange(ctx, "s", set)
+				}
+			})
+		}, nil
+	}},
+	{"1,000 connections of 16 owners send 60 KB of tiny entries", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		by, err := a.owners(ctx, 16)
+		set := entries(7000, "", "1")
+		return func(ctx context.Context) {
+			repeat(ctx, 1000, func(i int) { _, _ = by[i%len(by)].exchange(ctx, fmt.Sprint("s", i%100), set) })
+		}, err
+	}},
+	{"4,000 bodies of 65 KB stop after 60 KB", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		err := a.hello(ctx)
+		return func(ctx context.Context) { repeat(ctx, 4000, func(int) { a.stall(ctx) }) }, err
 	}},
 	{"anybody makes codes", func(_ context.Context, a *attacker) (func(context.Context), error) {
 		return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }, nil

@@ -143,6 +143,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          logger,
+		ConnState:         (&connections{most: maxConnections}).changed,
 	}
 	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
 

@@ -41,7 +41,7 @@ func TestASlowLineIsWaitedFor(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", bySteps{strings.NewReader(strings.Repeat(" ", size)), 1000})
 	r.Header.Set("Content-Type", "application/json")
 	began := time.Now()
-	text, err := body(c, r, size, (&budget{total: size, share: size}).holder(""))
+	text, err := (&sessions{incoming: incoming{most: 1}}).body(c, r, size, (&budget{total: size, share: size}).holder(""))
 	if err != nil || len(text) != size {
 		t.Fatalf("%d bytes, %v", len(text), err)
 	}
@@ -96,7 +96,7 @@ func TestABodyMayTakeLongerThanTheServersReadTimeout(t *testing.T) {
 			ReadTimeout: timeout,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				time.Sleep(2 * timeout) // the request's time is up before its body is read
-				text, err := body(w, r, 100, new(budget).holder(""))
+				text, err := (&sessions{incoming: incoming{most: 1}}).body(w, r, 100, new(budget).holder(""))
 				fmt.Fprint(w, text, err)
 			}),
 		}

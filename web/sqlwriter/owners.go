@@ -14,7 +14,7 @@ import (
 // by nothing but his id need be one. The error wraps ErrBusy when Limits.Owners
 // were made in the last minute.
 func (d *DB) AddOwner(ctx context.Context, owner string) error {
-	done, err := d.turn(ctx, newcomers, "")
+	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
 		return fmt.Errorf("add an owner: %w", err)
 	}
@@ -68,7 +68,7 @@ func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 	if d.owners.has(of, today) {
 		return true, nil
 	}
-	done, err := d.turn(ctx, newcomers, "")
+	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
 		return false, fmt.Errorf("find an owner: %w", err)
 	}

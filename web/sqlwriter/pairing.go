@@ -38,7 +38,7 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
-	done, err := d.turn(ctx, digest(owner), "")
+	done, err := d.turn(ctx, digest(owner), 0)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
@@ -66,7 +66,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 	if !ok {
 		return "", fmt.Errorf("join: %w", ErrPairing)
 	}
-	done, err := d.turn(ctx, newcomers, "")
+	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
 		return "", fmt.Errorf("join: %w", err)
 	}

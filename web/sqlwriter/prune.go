@@ -49,9 +49,9 @@ type pruning struct {
 // slice does something in a turn of its own, and then leaves the database to
 // others for as long.
 func (p pruning) slice(do func() error) error {
-	done, err := p.turn(p.ctx, "prune", "")
+	done, err := p.turn(p.ctx, "prune", 0)
 	for errors.Is(err, ErrBusy) { // which is no reason to leave it for an hour
-		done, err = p.turn(p.ctx, "prune", "")
+		done, err = p.turn(p.ctx, "prune", 0)
 	}
 	if err != nil {
 		return err

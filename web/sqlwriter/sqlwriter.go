@@ -135,10 +135,10 @@ func New(db *sql.DB, limits Limits) *DB {
 	}}
 }
 
-// turn waits until an owner's call may use the database, for what is sent. It
-// may until done.
-func (d *DB) turn(ctx context.Context, owner, sent string) (done func(), err error) {
-	return d.turns.Take(ctx, owner, time.Duration(len(sent))*turns.PerByte)
+// turn waits until an owner's call may use the database, which it may until done.
+// cost is how long that will be at least.
+func (d *DB) turn(ctx context.Context, owner string, cost time.Duration) (done func(), err error) {
+	return d.turns.Take(ctx, owner, cost)
 }
 
 // Limits returns the limits that hold, the defaults included.

@@ -18,7 +18,7 @@ func TestACallThatIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := d.turn(t.Context(), "another", "")
+	done, err := d.turn(t.Context(), "another", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/wasm/engine"
+	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
 // A Session is a writer's and reader's access to one session of an owner. It
@@ -74,7 +75,7 @@ func (s *Session) Clear(ctx context.Context) error {
 
 // Load returns all entries, their values as JSON texts. It is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
-	done, err := s.db.turn(ctx, s.id.owner, "")
+	done, err := s.db.turn(ctx, s.id.owner, 0)
 	if err != nil {
 		return nil, s.wrap("load", err)
 	}
@@ -98,7 +99,7 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 // Get decodes the value of a key into what into points to, as json.Unmarshal
 // does, and reports whether the key is there. With nil it only reports that.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
-	done, err := s.db.turn(ctx, s.id.owner, "")
+	done, err := s.db.turn(ctx, s.id.owner, 0)
 	if err != nil {
 		return false, s.wrap("get", err)
 	}
@@ -122,7 +123,7 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // write merges one batch, of the members that are given, with a stamp greater
 // than all in the session.
 func (s *Session) write(ctx context.Context, members string) error {
-	done, err := s.db.turn(ctx, s.id.owner, members)
+	done, err := s.db.turn(ctx, s.id.owner, turns.Cost(1, len(members)))
 	if err != nil {
 		return err
 	}

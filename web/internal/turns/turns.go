@@ -15,8 +15,15 @@ import (
 // ErrBusy means that there is no turn to be had in time.
 var ErrBusy = errors.New("too much at once")
 
-// PerByte is about how much longer a turn is for each byte that is sent.
-const PerByte = 50 * time.Nanosecond
+// Long is how long a turn is after which others come first.
+const Long = little * time.Microsecond
+
+// Cost is about how long a turn takes that merges so many entries, which have so
+// many bytes in all: what SQLite took for 7,000 tiny ones, and for a large one, when
+// nothing else ran.
+func Cost(entries, bytes int) time.Duration {
+	return time.Duration(entries)*20*time.Microsecond + time.Duration(bytes)*30*time.Nanosecond
+}
 
 // remembered is of how many it is known how long they take.
 const remembered = 10_000
