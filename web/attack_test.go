@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -84,21 +85,17 @@ func (a *attacker) exchange(ctx context.Context, session, set string) (*http.Res
 
 // stall sends most of a body, and then nothing until it is refused or ctx is done.
 func (a *attacker) stall(ctx context.Context) {
-	r, w := io.Pipe()
-	defer func() { _ = w.Close() }()
-	go func() { _, _ = io.WriteString(w, "["+strings.Repeat(" ", 60_000)) }()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/sessions/exchange?session=a&owner="+a.tag, r)
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(a.url, "http://"))
 	if err != nil {
 		return
 	}
-	req.ContentLength = 65_000
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Cookie", a.cookie)
-	if res, err := a.Do(req); err == nil {
-		if res.StatusCode >= 400 {
-			a.refused.Add(1)
-		}
-		_ = res.Body.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "POST /sessions/exchange?session=a&owner=%s HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: 65000\r\n\r\n[%s",
+		a.tag, a.cookie, strings.Repeat(" ", 60_000))
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode >= 400 {
+		a.refused.Add(1)
 	}
 }
 

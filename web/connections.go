@@ -19,32 +19,40 @@ type connections struct {
 
 	mu   sync.Mutex
 	open map[net.Conn]*list.Element // nil for those with a request in progress
-	// waiting has those from which a request is awaited, and those who wait longest
-	// first.
-	waiting list.List
+	// fresh are those whose first request is awaited, and idle those whose next is:
+	// each with who waits longest first.
+	fresh, idle list.List
 }
 
-// changed is told of the connections' states. With one too many, the one is
-// closed that waits longest for a request, or else the new one.
+// changed is told of the connections' states. With one too many, one is closed
+// that waits for a request: of the fresh or the idle ones, whichever are more. So
+// neither who only connects nor who keeps connections can shut out the others.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at := c.open[conn]; at != nil {
-		c.waiting.Remove(at)
+		c.fresh.Remove(at)
+		c.idle.Remove(at)
 	}
 	switch state {
-	case http.StateNew, http.StateIdle:
+	case http.StateNew:
 		if c.open == nil {
 			c.open = make(map[net.Conn]*list.Element)
 		}
-		c.open[conn] = c.waiting.PushBack(conn)
+		c.open[conn] = c.fresh.PushBack(conn)
+	case http.StateIdle:
+		c.open[conn] = c.idle.PushBack(conn)
 	case http.StateActive:
 		c.open[conn] = nil
 	default:
 		delete(c.open, conn)
 	}
 	if state == http.StateNew && len(c.open) > c.most {
-		first := c.waiting.Remove(c.waiting.Front()).(net.Conn)
+		more := &c.fresh
+		if c.idle.Len() > c.fresh.Len() {
+			more = &c.idle
+		}
+		first := more.Remove(more.Front()).(net.Conn)
 		delete(c.open, first)
 		// The server hears of it by an error, and tells that it is closed.
 		_ = first.Close()

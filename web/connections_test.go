@@ -50,18 +50,24 @@ func TestTheConnectionThatWaitsLongestGivesWay(t *testing.T) {
 		_, err = io.Copy(io.Discard, res.Body)
 		return err
 	}
-	first, second, third := dial(), dial(), dial()
-	if err := ask(first); err != nil { // and so has waited less than the second
-		t.Fatal(err)
-	}
-	await(http.StateIdle)
-	fourth := dial()
-	if err := ask(second); err == nil {
-		t.Error("the connection that waited longest is still there")
-	}
-	for i, conn := range []net.Conn{first, third, fourth} {
-		if err := ask(conn); err != nil {
-			t.Errorf("connection %d of those that stay: %v", i, err)
+	use := func(name string, conn net.Conn, stays bool) {
+		t.Helper()
+		if err := ask(conn); stays != (err == nil) {
+			t.Errorf("the %s connection: %v, want it to be there: %t", name, err, stays)
+		} else if stays {
+			await(http.StateIdle)
 		}
 	}
+	first, second, third := dial(), dial(), dial()
+	use("first", first, true)
+	fourth := dial()
+	use("second, which had waited longest for its first request,", second, false)
+	use("first", first, true)
+	use("third", third, true)
+	use("fourth", fourth, true)
+	fifth := dial()
+	use("first, which had waited longest for its next request,", first, false)
+	use("third", third, true)
+	use("fourth", fourth, true)
+	use("fifth", fifth, true)
 }
