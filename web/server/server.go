@@ -331,6 +331,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := held.take(len(done.Item)); err != nil {
+		s.incoming.giveWay() // until it is tried again
 		return err
 	}
 
@@ -477,6 +478,7 @@ func (s *sessions) body(w http.ResponseWriter, r *http.Request, limit int, held 
 	// who does not care for Retry-After is kept from trying again at once.
 	size := int(min(max(r.ContentLength, 0), int64(limit)))
 	if held.fits(size) != nil {
+		s.incoming.giveWay()
 		select {
 		case <-time.After(moment + rand.N(moment)): // so that not all come back at once
 		case <-r.Context().Done():

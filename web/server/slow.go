@@ -35,10 +35,17 @@ type slow struct {
 
 	mu     sync.Mutex // of who sets the deadline
 	gaveUp bool
+	// moved is when it last had another piece, of which a slow line sends one in a
+	// second.
+	moved  time.Time
+	pieces int
 }
 
+// stalled is how long nothing comes of a body that gives way to others.
+const stalled = 5 * time.Second
+
 func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
-	return &slow{ReadCloser: body, deadlines: http.NewResponseController(w), began: time.Now()}
+	return &slow{ReadCloser: body, deadlines: http.NewResponseController(w), began: time.Now(), moved: time.Now()}
 }
 
 // errGivenUp is what reading a body ends with for which there is no more room.
@@ -50,6 +57,7 @@ func (s *slow) Read(p []byte) (int, error) {
 	}
 	n, err := s.ReadCloser.Read(p)
 	s.read += n
+	s.move()
 	if err != nil && err != io.EOF && s.prolong() {
 		err = errGivenUp
 	}
@@ -67,6 +75,21 @@ func (s *slow) prolong() (gaveUp bool) {
 		_ = s.deadlines.SetWriteDeadline(deadline.Add(patience)) // the answer comes after it
 	}
 	return s.gaveUp
+}
+
+func (s *slow) move() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pieces := s.read / slowest; pieces > s.pieces {
+		s.pieces, s.moved = pieces, time.Now()
+	}
+}
+
+// stalledFor returns for how long nothing has come of it.
+func (s *slow) stalledFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.moved)
 }
 
 // giveUp ends the reading of the body, also while somebody waits for it.
@@ -88,6 +111,20 @@ type incoming struct {
 
 	mu     sync.Mutex
 	bodies list.List // of *slow
+}
+
+// giveWay gives up those that are stalled, as others need the room.
+func (in *incoming) giveWay() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for at := in.bodies.Front(); at != nil; {
+		body, next := at.Value.(*slow), at.Next()
+		if body.stalledFor() > stalled {
+			in.bodies.Remove(at)
+			body.giveUp()
+		}
+		at = next
+	}
 }
 
 func (in *incoming) add(body *slow) (remove func()) {
