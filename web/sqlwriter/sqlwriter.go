@@ -18,6 +18,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -458,6 +460,11 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if b.Newest == "" && after == before {
 		return next, nil
 	}
+	if slices.ContainsFunc(b.Records, func(r engine.Record) bool { return r.Value != "" }) {
+		if err := d.hasRoom(ctx); err != nil {
+			return standing{}, err
+		}
+	}
 	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
 	cleared := b.Cleared
 	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
@@ -475,6 +482,26 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	}
 	return next, d.describe(err)
 }
+
+// hasRoom returns an error that wraps ErrFull when so little room is left in the
+// database that it is kept for what removes: to remove something takes some, too.
+func (d *DB) hasRoom(ctx context.Context) error {
+	if runtime.GOOS == "js" {
+		return nil // D1 does not tell, and has a limit of its own
+	}
+	var left, most int64
+	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
+		return err
+	}
+	if left < min(keptPages, most/8) {
+		return ErrFull
+	}
+	return nil
+}
+
+// keptPages is how many pages of the database are for what removes: an eighth of
+// them, and no more than that.
+const keptPages = 4096
 
 // parameter returns what is said as the statement takes it.
 func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {

@@ -35,6 +35,11 @@ LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 WHERE s.owner = ?1 AND s.name = ?2`
 )
 
+// room is how many pages can be used that are not, and how many there may be.
+const room = `
+SELECT max_page_count - page_count + freelist_count, max_page_count
+FROM pragma_max_page_count, pragma_page_count, pragma_freelist_count`
+
 const findSession = `SELECT ` + standingColumns + ofSession
 
 // addSession does nothing when the owner has ?5 sessions.
