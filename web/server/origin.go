@@ -99,29 +99,29 @@ func (o origins) check(r *http.Request) error {
 	refused := func(format string, a ...any) error {
 		return problem{http.StatusMisdirectedRequest, "origin", fmt.Sprintf(format, a...)}
 	}
+	public := o.find(r)
 	switch {
-	case len(o.public) > 0:
-		if o.find(r) == nil {
-			var names []string
-			for _, public := range o.public {
-				names = append(names, public.text)
-			}
-			return refused("the request is for the host %q, and this server answers for %s: what passes requests on to it must keep their Host (in nginx, proxy_set_header Host $host), or "+setting,
-				r.Host, strings.Join(names, ", "))
+	case public != nil && public.secure || o.trusted && len(o.public) == 0:
+		return nil
+	case len(o.public) > 0 && public == nil:
+		var names []string
+		for _, public := range o.public {
+			names = append(names, public.text)
 		}
-	case o.trusted:
-	case !isLoopbackHost(r.Host):
-		if r.TLS == nil {
-			return refused("the request is for the host %q, and this server answers to localhost, 127.0.0.1 and [::1] only: "+setting, r.Host)
-		}
+		return refused("the request is for the host %q, and this server answers for %s: what passes requests on to it must keep their Host (in nginx, proxy_set_header Host $host), or "+setting,
+			r.Host, strings.Join(names, ", "))
+	case public == nil && r.TLS == nil && !isLoopbackHost(r.Host):
+		return refused("the request is for the host %q, and this server answers to localhost, 127.0.0.1 and [::1] only: "+setting, r.Host)
 	case isForwarded(r):
-		return refused("the request is for the host %q, and something has passed it on to this server from elsewhere: "+setting, r.Host)
+		// Also to an origin of this machine that was named beside a public one: it
+		// is what a proxy calls this server that does not keep Host.
+		return refused("the request is for the host %q, and something has passed it on to this server from elsewhere: that must keep the Host of what it passes on, and "+setting, r.Host)
 	}
 	return nil
 }
 
-// isForwarded reports whether a request for this machine was not made by a
-// browser on it, but by something that passes requests on.
+// isForwarded reports whether a request was not made by a browser that knows this
+// server by its Host, but by something that passes requests on.
 func isForwarded(r *http.Request) bool {
 	for name := range r.Header {
 		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
@@ -136,7 +136,8 @@ func isForwarded(r *http.Request) bool {
 	// Or a browser says that the page and its server are of one origin, which is
 	// not the one of Host.
 	from, err := url.Parse(r.Header.Get("Origin"))
-	return err == nil && from.Host != "" && !isLoopbackHost(from.Host) && r.Header.Get("Sec-Fetch-Site") == "same-origin"
+	return err == nil && from.Host != "" && !isLoopbackHost(from.Host) && !strings.EqualFold(from.Host, r.Host) &&
+		r.Header.Get("Sec-Fetch-Site") == "same-origin"
 }
 
 // secure reports whether the browser speaks https: either to this server, or to
