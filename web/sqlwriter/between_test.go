@@ -8,7 +8,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -213,24 +212,5 @@ func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
 					}
 				}
 			})
-	}
-}
-
-func TestSeveralProcessesCreateTheTablesAtOnce(t *testing.T) {
-	path := file(t)
-	var processes []*DB
-	for range 6 {
-		processes = append(processes, New(open(t, path), Limits{}))
-	}
-	for range 10 {
-		var wg sync.WaitGroup
-		for _, d := range processes {
-			wg.Go(func() {
-				if err := d.Create(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait() // as each promises to stand no more than one drop of each other
 	}
 }

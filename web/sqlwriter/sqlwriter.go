@@ -144,68 +144,8 @@ func (d *DB) turn(ctx context.Context, owner, sent string) (done func(), err err
 // Limits returns the limits that hold, the defaults included.
 func (d *DB) Limits() Limits { return d.limits }
 
-//go:embed schema.sql
-var schema string
-
 //go:embed restored.sql
 var restored string
-
-// Create makes the tables that are not there yet, and moves to them what
-// earlier versions of this package kept in others.
-func (d *DB) Create(ctx context.Context) error {
-	err := d.create(ctx)
-	// Of several processes that do so at once, one drops the table that the
-	// others have just made. That happens once for each of them at the most.
-	for range 10 {
-		if err == nil || !strings.Contains(err.Error(), "no such table") {
-			break
-		}
-		err = d.create(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("create the tables: %w", err)
-	}
-	return nil
-}
-
-func (d *DB) create(ctx context.Context) error {
-	// For some time there were records that did not tell when they were made.
-	steps := []struct{ when, statements string }{
-		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records' AND sql NOT LIKE '%made TEXT%'`, setAside},
-		{`SELECT true`, schema},
-		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records_before'`, bringBack},
-	}
-	for _, step := range steps {
-		var is bool
-		if err := d.db.QueryRowContext(ctx, step.when).Scan(&is); err != nil {
-			return err
-		}
-		if !is {
-			continue
-		}
-		for statement := range strings.SplitSeq(step.statements, "\n\n") {
-			if _, err := d.db.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-const setAside = `DROP INDEX IF EXISTS records_version
-
-DROP INDEX IF EXISTS records_removed
-
-DROP INDEX IF EXISTS records_ended
-
-ALTER TABLE records RENAME TO records_before`
-
-const bringBack = `INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
-SELECT owner, session, key, stamp, version, merged, CASE key WHEN 'newest' THEN '' ELSE substr(stamp, 1, 13) END, value
-FROM records_before WHERE key <> 'ended'
-ON CONFLICT DO NOTHING
-
-DROP TABLE records_before`
 
 // Restored has all that exchange a session send again what it lacks, and
 // returns how many sessions there are. It is to be called after the database
