@@ -13,8 +13,9 @@ import (
 // Prune deletes what now nobody can use any more: sessions that were not used
 // for KeptFor, removals that came as long ago as that, what came then and is over
 // since, owners who have no session and did not come for as long, and pairing
-// codes that have expired. It is to be called from time to time, by one process or
-// several. Others have their turns meanwhile.
+// codes that have expired; also what a process has left that was killed. It is to
+// be called from time to time, by one process or several. Others have their turns
+// meanwhile. Where there is nothing to delete, it writes nothing.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
 	p := pruning{ctx, d}
@@ -32,7 +33,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		err = p.all(pruneOwners, before)
 	}
 	if err == nil {
-		err = p.orphans() // which takes longest
+		err = p.rest() // which takes longest
 	}
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
@@ -113,26 +114,54 @@ func (p pruning) each(statement string, next func() []any, scan func(*sql.Rows) 
 	}
 }
 
-// orphans deletes the records of sessions that are gone.
-func (p pruning) orphans() error {
+// rest deletes the records of sessions that are gone, and those that a clearing has
+// left.
+func (p pruning) rest() error {
 	var last id
+	var gone, cleared bool
+	orphans := make(map[id]bool) // of one page
 	return p.each(nextSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
-		var gone bool
-		err := row.Scan(&last.owner, &last.session, &gone)
-		return last, gone, err
+		err := row.Scan(&last.owner, &last.session, &gone, &cleared)
+		if gone {
+			orphans[last] = true
+		}
+		return last, gone || cleared, err
 	}, func(of id) error {
-		return p.all(pruneOrphan, of.owner, of.session)
+		if orphans[of] {
+			delete(orphans, of)
+			return p.all(pruneOrphan, of.owner, of.session)
+		}
+		return p.slice(func() error {
+			var left bool
+			err := p.queryRow(p.ctx, hasCleared, of.parameters(), &left)
+			if err == nil && left {
+				err = p.exec(p.ctx, dropCleared, of.owner, of.session)
+			}
+			return err
+		})
 	})
 }
 
-// lives deletes what does not come back any more of sessions that were over.
+// lives deletes what does not come back any more of sessions that were over, and
+// what is more of it than may be there.
 func (p pruning) lives(before, now string) error {
 	var last id
+	entries, bytes := strconv.Itoa(p.limits.Entries), strconv.Itoa(p.limits.Bytes)
 	return p.each(agedSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
 		err := row.Scan(&last.owner, &last.session)
 		return last, true, err
 	}, func(of id) error {
-		return p.keepVersion(of, pruneLives, now, before)
+		return p.slice(func() error {
+			var past, over bool
+			err := p.queryRow(p.ctx, hasPastLives, append(of.parameters(), now, before, entries, bytes), &past, &over)
+			if err == nil && past {
+				err = p.keepVersion(of, pruneLives, now, before)
+			}
+			if err == nil && over {
+				err = p.keepVersion(of, dropOver, entries, bytes)
+			}
+			return err
+		})
 	})
 }
 
@@ -145,7 +174,7 @@ func (p pruning) removals(before string) error {
 		err := rows.Scan(&of.owner, &of.session, &merged, &row, &key)
 		return of, strings.HasPrefix(key, `"`), err
 	}, func(of id) error {
-		return p.keepVersion(of, pruneRemovals, before)
+		return p.slice(func() error { return p.keepVersion(of, pruneRemovals, before) })
 	})
 }
 
@@ -155,11 +184,9 @@ func (of *id) parameters() []any { return []any{of.owner, of.session} }
 // keepVersion has a session note the version that it reached before a statement
 // deletes what may have it.
 func (p pruning) keepVersion(of id, statement string, more ...any) error {
-	return p.slice(func() error {
-		err := p.exec(p.ctx, keepVersion, of.owner, of.session)
-		if err == nil {
-			err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
-		}
-		return err
-	})
+	err := p.exec(p.ctx, keepVersion, of.owner, of.session)
+	if err == nil {
+		err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
+	}
+	return err
 }

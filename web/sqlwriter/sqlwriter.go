@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -407,11 +408,19 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		entries, bytes, date(d.now()),
 		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	// It is merged, and what it replaces must not stay for the sender being gone. If
+	// the server is, Prune does so.
+	rest := context.WithoutCancel(ctx)
 	if err == nil && cleared != "" {
-		err = d.exec(ctx, dropCleared, of.owner, of.session)
+		err = d.exec(rest, dropCleared, of.owner, of.session)
 	}
-	if err == nil && next.lives.ID != at.lives.ID {
-		err = d.exec(ctx, dropOver, of.owner, of.session, entries, bytes, next.lives.begin())
+	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
+	if err == nil && late {
+		// What is of before the last life may be all that has the version.
+		err = d.exec(rest, keepVersion, of.owner, of.session)
+	}
+	if err == nil && (late || next.lives.ID != at.lives.ID) {
+		err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
 	}
 	return next, d.describe(err)
 }
