@@ -172,7 +172,7 @@ func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlwriter.DB, logge
 	for {
 		err := copies.Prune(ctx, time.Now())
 		if err == nil {
-			err = sqlite.Shrink(ctx, db)
+			err = sqlite.Shrink(ctx, db, copies.InTurn)
 		}
 		if err != nil && ctx.Err() == nil {
 			logger.Print(err)

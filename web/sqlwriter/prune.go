@@ -41,35 +41,52 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// InTurn does something with the database for which nobody waits, such as to
+// shrink its file, while nobody else uses it, and then leaves it to others for as
+// long. What it does should take some milliseconds at most, and must not call this
+// DB's methods. It waits as long as need be; the error is that of ctx, or of do.
+func (d *DB) InTurn(ctx context.Context, do func() error) error {
+	var done func()
+	for done == nil {
+		var err error
+		done, err = d.turn(ctx, "prune", "")
+		if errors.Is(err, ErrBusy) {
+			err = pause(ctx, turnAgain) // which is no reason to leave it for an hour
+		}
+		if err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	err := do()
+	done()
+	if err != nil {
+		return err
+	}
+	return pause(ctx, time.Since(began))
+}
+
+// turnAgain is how long who was refused a turn, that nobody waits for, does not ask
+// for another.
+const turnAgain = time.Second
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // A pruning is one that is under way.
 type pruning struct {
 	ctx context.Context
 	*DB
 }
 
-// slice does something in a turn of its own, and then leaves the database to
-// others for as long.
-func (p pruning) slice(do func() error) error {
-	done, err := p.turn(p.ctx, "prune", "")
-	for errors.Is(err, ErrBusy) { // which is no reason to leave it for an hour
-		done, err = p.turn(p.ctx, "prune", "")
-	}
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	err = do()
-	done()
-	if err != nil {
-		return err
-	}
-	select {
-	case <-time.After(time.Since(began)):
-		return nil
-	case <-p.ctx.Done():
-		return p.ctx.Err()
-	}
-}
+// slice does something in a turn of its own.
+func (p pruning) slice(do func() error) error { return p.InTurn(p.ctx, do) }
 
 // all repeats a statement until it returns no row.
 func (p pruning) all(statement string, parameters ...any) error {
