@@ -8,6 +8,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -302,5 +304,31 @@ func TestNoMoreIsLeftOfWhatIsOverThanMayBe(t *testing.T) {
 				t.Errorf("ended after statement %d, killed %t: of what is over there are %d entries, want 3 at most", statement, killed, over)
 			}
 		}
+	}
+}
+
+// Whoever asks for the health, however often, does not hold up others.
+func TestThePingIsAskedOfTheDatabaseOnceASecond(t *testing.T) {
+	path := file(t)
+	create(t, open(t, path), Limits{})
+	var asked atomic.Int64
+	d := New(openBetween(t, path, func() { asked.Add(1) }), Limits{})
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if err := d.Ping(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n, most := asked.Load(), 2+int64(time.Since(began)/time.Second); n > most {
+		t.Errorf("the database was asked %d times, want %d at most", n, most)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := New(openBetween(t, path, func() {}), Limits{}).Ping(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
 	}
 }

@@ -119,6 +119,10 @@ type DB struct {
 	// turns has each call wait for all of its statements once, and who takes
 	// little time go before who takes much.
 	turns turns.Queue
+	// pinging is held by who asks, or reads, what ping was when.
+	pinging chan struct{}
+	pinged  time.Time
+	ping    error
 }
 
 // patience is how long a call waits for its turn.
@@ -131,7 +135,7 @@ func New(db *sql.DB, limits Limits) *DB {
 	if atOnce <= 0 {
 		atOnce = limits.Waiting
 	}
-	return &DB{db: db, limits: limits, now: time.Now, turns: turns.Queue{
+	return &DB{db: db, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
 		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
 	}}
 }
@@ -163,15 +167,34 @@ func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
 	return sessions, nil
 }
 
-// Ping reports whether the tables can be read.
+// Ping reports whether the tables can be read. It asks once a second at most, and
+// returns the same in between: it takes no turn, and many may ask.
 func (d *DB) Ping(ctx context.Context) error {
+	select {
+	case d.pinging <- struct{}{}:
+		defer func() { <-d.pinging }()
+	case <-ctx.Done():
+		return fmt.Errorf("ping: %w", ctx.Err())
+	}
+	if !d.pinged.IsZero() && time.Since(d.pinged) < pingAgain {
+		return d.ping
+	}
 	var found string
 	err := d.queryRow(ctx, `SELECT owner FROM sessions LIMIT 1`, nil, &found)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("ping: %w", err)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("ping: %w", err)
+	}
+	if err == nil || ctx.Err() == nil { // or it says nothing of the database
+		d.pinged, d.ping = time.Now(), err
+	}
+	return err
 }
+
+// pingAgain is how long what Ping found holds.
+const pingAgain = time.Second
 
 // The statements of this package, prepared. They end with the database.
 

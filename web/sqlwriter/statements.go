@@ -156,10 +156,11 @@ const loadOne = `
 SELECT value FROM records
 WHERE owner = ?1 AND session = ?2 AND key = ?4 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
-// addOwner does nothing when ?5 owners were made since ?4.
+// addOwner does nothing when ?5 owners were made since ?4. Those that were made in
+// the future were made while this clock was ahead.
 const addOwner = `
 INSERT INTO owners (owner, made, used)
-SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4) < CAST(?5 AS INTEGER)
+SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4 AND made <= ?2) < CAST(?5 AS INTEGER)
 ON CONFLICT DO NOTHING RETURNING owner`
 
 const (
@@ -168,16 +169,17 @@ const (
 )
 
 // addCode does nothing when the owner ?2 has ?6 codes that have not expired at
-// ?5.
+// ?5. One that expires later than this was made while this clock was ahead.
 const addCode = `
 INSERT INTO codes (code, owner, sealed, expires)
 SELECT ?1, ?2, ?3, ?4
-WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5) < CAST(?6 AS INTEGER)
+WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5 AND expires <= ?4) < CAST(?6 AS INTEGER)
 RETURNING code`
 
-// takeCode returns and deletes a code in one, so that it counts once.
+// takeCode returns and deletes a code in one, so that it counts once. It must expire
+// after ?2, and by ?3: otherwise it was made while this clock was ahead.
 const takeCode = `
-DELETE FROM codes WHERE code = ?1 AND expires > ?2 RETURNING sealed`
+DELETE FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3 RETURNING sealed`
 
 // What Prune does is in slices, each of which deletes some rows or those of one
 // session: others have their turns in between.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,10 +78,12 @@ func TestPruneWaitsWhileTheLineIsFull(t *testing.T) {
 		}
 		const full = time.Minute
 		take("prune", time.Second) // who is expected to take longest is refused
-		go take("one", full)
+		var others sync.WaitGroup
+		defer others.Wait()
+		others.Go(func() { take("one", full) })
 		synctest.Wait()
 		for _, owner := range []string{"two", "three"} {
-			go take(owner, 0)
+			others.Go(func() { take(owner, 0) })
 		}
 		synctest.Wait()
 		began, ctx := time.Now(), &impatient{Context: t.Context(), left: 10 * int(full/turnAgain)}
