@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -40,6 +41,11 @@ func newOrigin(text string) (*origin, error) {
 		return refused("is no origin: it must be like https://example.com")
 	case at.User != nil || strings.Trim(at.Path, "/") != "" || at.RawQuery != "" || at.Fragment != "":
 		return refused("has more than an origin: scheme, host and port")
+	}
+	if why := neverSent(at); why != "" {
+		return refused(why)
+	}
+	switch {
 	case at.Scheme == "http" && !isLoopbackHost(at.Host):
 		return refused("is not https: whoever is on the way could take the cookie")
 	}
@@ -50,6 +56,31 @@ func newOrigin(text string) (*origin, error) {
 	}
 	o.text = at.Scheme + "://" + o.host
 	return o, o.protection.AddTrustedOrigin(o.text)
+}
+
+// neverSent says why no browser would ever make a request for an origin, if so.
+func neverSent(at *url.URL) string {
+	name, port := at.Hostname(), at.Port()
+	isOther := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
+	}
+	right := at.Scheme + "://" + strings.TrimSuffix(at.Host, ":"+port)
+	number, err := strconv.Atoi(port)
+	switch {
+	case strings.Contains(name, "*"):
+		return "is of no host: each host must be named by itself"
+	case strings.ContainsFunc(name, func(c rune) bool { return c > '~' }):
+		return "is not as browsers send it: its host must be in ASCII, like https://xn--bcher-kva.example for https://bücher.example"
+	case net.ParseIP(name) == nil && (strings.ContainsFunc(name, isOther) || strings.HasPrefix(name, ".") || strings.Contains(name, "..")):
+		return "is of no host: its name must have letters, digits, hyphens and dots"
+	case port == "" && strings.HasSuffix(at.Host, ":"):
+		return "has a colon and no port: it must be " + right
+	case port != "" && (err != nil || number < 1 || number > 65535):
+		return "is of no port: it must be from 1 to 65535"
+	case port != "" && strconv.Itoa(number) != port:
+		return "is not as browsers send it: it must be " + right + ":" + strconv.Itoa(number)
+	}
+	return ""
 }
 
 // An origins tells what browsers know this server by.

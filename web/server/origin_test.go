@@ -147,6 +147,18 @@ func TestOriginsThatAreNone(t *testing.T) {
 		"http://192.168.0.1:8080":        "not https",
 		"https://exa mple.com":           "invalid character",
 		"https://*.example.com/../../..": "more than an origin",
+		// Which no browser would ever send.
+		"https://*.example.com":     "each host must be named by itself",
+		"https://bücher.example":    "https://xn--bcher-kva.example",
+		"https://xn--a b.example":   "invalid character",
+		"https://exam_ple!.example": "letters, digits",
+		"https://example.com:":      "https://example.com",
+		"https://example.com:0":     "from 1 to 65535",
+		"https://example.com:99999": "from 1 to 65535",
+		"https://example.com:0443":  "https://example.com:443",
+		"https://example..com":      "letters, digits",
+		"https://[::1]x":            "invalid",
+		"http://[::1]:":             "http://[::1]",
 	} {
 		if _, err := New(Config{DB: openDB(t), Origins: []string{text}}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %s", text, err, says)
