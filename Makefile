@@ -48,6 +48,7 @@ export GO_WASM_FLAGS = -trimpath -buildvcs=false -ldflags=-s\ -w
 export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
 
 wasm = GOOS=js GOARCH=wasm
+sql_files := $(wildcard web/sqlwriter/*.sql web/sqlwriter/schema/*.sql)
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 
 SHELL = bash
@@ -65,7 +66,7 @@ build: web/dist/index.html
 # The Worker on this machine's workerd: wrangler.jsonc says on which address.
 # Its database is kept in web/worker/.wrangler.
 edge: worker
-	$(wrangler) d1 execute DB --config $(worker)/wrangler.jsonc --local $(apply_schema)
+	$(migrate) DB --config $(worker)/wrangler.jsonc --local
 	exec $(wrangler) dev --config $(worker)/wrangler.jsonc
 
 # Wrangler finds the database by its name: in the folder of wrangler.jsonc it
@@ -73,7 +74,7 @@ edge: worker
 deploy: worker
 	@$(wrangler) whoami --json >/dev/null || { echo 'Wrangler has no access to a Cloudflare account. Run $(wrangler) login, or set CLOUDFLARE_API_TOKEN to a token that may edit Workers and D1.'; exit 1; }
 	$(wrangler) d1 info $(d1) >/dev/null 2>&1 || $(wrangler) d1 create $(d1) >/dev/null
-	$(wrangler) d1 execute $(d1) --remote --yes $(apply_schema)
+	$(migrate) $(d1) --remote --yes
 	$(wrangler) deploy --config $(worker)/wrangler.jsonc
 
 test: check test-go test-js
@@ -209,13 +210,13 @@ worker = web/worker
 d1 = session-writer
 wrangler = $(worker)/node_modules/.bin/wrangler
 
-# It may be applied any number of times. As a file, Wrangler would import it,
-# and close the database meanwhile.
-apply_schema = --command="$$(<web/sqlwriter/schema.sql)" >/dev/null
+# It may be run any number of times.
+migrate = node $(worker)/migrate.js
 
 # Has all browsers send again what a database lacks that was put back from a
-# backup. Natively, the server does so with -restored.
+# backup, which may be of an earlier version. Natively, the server does so with -restored.
 restored: worker
+	$(migrate) $(d1) --remote --yes
 	$(wrangler) d1 execute $(d1) --remote --yes --command="$$(<web/sqlwriter/restored.sql)" >/dev/null
 
 # It asks for newer versions when it shows its banner.
@@ -234,7 +235,7 @@ $(worker)/node_modules/.package-lock.json: $(worker)/package-lock.json
 $(worker)/dist/worker/worker.mjs: go.mod
 	go tool workers-assets-gen -mode=go -runtime=cloudflare -o $(@D)
 
-$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
+$(worker)/dist/worker/app.wasm: $(worker)/dist/worker/worker.mjs $(go_files) $(sql_files)
 	$(wasm) go build $(GO_WASM_FLAGS) -o $@ ./web
 	chmod 644 $@
 
@@ -242,7 +243,7 @@ $(worker)/dist/site/_headers: web/dist/index.html $(go_files)
 	rm -rf $(@D)
 	go run ./$(worker) web/dist $(@D)
 
-$(tools)/web: go.mod $(go_files) web/sqlwriter/schema.sql web/sqlwriter/restored.sql
+$(tools)/web: go.mod $(go_files) $(sql_files)
 	go build -o $@ ./web
 
 # What is installed, here and nowhere else.

@@ -88,7 +88,7 @@ func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 		}
 	}
 	if err != nil {
-		return false, fmt.Errorf("find an owner: %w", err)
+		return false, fmt.Errorf("find an owner: %w", d.describe(err))
 	}
 	d.owners.add(of, today)
 	return true, nil
