@@ -15,6 +15,8 @@ type origin struct {
 	// host is as browsers write it: in small letters, without the scheme's own
 	// port.
 	host string
+	// name is host without a port.
+	name string
 	// secure says that its scheme is https.
 	secure     bool
 	protection *http.CrossOriginProtection
@@ -54,6 +56,7 @@ func newOrigin(text string) (*origin, error) {
 		secure:     at.Scheme == "https",
 		protection: http.NewCrossOriginProtection(),
 	}
+	o.name = strings.TrimSuffix(o.host, ":"+at.Port())
 	o.text = at.Scheme + "://" + o.host
 	return o, o.protection.AddTrustedOrigin(o.text)
 }
@@ -114,7 +117,7 @@ func (o origins) find(r *http.Request) *origin {
 	}
 	// nginx's $host has no port.
 	for _, public := range o.public {
-		if name, _, err := net.SplitHostPort(public.host); err == nil && host == name {
+		if host == public.name {
 			return public
 		}
 	}
@@ -183,10 +186,21 @@ func (o origins) secure(r *http.Request) bool {
 // isCrossOrigin reports whether another site has made the browser make a
 // request.
 func (o origins) isCrossOrigin(r *http.Request) bool {
-	if public := o.find(r); public != nil {
-		return public.protection.Check(r) != nil
+	found := o.find(r)
+	if found == nil {
+		return o.own.Check(r) != nil
 	}
-	return o.own.Check(r) != nil
+	if found.protection.Check(r) == nil {
+		return false
+	}
+	// A Host without a port can be that of several, and a browser that does not
+	// send Sec-Fetch-Site tells the one by Origin alone.
+	for _, public := range o.public {
+		if public.name == strings.ToLower(r.Host) && public.secure == found.secure && public.text == r.Header.Get("Origin") {
+			return r.Header.Get("Sec-Fetch-Site") != ""
+		}
+	}
+	return true
 }
 
 // isLoopbackHost reports whether a Host field, with or without a port, names

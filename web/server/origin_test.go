@@ -105,7 +105,10 @@ func TestWhichHostsAreAnswered(t *testing.T) {
 }
 
 func TestWhichPagesMayMakeRequests(t *testing.T) {
-	handler := mustNew(t, Config{DB: openDB(t), Origins: []string{"https://example.com:8443", "https://other.example"}})
+	handler := mustNew(t, Config{DB: openDB(t), Origins: []string{
+		"https://example.com:8443", "https://other.example", "https://other.example:9443", "https://[2001:DB8::1]:8443",
+		"https://localhost:7000", "http://localhost:8080",
+	}})
 	for _, test := range []struct {
 		host, origin, site string
 		status             int
@@ -115,6 +118,17 @@ func TestWhichPagesMayMakeRequests(t *testing.T) {
 		{"example.com", "https://example.com:8443", "", 204},
 		{"example.com:8443", "", "", 204},
 		{"other.example", "https://other.example", "", 204},
+		// As nginx's $host has it, which may stand for several origins.
+		{"other.example", "https://other.example:9443", "", 204},
+		{"other.example", "https://other.example:9443", "same-origin", 204},
+		{"other.example", "https://other.example:9443", "same-site", 403},
+		{"other.example", "https://other.example:8443", "", 403},
+		{"other.example:9443", "https://other.example", "", 403},
+		{"localhost", "https://localhost:7000", "", 204},
+		{"localhost", "http://localhost:8080", "", 403},
+		{"[2001:db8::1]", "https://[2001:db8::1]:8443", "", 204},
+		{"[2001:db8::1]:8443", "https://[2001:db8::1]:8443", "", 204},
+		{"2001:db8::1", "https://[2001:db8::1]:8443", "", 421},
 		{"other.example", "https://example.com:8443", "cross-site", 403},
 		{"other.example", "https://example.com:8443", "", 403},
 		{"example.com:8443", "https://other.example", "same-site", 403},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,58 @@ func TestAFileIsForItsUserAlone(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
 		t.Errorf("what is no database is now %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAFileBehindALinkIsForItsUserAlone(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	for _, there := range []bool{true, false} {
+		folder := t.TempDir()
+		path, link := filepath.Join(folder, "sessions.db"), filepath.Join(t.TempDir(), "link.db")
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			had, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, had, `PRAGMA journal_mode = WAL`)
+			if err := errors.Join(os.Chmod(path, 0o644), had.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(t, open(t, link), `CREATE TABLE a (b)`)
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if info, err := os.Stat(path + suffix); err != nil {
+				t.Error(err)
+			} else if info.Mode() != 0o600 {
+				t.Errorf("with a file: %v: sessions.db%s is %v", there, suffix, info.Mode())
+			}
+		}
+		if beside, err := os.ReadDir(filepath.Dir(link)); err != nil || len(beside) != 1 {
+			t.Errorf("with a file: %v: beside the link there is %v, %v", there, beside, err)
+		}
+	}
+}
+
+func TestEveryPathIsThatOfAFile(t *testing.T) {
+	for _, path := range []string{":memory:", "file:sessions.db", "file::memory:", "file:a?mode=memory", "sessions?mode=memory", "a#b", "a%20b", "a b"} {
+		t.Chdir(t.TempDir())
+		exec(t, open(t, path), `CREATE TABLE a (b)`)
+		var names []string
+		entries, err := os.ReadDir(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		if want := []string{path, path + "-shm", path + "-wal"}; !slices.Equal(names, want) {
+			t.Errorf("there is %q, want %q", names, want)
+		} else if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			t.Errorf("%q is empty, %v", path, err)
+		}
 	}
 }
 
