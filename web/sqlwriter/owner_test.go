@@ -135,17 +135,3 @@ func TestOwnersWhoAreOfTheFutureAreNoObstacle(t *testing.T) {
 		t.Errorf("once the clock is right: %v", err)
 	}
 }
-
-func TestAnOwnerComesToAFullDatabase(t *testing.T) {
-	d := create(t, open(t, file(t)), Limits{})
-	start := time.Now()
-	d.now = func() time.Time { return start }
-	if err := d.AddOwner(t.Context(), owner); err != nil {
-		t.Fatal(err)
-	}
-	exec(t, d.db, `CREATE TRIGGER sessions_full BEFORE UPDATE ON owners BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
-	d.now = func() time.Time { return start.Add(24 * time.Hour) }
-	if _, err := d.HasOwner(t.Context(), owner); !errors.Is(err, ErrFull) {
-		t.Errorf("got %v, want ErrFull", err)
-	}
-}

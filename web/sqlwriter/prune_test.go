@@ -208,3 +208,33 @@ func TestPruneWritesNothingWhenThereIsNothingToDo(t *testing.T) {
 		t.Errorf("there were %d commits or changes, want none", n)
 	}
 }
+
+func TestOwnersWithoutASessionAreForgottenAfterAWeek(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	for _, owner := range []string{"saves", "saves nothing"} {
+		if err := d.AddOwner(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustExchange(t, d, "saves", "cart", "", "["+item(now.UnixMilli(), `"set":{"a":1}`)+"]")
+	for _, test := range []struct {
+		days  int
+		known map[string]bool
+	}{
+		{6, map[string]bool{"saves": true, "saves nothing": true}},
+		{6, map[string]bool{"saves": true, "saves nothing": true}}, // who has come meanwhile
+		{8, map[string]bool{"saves": true, "saves nothing": false}},
+	} {
+		now = now.AddDate(0, 0, test.days)
+		if err := d.Prune(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		for owner, want := range test.known {
+			if known, err := d.HasOwner(t.Context(), owner); err != nil || known != want {
+				t.Errorf("after %d days, who %s is known: %t, %v", test.days, owner, known, err)
+			}
+		}
+	}
+}
