@@ -48,6 +48,7 @@ export GO_WASM_FLAGS = -trimpath -buildvcs=false -ldflags=-s\ -w
 export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
 
 wasm = GOOS=js GOARCH=wasm
+sql_files := $(wildcard web/sqlstore/*.sql web/sqlstore/schema/*.sql)
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 
 # The files that a Go program is made of, or for wasm, with a second argument: so
@@ -71,7 +72,7 @@ build: web/dist/index.html
 # The Worker on this machine's workerd: wrangler.jsonc says on which address.
 # Its database is kept in web/worker/.wrangler.
 edge: worker
-	$(wrangler) d1 execute DB --config $(worker)/wrangler.jsonc --local $(apply_schema)
+	$(migrate) DB --config $(worker)/wrangler.jsonc --local
 	exec $(wrangler) dev --config $(worker)/wrangler.jsonc
 
 # Wrangler finds the database by its name: in the folder of wrangler.jsonc it
@@ -79,7 +80,7 @@ edge: worker
 deploy: worker
 	@$(wrangler) whoami --json >/dev/null || { echo 'Wrangler has no access to a Cloudflare account. Run $(wrangler) login, or set CLOUDFLARE_API_TOKEN to a token that may edit Workers and D1.'; exit 1; }
 	$(wrangler) d1 info $(d1) >/dev/null 2>&1 || $(wrangler) d1 create $(d1) >/dev/null
-	$(wrangler) d1 execute $(d1) --remote --yes $(apply_schema)
+	$(migrate) $(d1) --remote --yes
 	$(wrangler) deploy --config $(worker)/wrangler.jsonc
 
 test: check test-go test-js
@@ -215,13 +216,13 @@ worker = web/worker
 d1 = session-writer
 wrangler = $(worker)/node_modules/.bin/wrangler
 
-# It may be applied any number of times. As a file, Wrangler would import it,
-# and close the database meanwhile.
-apply_schema = --command="$$(<web/sqlstore/schema.sql)" >/dev/null
+# It may be run any number of times.
+migrate = node $(worker)/migrate.js
 
 # Has all browsers send again what a database lacks that was put back from a
-# backup. Natively, the server does so with -restored.
+# backup, which may be of an earlier version. Natively, the server does so with -restored.
 restored: worker
+	$(migrate) $(d1) --remote --yes
 	$(wrangler) d1 execute $(d1) --remote --yes --command="$$(<web/sqlstore/restored.sql)" >/dev/null
 
 # It asks for newer versions when it shows its banner.

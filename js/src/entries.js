@@ -1,4 +1,4 @@
-import { attempt, describe, say, SessionError, tag } from "./error.js";
+import { attempt, describe, own, say, SessionError, tag } from "./error.js";
 
 /**
  * What `save` takes: anything that yields pairs of a key and a value, such as
@@ -21,10 +21,7 @@ export function encodeEntries(entries) {
   try {
     return encodeEach(entries);
   } catch (cause) {
-    if (attempt(() => cause instanceof SessionError)) throw cause;
-    throw new SessionError("value", `the entries threw ${say(cause)}`, {
-      cause,
-    });
+    throw own(cause, "value", "the entries");
   }
 }
 
@@ -62,7 +59,7 @@ function isUsual(value) {
       return (
         value === null ||
         ((isPlain(value) || Array.isArray(value)) &&
-          value.toJSON === undefined &&
+          !value.toJSON &&
           value[Symbol.toStringTag] === undefined) // as Math has, for one
       );
     default:

@@ -44,19 +44,37 @@ export class SessionError extends Error {
 }
 
 /**
- * Returns an error that says which session and call it comes from. One that is
- * not this package's, such as a listener's, is returned as it is.
+ * Returns what was thrown, as an error that says which session and call it comes
+ * from.
  *
  * @param {unknown} name
  * @param {string} operation
- * @param {unknown} error
+ * @param {unknown} thrown
  */
-export function within(name, operation, error) {
-  if (!(error instanceof SessionError)) return error;
-  return new SessionError(
-    error.code,
-    `session ${describe(name)}: ${operation}: ${error.message}`,
-    error,
+export function within(name, operation, thrown) {
+  const call = `session ${describe(name)}: ${operation}`;
+  return own(thrown, "internal", call, `${call}: `);
+}
+
+/**
+ * Returns what was thrown, as an error of this package. Of one of its own that
+ * is a copy: a page can throw one, too, that throws when it is looked at, and so
+ * is not taken for one.
+ *
+ * @param {any} thrown
+ * @param {SessionErrorCode} code that of anything else
+ * @param {string} what what threw it
+ * @param {string} [before] what is put before the message of its own
+ */
+export function own(thrown, code, what, before = "") {
+  return (
+    attempt(
+      () =>
+        thrown instanceof SessionError &&
+        thrown.code &&
+        new SessionError(thrown.code, before + thrown.message, thrown),
+    ) ||
+    new SessionError(code, `${what} threw ${say(thrown)}`, { cause: thrown })
   );
 }
 

@@ -97,8 +97,7 @@ const known = {
   },
   maxAge: {
     expected: "a positive, finite number of seconds",
-    accepts: (value) =>
-      typeof value === "number" && value > 0 && Number.isFinite(value),
+    accepts: (value) => Number.isFinite(value) && value > 0,
   },
   fallback: {
     expected: '"memory"',

@@ -1,4 +1,4 @@
-import { describe, say, SessionError } from "./error.js";
+import { describe, own, say, SessionError } from "./error.js";
 import { StorageAreas } from "./storage.js";
 
 /**
@@ -44,7 +44,7 @@ let loading;
 export function loadModule(source) {
   loading ??= start(source).catch((error) => {
     loading = undefined;
-    throw error;
+    throw own(error, "load", "the option wasm");
   });
   return loading;
 }
@@ -116,7 +116,7 @@ function beside() {
   } catch (cause) {
     throw new SessionError(
       "load",
-      "it is unknown where session.wasm is, as this is no ES module: say it with the option wasm",
+      "this is no ES module: give the option wasm",
       { cause },
     );
   }

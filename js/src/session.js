@@ -184,7 +184,8 @@ export class Session {
 
   /**
    * Returns all entries. That of the key `__proto__`, if there is one, is not
-   * enumerable: Object.assign would have it be the prototype.
+   * enumerable: Object.assign would have it be the prototype. A value is as
+   * JSON.parse returns it, such a key in it included.
    *
    * @returns {Record<string, unknown>}
    * @throws {SessionError} `disabled`

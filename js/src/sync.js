@@ -61,6 +61,9 @@ const maxAnswer = 16 * 2 ** 20;
  */
 const refusalTime = 300_000;
 
+/** A pairing code: what a link can bear, and somebody can type. */
+const codeForm = /^[\w-]+$/;
+
 /** A session's copy on a server, and what keeps the two the same. */
 export class Sync {
   #lent;
@@ -207,11 +210,17 @@ export class Sync {
     try {
       const response = await this.#accepted(this.#request("pair"));
       const pairing = await this.#read(response);
-      const expires = new Date(pairing?.expires ?? NaN);
-      if (typeof pairing?.code !== "string" || isNaN(Number(expires))) {
+      const { code, expires } = pairing ?? {};
+      const end = new Date(expires);
+      if (
+        typeof code !== "string" ||
+        !codeForm.test(code) ||
+        typeof expires !== "string" ||
+        isNaN(Number(end))
+      ) {
         throw this.#stranger();
       }
-      return { code: pairing.code, expires };
+      return { code, expires: end };
     } catch (cause) {
       throw this.#own(cause);
     }

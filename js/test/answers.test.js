@@ -380,6 +380,12 @@ withServer(
       JSON.stringify({ code: 1, expires }),
       JSON.stringify({ code: "A", expires: null }),
       JSON.stringify({ code: "A", expires: "soon" }),
+      JSON.stringify({ code: "A", expires: true }),
+      JSON.stringify({ code: "A", expires: 1e12 }),
+      JSON.stringify({ code: "A", expires: [2020] }),
+      JSON.stringify({ code: "", expires }),
+      JSON.stringify({ code: "A B", expires }),
+      JSON.stringify({ code: "<b>", expires }),
     ];
     const bad = /** @type {Given[]} */ ([
       ...["nothing", "number", "empty", "throws", "rejects"].map((returns) => ({

@@ -93,6 +93,16 @@ inBrowser(
             session.save({ a: { toJSON: throwing } }),
           "save what yields, and throws it": () =>
             session.save({ [Symbol.iterator]: throwing }),
+          "save what throws it as an error of ours": () =>
+            session.save({
+              [Symbol.iterator]: () => {
+                throw Object.defineProperty(
+                  new SessionError("quota", "it is full"),
+                  "cause",
+                  { get: throwing },
+                );
+              },
+            }),
           get: () => session.get(x),
           remove: () => session.remove(x),
           subscribe: () => typeof x === "object" && session.subscribe(x),
@@ -135,6 +145,122 @@ inBrowser(
     assert.deepEqual(wrong, []);
   },
 );
+
+inBrowser(
+  "entries that throw an error of ours, or what is like one, are refused",
+  async ({ page }) => {
+    const errors = await page.evaluate(async () => {
+      const { SessionError } = await inPage.sessionWriter();
+      const session = await inPage.open();
+      const ours = () => new SessionError("quota", "it is full");
+      const trap = () => {
+        throw new Error("a trap");
+      };
+      /** @type {Record<string, () => unknown>} */
+      const thrown = {
+        "one of ours": ours,
+        "a Proxy of one": () => new Proxy(ours(), {}),
+        "a Proxy of one that throws": () => new Proxy(ours(), { get: trap }),
+        "what has its prototype": () => Object.create(SessionError.prototype),
+        "one whose message is a symbol": () =>
+          Object.assign(ours(), { message: Symbol("message") }),
+        "one whose message throws": () =>
+          Object.defineProperty(ours(), "message", { get: trap }),
+        "one whose cause throws": () =>
+          Object.defineProperty(ours(), "cause", { get: trap }),
+        "one whose key throws": () =>
+          Object.defineProperty(ours(), "key", { get: trap }),
+        "one whose code throws": () =>
+          Object.defineProperty(ours(), "code", { get: trap }),
+      };
+      return Object.entries(thrown).map(([what, make]) => {
+        try {
+          session.save({
+            [Symbol.iterator]: () => {
+              throw make();
+            },
+          });
+          return [what, "saved"];
+        } catch (error) {
+          return error instanceof SessionError
+            ? [what, error.code, error.message]
+            : [what, "not ours"];
+        }
+      });
+    });
+    const full = ["quota", 'session "cart": save: it is full'];
+    const begin = 'session "cart": save: the entries threw ';
+    assert.deepEqual(errors, [
+      ["one of ours", ...full],
+      ["a Proxy of one", ...full],
+      ["a Proxy of one that throws", "value", `${begin}an object that throws`],
+      ["what has its prototype", "value", `${begin}Error`],
+      ...[
+        ["one whose message is a symbol", "an object (Error)"],
+        ["one whose message throws", "an object (Error)"],
+        ["one whose cause throws", "SessionError: it is full"],
+        ["one whose key throws", "SessionError: it is full"],
+        ["one whose code throws", "SessionError: it is full"],
+      ].map(([what, said]) => [what, "value", begin + said]),
+    ]);
+  },
+);
+
+inBrowser("a module's source that throws is told of", async ({ page }) => {
+  const { outcomes, loaded } = await page.evaluate(async () => {
+    const { open, SessionError } = await inPage.sessionWriter();
+    const trap = () => {
+      throw new Error("a trap");
+    };
+    const bytes = await (await fetch("/dist/session.wasm")).arrayBuffer();
+    const response = () =>
+      new Response(bytes, { headers: { "Content-Type": "application/wasm" } });
+    const url = () => new URL("/dist/session.wasm", location.href);
+    /** @param {object} object @param {string} name */
+    const throwing = (object, name) =>
+      Object.defineProperty(object, name, { get: trap });
+    /** @type {Record<string, object>} */
+    const sources = {
+      "a Proxy of a Response": new Proxy(response(), {}),
+      "a Proxy of a Response that throws": new Proxy(response(), { get: trap }),
+      "what has a Response's prototype": Object.create(Response.prototype),
+      "a Response whose ok throws": throwing(response(), "ok"),
+      "a Response whose headers throw": throwing(response(), "headers"),
+      "a Proxy of a URL": new Proxy(url(), {}),
+      "a Proxy of a URL that throws": new Proxy(url(), { get: trap }),
+      "what has a URL's prototype": Object.create(URL.prototype),
+      "a URL whose protocol throws": throwing(url(), "protocol"),
+      "a URL whose toString throws": throwing(url(), "toString"),
+      "what has a module's prototype": Object.create(
+        WebAssembly.Module.prototype,
+      ),
+      "a module whose then throws": throwing(
+        new WebAssembly.Module(bytes),
+        "then",
+      ),
+    };
+    /** @type {Record<string, string>} */
+    const outcomes = {};
+    for (const [what, wasm] of Object.entries(sources)) {
+      try {
+        await open("cart", { wasm: /** @type {any} */ (wasm) });
+        outcomes[what] = "opened";
+      } catch (error) {
+        outcomes[what] =
+          error instanceof SessionError
+            ? `${error.code} ${error.message.slice(0, 22)}`
+            : `not ours: ${error}`;
+      }
+    }
+    const session = await open("cart");
+    session.save({ a: 1 });
+    return { outcomes, loaded: session.load() };
+  });
+  for (const [what, outcome] of Object.entries(outcomes)) {
+    assert.equal(outcome, 'load session "cart": open: ', what);
+  }
+  assert.deepEqual(loaded, { a: 1 });
+});
 
 inBrowser(
   "a storage that throws whatever is no more than an error",

@@ -28,7 +28,7 @@ const maxAnswer = 16 << 20
 //
 // What is sent goes to the host of that address and to no other, nor over http
 // when the address is of https: to be redirected there is an error. So is an
-// answer of more than 16 MiB.
+// answer of more than 16 MiB. What the server refuses is a *RefusalError.
 func New(client *http.Client, address string) func(name string) session.Replica {
 	bound := *client
 	bound.CheckRedirect = func(to *http.Request, via []*http.Request) error {
@@ -149,37 +149,96 @@ func unexpected(name, value string) error {
 	return fmt.Errorf("the answer has a %s that no server of sessions gives: %q", name, value)
 }
 
-var errRefused = errors.New("the server refused the exchange")
+var (
+	// ErrBusy means that the server has too much to do: the same exchange may
+	// succeed once RefusalError.RetryAfter is over.
+	ErrBusy = errors.New("the server is busy")
+	// ErrFull means that the server takes nothing new until something is removed
+	// there.
+	ErrFull = errors.New("the server is full")
+
+	errRefused = errors.New("the server refused the exchange")
+)
+
+// A RefusalError is an answer of the server that is no exchange. It wraps what it
+// means: ErrBusy, ErrFull, or the error of package session that Exchange returns
+// for it, if any.
+type RefusalError struct {
+	// Status is the answer's HTTP status.
+	Status int
+	// Code is the server's word for it (see package server), or empty when
+	// something else has answered.
+	Code string
+	// Reason is the server's sentence, or empty.
+	Reason string
+	// RetryAfter is how long to wait before the next try, or 0 when the answer does
+	// not say.
+	RetryAfter time.Duration
+
+	means error
+}
+
+func (e *RefusalError) Error() string {
+	text := fmt.Sprintf("%v: it answers %d %s", e.means, e.Status, http.StatusText(e.Status))
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// Unwrap returns what the refusal means.
+func (e *RefusalError) Unwrap() error { return e.means }
 
 // refusal returns what a refusal is in the words of package session, with what
 // the server says of it.
 func refusal(res *http.Response, body []byte) error {
+	refused := &RefusalError{Status: res.StatusCode, RetryAfter: retryAfter(res.Header), means: errRefused}
 	var says struct{ Code, Error string }
 	if err := json.Unmarshal(body, &says); err != nil || says.Error == "" {
-		means := errRefused
-		if res.StatusCode == http.StatusRequestEntityTooLarge {
-			means = session.ErrQuota // as something between here and the server has it
+		switch res.StatusCode { // as something between here and the server has it
+		case http.StatusRequestEntityTooLarge:
+			refused.means = session.ErrQuota
+		case http.StatusTooManyRequests:
+			refused.means = ErrBusy
 		}
-		return fmt.Errorf("%w: it answers %s", means, res.Status)
+		return refused
 	}
-	means := errRefused
+	refused.Code, refused.Reason = says.Code, says.Error
 	switch says.Code {
+	case "busy":
+		refused.means = ErrBusy
+	case "full":
+		refused.means = ErrFull
 	case "owner":
 		owner, err := ownerIn(res.Header)
 		if err != nil {
 			return err
 		}
-		means = &session.OwnerError{Owner: owner}
+		refused.means = &session.OwnerError{Owner: owner}
 	case "cursor":
-		means = session.ErrCursor
+		refused.means = session.ErrCursor
 	case "quota":
-		means = session.ErrQuota
+		refused.means = session.ErrQuota
 	case "stamp":
 		latest, err := millisIn(res.Header, "Session-Latest")
 		if err != nil {
 			return err
 		}
-		means = &session.StampError{Latest: time.UnixMilli(latest), Newest: res.Header.Get("Session-Newest")}
+		refused.means = &session.StampError{Latest: time.UnixMilli(latest), Newest: res.Header.Get("Session-Newest")}
 	}
-	return fmt.Errorf("%w: it answers %s: %s", means, res.Status, says.Error)
+	return refused
+}
+
+// retryAfter returns what a Retry-After says (RFC 9110, section 10.2.3): seconds,
+// or a date. One that says neither is as none.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return max(time.Until(at), 0)
 }

@@ -125,6 +125,52 @@ func saying(sentence string) func(error) bool {
 	}
 }
 
+func TestWhatMaySucceedLater(t *testing.T) {
+	busy, full := `{"code":"busy","error":"too much at once"}`, `{"code":"full","error":"the database is full"}`
+	for _, test := range []struct {
+		status     int
+		body       string
+		retryAfter string
+		means      error
+		after      time.Duration
+	}{
+		{503, busy, "5", client.ErrBusy, 5 * time.Second},
+		{503, busy, "", client.ErrBusy, 0},
+		{503, busy, "soon", client.ErrBusy, 0},
+		{503, busy, "-5", client.ErrBusy, 0},
+		{503, busy, "99999999999999999999", client.ErrBusy, 0},
+		{507, full, "", client.ErrFull, 0},
+		{503, `{"code":"unavailable","error":"the database does not answer"}`, "5", nil, 5 * time.Second},
+		{429, "<html>", "60", client.ErrBusy, time.Minute},
+		{503, "<html>", "60", nil, time.Minute},
+	} {
+		s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var header []string
+		if test.retryAfter != "" {
+			header = []string{"Retry-After", test.retryAfter}
+		}
+		err = s.Sync(t.Context(), answering(t, test.status, test.body, header...))
+		var refused *client.RefusalError
+		if !errors.As(err, &refused) || refused.Status != test.status || refused.RetryAfter != test.after {
+			t.Errorf("%+v: %v, %+v", test, err, refused)
+		}
+		for _, means := range []error{client.ErrBusy, client.ErrFull, session.ErrQuota} {
+			if errors.Is(err, means) != (means == test.means) {
+				t.Errorf("%+v: %v: that it is %q is %t", test, err, means, errors.Is(err, means))
+			}
+		}
+	}
+	at := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
+	_, err := answering(t, 503, busy, "Retry-After", at)(t.Context(), session.Sent{})
+	var refused *client.RefusalError
+	if !errors.As(err, &refused) || refused.RetryAfter > time.Hour || refused.RetryAfter < time.Minute {
+		t.Errorf("at a date in an hour: %v, %+v", err, refused)
+	}
+}
+
 func TestAnAnswerWithoutEndIsNotRead(t *testing.T) {
 	header := []string{"Session-Cursor", "e-1", "Session-Owner", tag}
 	if got, err := answering(t, 200, strings.Repeat(" ", 16<<20), header...)(t.Context(), session.Sent{}); err != nil || len(got.Item) != 16<<20 {

@@ -8,9 +8,10 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
-// small is the size of what is always taken, so that who sends and receives
-// little is served whatever others do.
-const small = 64 << 10
+// small is how much of each request is not counted, in bytes, so that who sends
+// and receives little is served whatever others do. It is times what incoming has
+// at most, and times what waits for the database.
+const small = 16 << 10
 
 // A budget is memory for what is on its way, in bytes.
 type budget struct {

@@ -3,14 +3,18 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
@@ -152,5 +156,77 @@ func TestAClientThatIsGone(t *testing.T) {
 	}
 	if logged.Len() > 0 {
 		t.Errorf("the log has %s", &logged)
+	}
+}
+
+func TestWhatTakesLong(t *testing.T) {
+	s := &sessions{Config: Config{DB: openDB(t)}}
+	tiny := make([]string, 7000)
+	for i := range tiny {
+		tiny[i] = fmt.Sprintf(`"%x":1`, i)
+	}
+	for _, test := range []struct {
+		name, set string
+		long      bool
+	}{
+		{"nothing", "", false},
+		{"a few entries", strings.Join(tiny[:100], ","), false},
+		{"60 KB of tiny entries", strings.Join(tiny, ","), true},
+		{"60 KB in one entry", `"a":"` + strings.Repeat("a", 60_000) + `"`, false},
+		{"a megabyte in one entry", `"a":"` + strings.Repeat("a", 1<<20) + `"`, true},
+		{"no more than can be merged", strings.Repeat(",", 1<<20), true},
+	} {
+		body := ""
+		if test.set != "" {
+			body = "[" + item(`"set":{`+test.set+`}`) + "]"
+		}
+		if cost := s.cost(body); (cost > turns.Long) != test.long || cost > time.Second {
+			t.Errorf("%s is expected to take %v, want it to be long: %t", test.name, cost, test.long)
+		}
+	}
+}
+
+// With one body too many on its way, the one that began first is given up, and its
+// client is told to try again.
+func TestBodiesThatDoNotCome(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t)})
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	address := server.Listener.Addr().String()
+	stall := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := fmt.Fprintf(conn, "POST /sessions/exchange?session=cart HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[", address); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	first := stall()
+	answered := make(chan *http.Response)
+	go func() {
+		res, err := http.ReadResponse(bufio.NewReader(first), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- res
+	}()
+	// How many come before it is given up depends on which is read first.
+	for range maxIncoming + 10 {
+		stall()
+	}
+	res := <-answered
+	if res == nil {
+		t.FailNow()
+	}
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != 503 || !strings.Contains(string(body), `"code":"busy"`) || res.Header.Get("Retry-After") == "" {
+		t.Errorf("what does not come: %d %v %s, want 503 busy, and when to try again", res.StatusCode, res.Header, body)
+	}
+	if code, _, body := answerTo(handler, post("/sessions/exchange?session=cart", "[]")); code != 204 {
+		t.Errorf("what comes at once: %d %s", code, body)
 	}
 }

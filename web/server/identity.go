@@ -44,10 +44,23 @@ func (s *sessions) admit(r *http.Request) (visitor, error) {
 // checkCookies refuses a request with several cookies: with one more, its browser
 // would still be unknown.
 func (s *sessions) checkCookies(r *http.Request) error {
-	if name := s.cookieName(r); len(r.CookiesNamed(name)) > 1 {
+	if name := s.cookieName(r); countCookies(r, name) > 1 {
 		return problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
 	}
 	return nil
+}
+
+// countCookies returns how many cookies of a name there are: also those of which
+// net/http drops the value, as it is not well-formed.
+func countCookies(r *http.Request, name string) (count int) {
+	for _, line := range r.Header["Cookie"] {
+		for cookie := range strings.SplitSeq(line, ";") {
+			if is, _, _ := strings.Cut(cookie, "="); strings.TrimSpace(is) == name {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 const idBytes = 16
@@ -56,11 +69,12 @@ const idBytes = 16
 // been set by another host, and which cannot be told.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
 	if s.Identify == nil {
-		cookies := r.CookiesNamed(s.cookieName(r))
-		if len(cookies) != 1 {
+		name := s.cookieName(r)
+		cookie, err := r.Cookie(name)
+		if err != nil || countCookies(r, name) > 1 {
 			return visitor{}, nil
 		}
-		who, ok := parseCookie(cookies[0].Value, today())
+		who, ok := parseCookie(cookie.Value, today())
 		if !ok {
 			return visitor{}, nil
 		}

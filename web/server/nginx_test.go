@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,9 +86,11 @@ http {
 	if err := command.Start(); err != nil {
 		t.Fatalf("%v: nginx must be installed, as make test-go does it", err)
 	}
+	ended, end := context.WithCancelCause(context.Background())
+	go func() { end(fmt.Errorf("nginx has ended: %v", command.Wait())) }()
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
-		_ = command.Wait()
+		<-ended.Done()
 	})
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(public)
@@ -103,12 +106,23 @@ http {
 				if err == nil || ctx.Err() != nil {
 					return conn, err
 				}
-				time.Sleep(10 * time.Millisecond)
+				select {
+				case <-ended.Done():
+					return nil, context.Cause(ended)
+				case <-time.After(10 * time.Millisecond):
+				}
 			}
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + host}
+}
+
+func TestNginxThatEnds(t *testing.T) {
+	b := startNginx(t, "session.example", "no such directive;")
+	if res, err := b.Get(b.url); err == nil || !strings.Contains(err.Error(), "nginx has ended") {
+		t.Errorf("got %v, %v, want that it has ended", res, err)
+	}
 }
 
 // inReadme returns what the README has nginx do, for a server at that address.
@@ -128,6 +142,7 @@ func inReadme(t *testing.T, server string) string {
 
 func TestBehindNginx(t *testing.T) {
 	const public = "https://session.example"
+	const own = "the address that it listens on"
 	page := []string{"Origin", public, "Sec-Fetch-Site", "same-origin"}
 	for _, test := range []struct {
 		name       string
@@ -138,6 +153,9 @@ func TestBehindNginx(t *testing.T) {
 		{"as it is by default", nil, "", 421},
 		{"in HTTP/1.1", nil, "proxy_http_version 1.1;", 421},
 		{"by default, with an origin", []string{public}, "", 421},
+		{"by default, with an origin and its own address", []string{public, own}, "", 421},
+		{"in HTTP/1.1, with an origin and its own address", []string{public, own}, "proxy_http_version 1.1;", 421},
+		{"with Host, and an origin and its own address", []string{public, own}, "proxy_set_header Host $host;", 204},
 		{"with Host", nil, "proxy_set_header Host $host;", 421},
 		{"with Host, and an origin", []string{public}, "proxy_set_header Host $host;", 204},
 		{"as the README has it", []string{public}, "", 204},
@@ -145,7 +163,15 @@ func TestBehindNginx(t *testing.T) {
 			"proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-For $remote_addr;", 204},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server := httptest.NewServer(mustNew(t, Config{DB: openDB(t), Origins: test.origins}))
+			server := httptest.NewUnstartedServer(nil)
+			origins := slices.Clone(test.origins)
+			for i, origin := range origins {
+				if origin == own {
+					origins[i] = "http://" + server.Listener.Addr().String()
+				}
+			}
+			server.Config.Handler = mustNew(t, Config{DB: openDB(t), Origins: origins})
+			server.Start()
 			defer server.Close()
 			location := fmt.Sprintf("location / { proxy_pass %s; %s }", server.URL, test.directives)
 			if test.name == "as the README has it" {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,8 @@ type origin struct {
 	// host is as browsers write it: in small letters, without the scheme's own
 	// port.
 	host string
+	// name is host without a port.
+	name string
 	// secure says that its scheme is https.
 	secure     bool
 	protection *http.CrossOriginProtection
@@ -40,6 +43,11 @@ func newOrigin(text string) (*origin, error) {
 		return refused("is no origin: it must be like https://example.com")
 	case at.User != nil || strings.Trim(at.Path, "/") != "" || at.RawQuery != "" || at.Fragment != "":
 		return refused("has more than an origin: scheme, host and port")
+	}
+	if why := neverSent(at); why != "" {
+		return refused(why)
+	}
+	switch {
 	case at.Scheme == "http" && !isLoopbackHost(at.Host):
 		return refused("is not https: whoever is on the way could take the cookie")
 	}
@@ -48,8 +56,34 @@ func newOrigin(text string) (*origin, error) {
 		secure:     at.Scheme == "https",
 		protection: http.NewCrossOriginProtection(),
 	}
+	o.name = strings.TrimSuffix(o.host, ":"+at.Port())
 	o.text = at.Scheme + "://" + o.host
 	return o, o.protection.AddTrustedOrigin(o.text)
+}
+
+// neverSent says why no browser would ever make a request for an origin, if so.
+func neverSent(at *url.URL) string {
+	name, port := at.Hostname(), at.Port()
+	isOther := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
+	}
+	right := at.Scheme + "://" + strings.TrimSuffix(at.Host, ":"+port)
+	number, err := strconv.Atoi(port)
+	switch {
+	case strings.Contains(name, "*"):
+		return "is of no host: each host must be named by itself"
+	case strings.ContainsFunc(name, func(c rune) bool { return c > '~' }):
+		return "is not as browsers send it: its host must be in ASCII, like https://xn--bcher-kva.example for https://bücher.example"
+	case net.ParseIP(name) == nil && (strings.ContainsFunc(name, isOther) || strings.HasPrefix(name, ".") || strings.Contains(name, "..")):
+		return "is of no host: its name must have letters, digits, hyphens and dots"
+	case port == "" && strings.HasSuffix(at.Host, ":"):
+		return "has a colon and no port: it must be " + right
+	case port != "" && (err != nil || number < 1 || number > 65535):
+		return "is of no port: it must be from 1 to 65535"
+	case port != "" && strconv.Itoa(number) != port:
+		return "is not as browsers send it: it must be " + right + ":" + strconv.Itoa(number)
+	}
+	return ""
 }
 
 // An origins tells what browsers know this server by.
@@ -83,7 +117,7 @@ func (o origins) find(r *http.Request) *origin {
 	}
 	// nginx's $host has no port.
 	for _, public := range o.public {
-		if name, _, err := net.SplitHostPort(public.host); err == nil && host == name {
+		if host == public.name {
 			return public
 		}
 	}
@@ -99,29 +133,29 @@ func (o origins) check(r *http.Request) error {
 	refused := func(format string, a ...any) error {
 		return problem{http.StatusMisdirectedRequest, "origin", fmt.Sprintf(format, a...)}
 	}
+	public := o.find(r)
 	switch {
-	case len(o.public) > 0:
-		if o.find(r) == nil {
-			var names []string
-			for _, public := range o.public {
-				names = append(names, public.text)
-			}
-			return refused("the request is for the host %q, and this server answers for %s: what passes requests on to it must keep their Host (in nginx, proxy_set_header Host $host), or "+setting,
-				r.Host, strings.Join(names, ", "))
+	case public != nil && public.secure || o.trusted && len(o.public) == 0:
+		return nil
+	case len(o.public) > 0 && public == nil:
+		var names []string
+		for _, public := range o.public {
+			names = append(names, public.text)
 		}
-	case o.trusted:
-	case !isLoopbackHost(r.Host):
-		if r.TLS == nil {
-			return refused("the request is for the host %q, and this server answers to localhost, 127.0.0.1 and [::1] only: "+setting, r.Host)
-		}
+		return refused("the request is for the host %q, and this server answers for %s: what passes requests on to it must keep their Host (in nginx, proxy_set_header Host $host), or "+setting,
+			r.Host, strings.Join(names, ", "))
+	case public == nil && r.TLS == nil && !isLoopbackHost(r.Host):
+		return refused("the request is for the host %q, and this server answers to localhost, 127.0.0.1 and [::1] only: "+setting, r.Host)
 	case isForwarded(r):
-		return refused("the request is for the host %q, and something has passed it on to this server from elsewhere: "+setting, r.Host)
+		// Also to an origin of this machine that was named beside a public one: it
+		// is what a proxy calls this server that does not keep Host.
+		return refused("the request is for the host %q, and something has passed it on to this server from elsewhere: that must keep the Host of what it passes on, and "+setting, r.Host)
 	}
 	return nil
 }
 
-// isForwarded reports whether a request for this machine was not made by a
-// browser on it, but by something that passes requests on.
+// isForwarded reports whether a request was not made by a browser that knows this
+// server by its Host, but by something that passes requests on.
 func isForwarded(r *http.Request) bool {
 	for name := range r.Header {
 		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
@@ -136,7 +170,8 @@ func isForwarded(r *http.Request) bool {
 	// Or a browser says that the page and its server are of one origin, which is
 	// not the one of Host.
 	from, err := url.Parse(r.Header.Get("Origin"))
-	return err == nil && from.Host != "" && !isLoopbackHost(from.Host) && r.Header.Get("Sec-Fetch-Site") == "same-origin"
+	return err == nil && from.Host != "" && !isLoopbackHost(from.Host) && !strings.EqualFold(from.Host, r.Host) &&
+		r.Header.Get("Sec-Fetch-Site") == "same-origin"
 }
 
 // secure reports whether the browser speaks https: either to this server, or to
@@ -151,10 +186,21 @@ func (o origins) secure(r *http.Request) bool {
 // isCrossOrigin reports whether another site has made the browser make a
 // request.
 func (o origins) isCrossOrigin(r *http.Request) bool {
-	if public := o.find(r); public != nil {
-		return public.protection.Check(r) != nil
+	found := o.find(r)
+	if found == nil {
+		return o.own.Check(r) != nil
 	}
-	return o.own.Check(r) != nil
+	if found.protection.Check(r) == nil {
+		return false
+	}
+	// A Host without a port can be that of several, and a browser that does not
+	// send Sec-Fetch-Site tells the one by Origin alone.
+	for _, public := range o.public {
+		if public.name == strings.ToLower(r.Host) && public.secure == found.secure && public.text == r.Header.Get("Origin") {
+			return r.Header.Get("Sec-Fetch-Site") != ""
+		}
+	}
+	return true
 }
 
 // isLoopbackHost reports whether a Host field, with or without a port, names

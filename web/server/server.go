@@ -113,10 +113,11 @@ func New(config Config) (http.Handler, error) {
 		return nil, err
 	}
 	s := &sessions{
-		Config:  config,
-		origins: origins,
-		memory:  budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
-		large:   turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
+		Config:   config,
+		origins:  origins,
+		incoming: incoming{most: maxIncoming},
+		memory:   budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
+		long:     turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
@@ -165,11 +166,13 @@ const health = "/sessions/health"
 type sessions struct {
 	Config
 	origins origins
-	// memory is for bodies and answers that are on their way.
-	memory budget
-	// large is for what is large, one at a time: to read it takes many times its
+	// incoming are the bodies that are being read, and memory is for those and for
+	// answers that are on their way.
+	incoming incoming
+	memory   budget
+	// long is for what takes long, one at a time: to read it takes many times its
 	// size, and to merge it has all others wait.
-	large turns.Queue
+	long turns.Queue
 }
 
 // A problem is an error as the client is told of it.
@@ -301,7 +304,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	defer held.release()
 	if who.id == "" {
 		// What he sends is not merged yet.
-		size, err := read(w, r, s.DB.Limits().Body, io.Discard)
+		size, err := s.read(w, r, s.DB.Limits().Body, io.Discard)
 		switch {
 		case err != nil:
 			return err
@@ -316,7 +319,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		if who, err = s.admit(r); err != nil {
 			return err
 		}
-	} else if sent.Items, err = body(w, r, s.DB.Limits().Body, held); err != nil {
+	} else if sent.Items, err = s.body(w, r, s.DB.Limits().Body, held); err != nil {
 		return err
 	}
 	done, err := s.merge(r.Context(), who, name, sent)
@@ -328,6 +331,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := held.take(len(done.Item)); err != nil {
+		s.incoming.giveWay() // until it is tried again
 		return err
 	}
 
@@ -351,11 +355,12 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// merge exchanges. Large bodies have their turns one at a time, and after each
-// comes a pause as long: they never take more than half of the time.
+// merge exchanges. What takes long has its turns one at a time, and after each
+// comes a pause as long: such never take more than half of the time, and of what
+// waits for its turn only the body is in memory.
 func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlstore.Exchanged, error) {
-	if size := len(sent.Items); size > small {
-		done, err := s.large.Take(ctx, who.id, time.Duration(size)*turns.PerByte)
+	if cost := s.cost(sent.Items); cost > turns.Long {
+		done, err := s.long.Take(ctx, who.id, cost)
 		if err != nil {
 			return sqlstore.Exchanged{}, err
 		}
@@ -363,6 +368,17 @@ func (s *sessions) merge(ctx context.Context, who visitor, name string, sent ses
 		defer func() { time.AfterFunc(time.Since(began), done) }()
 	}
 	return s.DB.Exchange(ctx, who.id, name, sent)
+}
+
+// cost returns how long it takes to merge items, before they are read. There is a
+// comma between two entries: how many are within values is not known yet, but never
+// more count than a session may have twice, which is as many as are merged.
+func (s *sessions) cost(items string) time.Duration {
+	entries := 0
+	if len(items) > 0 {
+		entries = min(strings.Count(items, ","), 2*s.DB.Limits().Entries)
+	}
+	return turns.Cost(entries, len(items))
 }
 
 // asked returns what the URL of an exchange says: the name of the session, and
@@ -427,7 +443,7 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	}
 	const limit = 4096 // a code and the JSON around it, amply
 	var text strings.Builder
-	if _, err := read(w, r, limit, &text); err != nil {
+	if _, err := s.read(w, r, limit, &text); err != nil {
 		return err
 	}
 	var given struct {
@@ -457,11 +473,12 @@ func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 }
 
 // body returns the body of a request: JSON, or nothing.
-func body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
+func (s *sessions) body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
 	// Nothing is read that will not be taken. There may be room in a moment, and
 	// who does not care for Retry-After is kept from trying again at once.
 	size := int(min(max(r.ContentLength, 0), int64(limit)))
 	if held.fits(size) != nil {
+		s.incoming.giveWay()
 		select {
 		case <-time.After(moment + rand.N(moment)): // so that not all come back at once
 		case <-r.Context().Done():
@@ -472,7 +489,7 @@ func body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (stri
 		}
 	}
 	into := text{held: held}
-	if _, err := read(w, r, limit, &into); err != nil {
+	if _, err := s.read(w, r, limit, &into); err != nil {
 		return "", err
 	}
 	return into.String(), nil
@@ -480,11 +497,13 @@ func body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (stri
 
 // read copies the body of a request, which is JSON or nothing, and returns how
 // long it is.
-func read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n int64, err error) {
+func (s *sessions) read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n int64, err error) {
 	if r.Body == nil {
 		return 0, nil
 	}
-	n, err = io.Copy(into, http.MaxBytesReader(w, newSlow(w, r.Body), int64(limit)))
+	body := newSlow(w, r.Body)
+	defer s.incoming.add(body)()
+	n, err = io.Copy(into, http.MaxBytesReader(w, body, int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return 0, fmt.Errorf("%w: the body may have %d bytes", session.ErrQuota, limit)
 	}
@@ -506,42 +525,5 @@ func read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n 
 
 // moment is how long a body waits for room at least, and twice it at most.
 const moment = 500 * time.Millisecond
-
-const (
-	// patience is how long a client may be silent.
-	patience = 30 * time.Second
-	// slowest is how many bytes of a body come, or go, in a second on the
-	// slowest line that is waited for.
-	slowest = 4 << 10
-)
-
-// allowance is how long a body may take that has so many bytes until now.
-func allowance(bytes int) time.Duration {
-	return patience + time.Duration(bytes)*time.Second/slowest
-}
-
-// A slow is the body of a request by a client whose line may be slow, but who
-// may not send it byte by byte for hours. It is read as the server's own time
-// limit for requests could not tell the two apart.
-type slow struct {
-	io.ReadCloser
-	deadlines *http.ResponseController
-	began     time.Time
-	read      int
-}
-
-func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
-	return &slow{body, http.NewResponseController(w), time.Now(), 0}
-}
-
-func (s *slow) Read(p []byte) (int, error) {
-	// Where there are no deadlines, as in a Worker, they are the host's concern.
-	deadline := s.began.Add(allowance(s.read))
-	_ = s.deadlines.SetReadDeadline(deadline)
-	_ = s.deadlines.SetWriteDeadline(deadline.Add(patience)) // the answer comes after it
-	n, err := s.ReadCloser.Read(p)
-	s.read += n
-	return n, err
-}
 
 func malformed(what string) problem { return problem{http.StatusBadRequest, "malformed", what} }

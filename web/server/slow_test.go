@@ -41,7 +41,7 @@ func TestASlowLineIsWaitedFor(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", bySteps{strings.NewReader(strings.Repeat(" ", size)), 1000})
 	r.Header.Set("Content-Type", "application/json")
 	began := time.Now()
-	text, err := body(c, r, size, (&budget{total: size, share: size}).holder(""))
+	text, err := (&sessions{incoming: incoming{most: 1}}).body(c, r, size, (&budget{total: size, share: size}).holder(""))
 	if err != nil || len(text) != size {
 		t.Fatalf("%d bytes, %v", len(text), err)
 	}
@@ -96,7 +96,7 @@ func TestABodyMayTakeLongerThanTheServersReadTimeout(t *testing.T) {
 			ReadTimeout: timeout,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				time.Sleep(2 * timeout) // the request's time is up before its body is read
-				text, err := body(w, r, 100, new(budget).holder(""))
+				text, err := (&sessions{incoming: incoming{most: 1}}).body(w, r, 100, new(budget).holder(""))
 				fmt.Fprint(w, text, err)
 			}),
 		}
@@ -114,6 +114,41 @@ func TestABodyMayTakeLongerThanTheServersReadTimeout(t *testing.T) {
 		text, err := io.ReadAll(answer.Body)
 		if err != nil || string(text) != "true<nil>" {
 			t.Errorf("the handler had %q, %v", text, err)
+		}
+	})
+}
+
+// Of bodies that hold what others need, those give way of which nothing comes, also
+// when much has come of them before.
+func TestStalledBodiesGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &incoming{most: 10}
+		begin := func() (*slow, *io.PipeWriter, *clock) {
+			r, w := io.Pipe()
+			c := &clock{ResponseRecorder: httptest.NewRecorder()}
+			body := newSlow(c, r)
+			in.add(body)
+			go func() { _, _ = io.Copy(io.Discard, body) }()
+			return body, w, c
+		}
+		line, sends, _ := begin()
+		much, sendsMuch, deadlines := begin()
+		little, sendsLittle, _ := begin()
+		_, _ = sendsMuch.Write(make([]byte, 1<<20))
+		for range 20 {
+			time.Sleep(time.Second)
+			_, _ = sends.Write(make([]byte, slowest))
+			_, _ = sendsLittle.Write([]byte{' '}) // as if that were something
+		}
+		in.giveWay()
+		if line.prolong() || !much.prolong() || !little.prolong() {
+			t.Errorf("given up are the slow line %t, much %t, little by little %t; want only the last two", line.prolong(), much.prolong(), little.prolong())
+		}
+		if last := deadlines.reads[len(deadlines.reads)-1]; last.After(time.Now()) {
+			t.Errorf("what is stalled is read until %v", last)
+		}
+		for _, w := range []*io.PipeWriter{sends, sendsMuch, sendsLittle} {
+			_ = w.Close()
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -80,6 +81,22 @@ func (a *attacker) exchange(ctx context.Context, session, set string) (*http.Res
 			time.Now().UnixMilli(), a.stamps.Add(1)&0xffff, set)
 	}
 	return a.post(ctx, "exchange?session="+session+"&owner="+a.tag, body)
+}
+
+// stall sends most of a body, and then nothing until it is refused or ctx is done.
+func (a *attacker) stall(ctx context.Context) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "POST /sessions/exchange?session=a&owner=%s HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: 65000\r\n\r\n[%s",
+		a.tag, a.cookie, strings.Repeat(" ", 60_000))
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode >= 400 {
+		a.refused.Add(1)
+	}
 }
 
 // entries returns n entries, whose keys begin so.
@@ -154,6 +171,28 @@ var attacks = []attack{
 				}
 			})
 		}, nil
+	}},
+	{"anybody sends 60 KB of tiny entries", func(_ context.Context, a *attacker) (func(context.Context), error) {
+		set := entries(7000, "", "1")
+		return func(ctx context.Context) {
+			repeat(ctx, 32, func(int) {
+				one := *a
+				if one.hello(ctx) == nil {
+					_, _ = one.exchange(ctx, "s", set)
+				}
+			})
+		}, nil
+	}},
+	{"1,000 connections of 16 owners send 60 KB of tiny entries", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		by, err := a.owners(ctx, 16)
+		set := entries(7000, "", "1")
+		return func(ctx context.Context) {
+			repeat(ctx, 1000, func(i int) { _, _ = by[i%len(by)].exchange(ctx, fmt.Sprint("s", i%100), set) })
+		}, err
+	}},
+	{"4,000 bodies of 65 KB stop after 60 KB", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		err := a.hello(ctx)
+		return func(ctx context.Context) { repeat(ctx, 4000, func(int) { a.stall(ctx) }) }, err
 	}},
 	{"anybody makes codes", func(_ context.Context, a *attacker) (func(context.Context), error) {
 		return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }, nil

@@ -26,6 +26,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -50,6 +51,12 @@ const memoryLimit = 160 << 20
 const pruneInterval = time.Hour
 
 func main() {
+	os.Exit(run(untilSignal(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that is done when the process is told to end, by
+// a first signal. A second one then ends it at once.
+func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -59,7 +66,7 @@ func main() {
 		signal.Stop(signals)
 		cancel()
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	return ctx
 }
 
 // run serves until ctx is done and returns the exit code. It prints one line
@@ -86,6 +93,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2 // flags has said why
 	case flags.NArg() > 0:
 		logger.Printf("unexpected argument %q", flags.Arg(0))
+		return 2
+	case *maxSize < 0 || *maxSize > math.MaxInt64>>20:
+		logger.Printf("-max-size %d: it must be a number of MiB, or 0 for no limit", *maxSize)
 		return 2
 	}
 
@@ -143,6 +153,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          logger,
+		ConnState:         (&connections{most: maxConnections}).changed,
 	}
 	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
 
@@ -172,7 +183,7 @@ func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger
 	for {
 		err := copies.Prune(ctx, time.Now())
 		if err == nil {
-			err = sqlite.Shrink(ctx, db)
+			err = sqlite.Shrink(ctx, db, copies.InTurn)
 		}
 		if err != nil && ctx.Err() == nil {
 			logger.Print(err)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -27,7 +28,15 @@ import (
 // TestMain lets the test binary be the command itself, for the tests that send
 // signals, or those who attack it.
 func TestMain(m *testing.M) {
-	if os.Getenv("SESSION_WRITER_MAIN") != "" {
+	switch os.Getenv("SESSION_WRITER_MAIN") {
+	case "":
+	case "never ends":
+		ctx := untilSignal()
+		fmt.Println("ready")
+		<-ctx.Done()
+		fmt.Println("told to end")
+		select {}
+	default:
 		main()
 	}
 	if name := os.Getenv("SESSION_WRITER_ATTACK"); name != "" {
@@ -149,6 +158,10 @@ func TestRunRefuses(t *testing.T) {
 			[]string{`unexpected argument "serve"`}},
 		{"an origin that is none", []string{"-site", folder, "-origin", "https://example.com", "-origin", "example.com"}, 2,
 			[]string{"-origin", "must be like https://example.com"}},
+		{"a size that is none", []string{"-site", folder, "-db", db, "-max-size", "-1"}, 2,
+			[]string{"-max-size -1", "0 for no limit"}},
+		{"a size that no file has", []string{"-site", folder, "-db", db, "-max-size", "9223372036854775807"}, 2,
+			[]string{"-max-size", "MiB"}},
 		{"an unknown flag", []string{"-port", "80"}, 2,
 			[]string{"-port", "-addr host:port"}},
 	} {
@@ -267,31 +280,26 @@ func TestASignalEndsTheCommandWell(t *testing.T) {
 	}
 }
 
+// While requests are in progress, the command waits for them.
 func TestASecondSignalKills(t *testing.T) {
-	command, url := startCommand(t, databaseFile(t))
-	// A request that never ends keeps the command from ending by itself.
-	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=never ends")
+	command.Stderr = t.Output()
+	stdout, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil {
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	get(t, url+"/") // the command has taken both connections by now
-
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	for { // until it has seen the signal and no longer listens
-		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-		if err != nil {
-			break
+	says := bufio.NewScanner(stdout)
+	for _, want := range []string{"ready", "told to end"} {
+		if !says.Scan() || says.Text() != want {
+			t.Fatalf("it says %q, %v, want %s", says.Text(), says.Err(), want)
 		}
-		_ = conn.Close()
-	}
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_ = command.Wait()
 	status := command.ProcessState.Sys().(syscall.WaitStatus)

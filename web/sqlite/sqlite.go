@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -41,7 +42,8 @@ type Config struct {
 // power cut, as far as the disk keeps what it says that it has written: each
 // commit is flushed (synchronous=FULL, in a write-ahead log).
 //
-// The file is for its user alone, also one that others could read until now.
+// The path is always that of a file, also :memory:, and may be a link to one. The
+// file is for its user alone, also one that others could read until now.
 // What is deleted is overwritten in it, and in the log by the next Shrink.
 //
 // Several processes can use one file, on one machine.
@@ -52,6 +54,14 @@ func Open(path string, config Config) (*sql.DB, error) {
 		return nil, err
 	}
 	if err := made.Close(); err != nil {
+		return nil, err
+	}
+	// SQLite keeps its log beside the file that a link leads to, and makes no file
+	// of the path :memory:, but of an absolute one.
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
 	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", fmt.Sprintf("cache_size(-%d)", cacheSize)}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,58 @@ func TestAFileIsForItsUserAlone(t *testing.T) {
 	}
 }
 
+func TestAFileBehindALinkIsForItsUserAlone(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	for _, there := range []bool{true, false} {
+		folder := t.TempDir()
+		path, link := filepath.Join(folder, "sessions.db"), filepath.Join(t.TempDir(), "link.db")
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			had, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, had, `PRAGMA journal_mode = WAL`)
+			if err := errors.Join(os.Chmod(path, 0o644), had.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(t, open(t, link), `CREATE TABLE a (b)`)
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if info, err := os.Stat(path + suffix); err != nil {
+				t.Error(err)
+			} else if info.Mode() != 0o600 {
+				t.Errorf("with a file: %v: sessions.db%s is %v", there, suffix, info.Mode())
+			}
+		}
+		if beside, err := os.ReadDir(filepath.Dir(link)); err != nil || len(beside) != 1 {
+			t.Errorf("with a file: %v: beside the link there is %v, %v", there, beside, err)
+		}
+	}
+}
+
+func TestEveryPathIsThatOfAFile(t *testing.T) {
+	for _, path := range []string{":memory:", "file:sessions.db", "file::memory:", "file:a?mode=memory", "sessions?mode=memory", "a#b", "a%20b", "a b"} {
+		t.Chdir(t.TempDir())
+		exec(t, open(t, path), `CREATE TABLE a (b)`)
+		var names []string
+		entries, err := os.ReadDir(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		if want := []string{path, path + "-shm", path + "-wal"}; !slices.Equal(names, want) {
+			t.Errorf("there is %q, want %q", names, want)
+		} else if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			t.Errorf("%q is empty, %v", path, err)
+		}
+	}
+}
+
 func TestAFileInAFolderThatIsMissing(t *testing.T) {
 	if _, err := Open(filepath.Join(t.TempDir(), "missing", "sessions.db"), Config{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want that it does not exist", err)
@@ -142,13 +195,13 @@ func TestWhatIsDeletedIsGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sessions.db")
 	db := open(t, path)
 	fill(t, db)
-	if err := Shrink(t.Context(), db); err != nil {
+	if err := Shrink(t.Context(), db, nil); err != nil {
 		t.Fatal(err)
 	}
 	if bytes, found := size(t, path, secret); found > 0 || bytes > 100_000 {
 		t.Errorf("it takes %d bytes, and has what was deleted %d times", bytes, found)
 	}
-	if err := Shrink(t.Context(), db); err != nil {
+	if err := Shrink(t.Context(), db, nil); err != nil {
 		t.Errorf("when there is nothing to do: %v", err)
 	}
 }
@@ -165,14 +218,14 @@ func TestAFileOfBeforeIsPrepared(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := open(t, path)
-	if err := Shrink(t.Context(), db); err != nil {
+	if err := Shrink(t.Context(), db, nil); err != nil {
 		t.Error(err)
 	}
 	if bytes, _ := size(t, path, secret); bytes < 1_000_000 {
 		t.Errorf("it takes %d bytes before it is prepared", bytes)
 	}
 	for range 2 {
-		if err := errors.Join(Prepare(t.Context(), db), Shrink(t.Context(), db)); err != nil {
+		if err := errors.Join(Prepare(t.Context(), db), Shrink(t.Context(), db, nil)); err != nil {
 			t.Error(err)
 		}
 		if bytes, found := size(t, path, secret); found > 0 || bytes > 100_000 {
@@ -220,10 +273,74 @@ func TestAFileThatMayNotGrow(t *testing.T) {
 	}
 	exec(t, db, `DELETE FROM a`)
 	exec(t, db, `INSERT INTO a VALUES (zeroblob(100000))`)
-	if err := Shrink(t.Context(), db); err != nil {
+	if err := Shrink(t.Context(), db, nil); err != nil {
 		t.Fatal(err)
 	}
 	if bytes, _ := size(t, path, secret); bytes > limit {
 		t.Errorf("it takes %d bytes, and may take %d", bytes, limit)
+	}
+}
+
+// reader keeps another process's read of a file open.
+func reader(t *testing.T, path string) *sql.Tx {
+	t.Helper()
+	tx, err := open(t, path).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := tx.QueryRow(`SELECT count(*) FROM a`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func TestWhatIsDeletedIsStillRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions.db")
+	db := open(t, path)
+	fill(t, db)
+	tx := reader(t, path)
+	exec(t, db, `INSERT INTO a VALUES ('`+secret+`')`)
+	if err := Shrink(t.Context(), db, nil); !errors.Is(err, ErrInUse) {
+		t.Errorf("as another reads: %v, want ErrInUse", err)
+	}
+	// Meanwhile everybody waits for as long as the connection does.
+	var during, after int64
+	if err := errors.Join(hurried(t.Context(), db, func(conn *sql.Conn) error {
+		return conn.QueryRowContext(t.Context(), `PRAGMA busy_timeout`).Scan(&during)
+	}), db.QueryRow(`PRAGMA busy_timeout`).Scan(&after)); err != nil || during != 100 || after != busyTimeout.Milliseconds() {
+		t.Errorf("the connection waits %d ms, and afterwards %d ms, %v", during, after, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Shrink(t.Context(), db, nil); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() != 0 {
+		t.Errorf("the log has %d bytes, %v", info.Size(), err)
+	}
+}
+
+func TestShrinkTakesTurns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions.db")
+	db := open(t, path)
+	fill(t, db)
+	turns := 0
+	err := Shrink(t.Context(), db, func(ctx context.Context, do func() error) error {
+		turns++
+		if n := db.Stats().InUse; n != 0 {
+			t.Errorf("%d connections are in use between turns", n)
+		}
+		return do()
+	})
+	if err != nil || turns < 3 {
+		t.Errorf("there were %d turns, %v", turns, err)
+	}
+	refused := errors.New("no turn")
+	exec(t, db, `INSERT INTO a VALUES (1)`)
+	if err := Shrink(t.Context(), db, func(context.Context, func() error) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("got %v, want that there is no turn", err)
 	}
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"testing"
 	"time"
@@ -113,4 +114,31 @@ func TestStampsFromTheFuture(t *testing.T) {
 	mustExchange(t, d, owner, "a", "", "["+item(ahead+25*hour, `"set":{"a":1}`)+"]")
 	refused("other", ahead, `"set":{"a":1}`, now.Add(24*time.Hour).UnixMilli())
 	savesOverWhatIsThere(t, d, "a")
+}
+
+// Also what comes late counts, and no version is given again for it.
+func TestWhatComesLateIsBounded(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Entries: 3})
+	now := time.Now().UnixMilli()
+	var last Exchanged
+	for i, at := range []int64{now - 100_000, now, now - 100_000, now - 100_000, now - 100_000} {
+		cursor := ""
+		if i > 1 {
+			cursor = last.Cursor
+		}
+		done, err := d.Exchange(t.Context(), owner, "cart", session.Sent{
+			Owner: Tag(owner), MaxAge: 1000, Now: now, Cursor: cursor,
+			Items: "[" + item(at, fmt.Sprintf(`"set":{"%d a":1,"%[1]d b":1}`, i)) + "]",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && done.Cursor <= last.Cursor && i > 1 {
+			t.Errorf("after the cursor %s comes %s", last.Cursor, done.Cursor)
+		}
+		last = done
+	}
+	if n := count(t, d, `records WHERE key LIKE '"%'`); n > 2+3 {
+		t.Errorf("there are %d entries: two that are alive, and more than 3 of what is over", n)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,21 +217,118 @@ func TestASessionIsSavedInAsItIsBegunAnew(t *testing.T) {
 	}
 }
 
-func TestSeveralProcessesCreateTheTablesAtOnce(t *testing.T) {
-	path := file(t)
-	var processes []*DB
-	for range 6 {
-		processes = append(processes, New(open(t, path), Limits{}))
-	}
-	for range 10 {
-		var wg sync.WaitGroup
-		for _, d := range processes {
-			wg.Go(func() {
-				if err := d.Create(t.Context()); err != nil {
-					t.Error(err)
+// What was cleared must not stay, whenever the client or the server is gone.
+func TestNothingIsLeftOfWhatIsCleared(t *testing.T) {
+	sent := session.Sent{Owner: Tag(owner), Items: "[" + item(past+5, `"clear":true`) + "]"}
+	for _, killed := range []bool{false, true} {
+		for statement := 0; ; statement++ {
+			path := file(t)
+			d := create(t, open(t, path), Limits{})
+			mustExchange(t, d, owner, "cart", "", "["+had+"]")
+			ctx, cancel := context.WithCancel(t.Context())
+			left, called := statement, false
+			var hooked *DB
+			hooked = New(openBetween(t, path, func() {
+				if left == 0 {
+					called = true
+					cancel()
+					if killed {
+						_ = hooked.db.Close()
+					}
 				}
-			})
+				left--
+			}), Limits{})
+			_, err := hooked.Exchange(ctx, owner, "cart", sent)
+			cancel()
+			if !called {
+				if err != nil || statement < 4 {
+					t.Errorf("of %d statements: %v", statement, err)
+				}
+				break
+			}
+			if killed {
+				mustPrune(t, d, time.Now())
+			}
+			if n := count(t, d, `records WHERE key = '' OR key = '"had"'`); n != 1 {
+				t.Errorf("ended after statement %d, killed %t: of what was cleared and the clearing there are %d, want one", statement, killed, n)
+			}
 		}
-		wg.Wait() // as each promises to stand no more than one drop of each other
+	}
+}
+
+// Nor of what is more than may be kept of what is over.
+func TestNoMoreIsLeftOfWhatIsOverThanMayBe(t *testing.T) {
+	now := time.Now().UnixMilli()
+	for _, killed := range []bool{false, true} {
+		for statement := 0; ; statement++ {
+			path := file(t)
+			d := create(t, open(t, path), Limits{Entries: 3})
+			send := func(ctx context.Context, d *DB, at int64, key string) error {
+				_, err := d.Exchange(ctx, owner, "cart", session.Sent{
+					Owner: Tag(owner), MaxAge: 1000, Now: now,
+					Items: "[" + item(at, `"set":{"`+key+`1":1,"`+key+`2":1}`) + "]",
+				})
+				return err
+			}
+			for i, key := range []string{"a", "b"} {
+				if err := send(t.Context(), d, now-int64(3-i)*100_000, key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			left, called := statement, false
+			var hooked *DB
+			hooked = New(openBetween(t, path, func() {
+				if left == 0 {
+					called = true
+					cancel()
+					if killed {
+						_ = hooked.db.Close()
+					}
+				}
+				left--
+			}), Limits{Entries: 3})
+			err := send(ctx, hooked, now-100_000, "c")
+			cancel()
+			if !called {
+				if err != nil || statement < 4 {
+					t.Errorf("of %d statements: %v", statement, err)
+				}
+				break
+			}
+			if killed {
+				mustPrune(t, d, time.Now())
+			}
+			over := count(t, d, `records r WHERE key LIKE '"%' AND made < (SELECT stamp FROM records WHERE key = 'lives')`)
+			if over > 3 {
+				t.Errorf("ended after statement %d, killed %t: of what is over there are %d entries, want 3 at most", statement, killed, over)
+			}
+		}
+	}
+}
+
+// Whoever asks for the health, however often, does not hold up others.
+func TestThePingIsAskedOfTheDatabaseOnceASecond(t *testing.T) {
+	path := file(t)
+	create(t, open(t, path), Limits{})
+	var asked atomic.Int64
+	d := New(openBetween(t, path, func() { asked.Add(1) }), Limits{})
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if err := d.Ping(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n, most := asked.Load(), 2+int64(time.Since(began)/time.Second); n > most {
+		t.Errorf("the database was asked %d times, want %d at most", n, most)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := New(openBetween(t, path, func() {}), Limits{}).Ping(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/internal/engine"
+	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
 // Exchanged is what came of an exchange.
@@ -61,9 +62,6 @@ func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent
 	return done, nil
 }
 
-// long is the size of what takes long to merge.
-const long = 64 << 10
-
 func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {
 	of, err := newID(owner, name)
 	if err != nil {
@@ -87,7 +85,8 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	now := d.now()
 	by := newSenderClock(sent.Now, now.UnixMilli())
 	text, unmergeable := d.parameter(said, by)
-	done, err := d.turn(ctx, of.owner, len(sent.Items))
+	cost := turns.Cost(len(said.Records), len(sent.Items))
+	done, err := d.turn(ctx, of.owner, cost)
 	if err != nil {
 		return Exchanged{}, err
 	}
@@ -118,10 +117,10 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, d.describe(err)
 	}
-	if len(sent.Items) > long {
+	if cost > turns.Long {
 		// Others need not wait for both.
 		done()
-		again, err := d.turn(ctx, of.owner, len(sent.Items))
+		again, err := d.turn(ctx, of.owner, cost)
 		if err != nil {
 			return Exchanged{}, err
 		}

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -106,9 +107,7 @@ func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
 		all = append(all[:len(all):len(all)], span{l.Begin, touched})
 	}
 	before := all
-	for _, s := range spans {
-		all = s.join(all, next.MaxAge)
-	}
+	all = join(all, spans, next.MaxAge)
 	if len(all) == 0 {
 		return next, touched
 	}
@@ -127,21 +126,36 @@ func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
 	return next, last[1]
 }
 
-// join returns lives, in the order of time, after something was saved in a span,
-// too. If they have no end, that is of the last.
-func (s span) join(all []span, maxAge int64) []span {
-	var before, after []span
-	for i, life := range all {
-		switch endless := maxAge == 0 && i == len(all)-1; {
-		case life[1] < s[0]-maxAge && !endless:
-			before = append(before, life)
-		case life[0] > s[1]+maxAge && !endless:
-			after = append(after, life)
-		default:
-			s = span{min(s[0], life[0]), max(s[1], life[1])}
-		}
+// join returns lives, in the order of time, after something was saved in those
+// spans, too. Without a maximum age what was saved goes on until the end of the
+// last. It takes about as long as it takes to sort the spans, of which a body of
+// 2 MiB has 30,000.
+func join(lives, spans []span, maxAge int64) []span {
+	if len(spans) == 0 {
+		return lives
 	}
-	return slices.Concat(before, []span{s}, after)
+	var joined []span
+	rest := lives
+	for _, s := range slices.SortedFunc(slices.Values(spans), func(a, b span) int { return cmp.Compare(a[0], b[0]) }) {
+		// What was joined last is the first of the rest.
+		if n := len(joined); n > 0 {
+			last := joined[n-1]
+			if last[1] >= s[0]-maxAge || maxAge == 0 && len(rest) == 0 {
+				s = span{min(s[0], last[0]), max(s[1], last[1])}
+				joined = joined[:n-1]
+			}
+		}
+		for len(rest) > 0 && rest[0][1] < s[0]-maxAge && (maxAge > 0 || len(rest) > 1) {
+			joined = append(joined, rest[0])
+			rest = rest[1:]
+		}
+		for len(rest) > 0 && (rest[0][0] <= s[1]+maxAge || maxAge == 0) {
+			s = span{min(s[0], rest[0][0]), max(s[1], rest[0][1])}
+			rest = rest[1:]
+		}
+		joined = append(joined, s)
+	}
+	return append(joined, rest...)
 }
 
 // life returns which life somebody has who has all that is there now: overLife

@@ -1,56 +1,186 @@
+//go:build !js
+
 package sqlstore
 
 import (
+	"database/sql"
 	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/session-interop/session-writer"
 )
 
-// schema1 is the schema of before there were records.
-const schema1 = `
-CREATE TABLE IF NOT EXISTS sessions (
-  owner TEXT NOT NULL,
-  name TEXT NOT NULL,
-  epoch TEXT NOT NULL,
-  version INTEGER NOT NULL,
-  used TEXT NOT NULL,
-  PRIMARY KEY (owner, name)
-) WITHOUT ROWID;
+// forms are what servers of earlier versions have left, as .dump of sqlite3 tells
+// it, and the ids of whose it is: of before there were records; of when they did not
+// tell when they were made; of when there were no owners; and of when versions were
+// not recorded. In web/worker, they are those of D1.
+var forms = map[string]string{
+	"form1": owner, "form2": owner, "form3": owner, "form4": "c47c8e9dba6f852f575604e6a4ba5d1d",
+}
 
-CREATE INDEX IF NOT EXISTS sessions_used ON sessions (used);
-
-CREATE TABLE IF NOT EXISTS entries (
-  owner TEXT NOT NULL,
-  session TEXT NOT NULL,
-  key TEXT NOT NULL,
-  stamp TEXT NOT NULL,
-  value TEXT,
-  version INTEGER NOT NULL,
-  PRIMARY KEY (owner, session, key),
-  CONSTRAINT entries_limit CHECK (version <> -1),
-  CONSTRAINT bytes_limit CHECK (version <> -2),
-  CONSTRAINT session_gone CHECK (version <> -3)
-) WITHOUT ROWID;
-
-CREATE INDEX IF NOT EXISTS entries_version ON entries (owner, session, version);
-
-CREATE INDEX IF NOT EXISTS entries_removed ON entries (stamp) WHERE value IS NULL;
-
-CREATE TABLE IF NOT EXISTS pairings (
-  code TEXT NOT NULL PRIMARY KEY,
-  sealed TEXT NOT NULL,
-  expires TEXT NOT NULL
-) WITHOUT ROWID;`
-
-func TestADatabaseOfBeforeIsMoved(t *testing.T) {
+// formFile returns a database file of a form, or an empty one.
+func formFile(t *testing.T, form string) string {
+	t.Helper()
 	path := file(t)
-	db := open(t, path)
-	for statement := range strings.SplitSeq(schema1, "\n\n") {
-		exec(t, db, statement)
+	if form == "" {
+		return path
 	}
+	dump, err := os.ReadFile("testdata/" + form + ".sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Opened as it used to be, without what web/sqlite has set since.
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, `PRAGMA journal_mode = WAL`)
+	exec(t, db, string(dump))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var quotes = regexp.MustCompile(`"(\w+)"`)
+
+// schemaOf returns the statements that would make a database, by name.
+func schemaOf(t *testing.T, db *sql.DB) map[string]string {
+	t.Helper()
+	rows, err := db.Query(`SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	all := make(map[string]string)
+	for rows.Next() {
+		var name, statement string
+		if err := rows.Scan(&name, &statement); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = quotes.ReplaceAllString(statement, "$1")
+	}
+	return all
+}
+
+func TestWhatEarlierVersionsLeftIsMigrated(t *testing.T) {
+	fresh := open(t, file(t))
+	create(t, fresh, Limits{})
+	for form, owner := range forms {
+		t.Run(form, func(t *testing.T) {
+			db := open(t, formFile(t, form))
+			d := create(t, db, Limits{})
+			if got, want := schemaOf(t, db), schemaOf(t, fresh); !maps.Equal(got, want) {
+				t.Errorf("it is\n%v\nand a new one is\n%v", got, want)
+			}
+			for range 2 {
+				if known, err := d.HasOwner(t.Context(), owner); err != nil || !known {
+					t.Errorf("its owner is known: %t, %v", known, err)
+				}
+				var epoch string
+				if err := db.QueryRow(`SELECT epoch FROM sessions WHERE name = '"cart"'`).Scan(&epoch); err != nil {
+					t.Fatal(err)
+				}
+				if got := mustExchange(t, d, owner, "cart", epoch+"-1", ""); got.Item != "" {
+					t.Errorf("who has all is given %+v", got)
+				}
+				got := mustExchange(t, d, owner, "cart", "", "")
+				for _, want := range []string{`{"a":{"n":1e400}}`, `{"c":"é\u0000"}`, `"remove":["b"]`, `"clear":true`} {
+					if !strings.Contains(got.Item, want) {
+						t.Errorf("it gives %s, want %s", got.Item, want)
+					}
+				}
+				if age := time.Since(time.UnixMilli(past)).Milliseconds() - got.Age; age < -1000 || age > 1000 {
+					t.Errorf("it was saved %d ms later", age)
+				}
+				if got := mustExchange(t, d, owner, "wish", "", "").Item; !strings.Contains(got, `"set":{"w":[]}`) {
+					t.Errorf("another gives %s", got)
+				}
+				if err := d.Create(t.Context()); err != nil {
+					t.Errorf("to open it again: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// Only before there were owners, whoever has a session is one: a program may know
+// its users by something else than a cookie.
+func TestWhoHasASessionIsNoOwnerByThat(t *testing.T) {
+	db := open(t, file(t))
+	d := create(t, db, Limits{})
+	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
+	d = create(t, db, Limits{})
+	if known, err := d.HasOwner(t.Context(), owner); err != nil || known {
+		t.Errorf("somebody's who was identified, and opened again, he has a cookie: %t, %v", known, err)
+	}
+}
+
+func TestADatabaseOfALaterVersion(t *testing.T) {
+	db := open(t, file(t))
+	d := create(t, db, Limits{})
+	exec(t, db, `INSERT INTO schema_versions VALUES (1000)`)
+	if err := d.Create(t.Context()); !errors.Is(err, ErrLaterVersion) {
+		t.Errorf("got %v, want ErrLaterVersion", err)
+	}
+}
+
+func TestAMigrationThatIsInterruptedHasDoneNothing(t *testing.T) {
+	for _, form := range []string{"form1", "form2", "form3"} {
+		db := open(t, formFile(t, form))
+		exec(t, db, `CREATE TABLE codes_owner (a)`) // in the way of an index, the last but one
+		before := schemaOf(t, db)
+		if err := New(db, Limits{}).Create(t.Context()); err == nil {
+			t.Errorf("%s: it did not fail", form)
+		}
+		if got := schemaOf(t, db); !maps.Equal(got, before) {
+			t.Errorf("%s: it was\n%v\nand is\n%v", form, before, got)
+		}
+		exec(t, db, `DROP TABLE codes_owner`)
+		create(t, db, Limits{})
+	}
+}
+
+func TestSeveralProcessesMigrateAtOnce(t *testing.T) {
+	for _, form := range []string{"", "form1", "form2", "form3", "form4"} {
+		t.Run(form, func(t *testing.T) {
+			for range 10 {
+				path := formFile(t, form)
+				var processes []*DB
+				for range 4 {
+					processes = append(processes, New(open(t, path), Limits{}))
+				}
+				begin := make(chan struct{})
+				var wg sync.WaitGroup
+				for _, d := range processes {
+					wg.Go(func() {
+						<-begin
+						if err := d.Create(t.Context()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				close(begin)
+				wg.Wait()
+				for _, table := range []string{"records_before", "entries", "pairings"} {
+					if n := count(t, processes[0], fmt.Sprintf("sqlite_master WHERE name = '%s'", table)); n != 0 {
+						t.Errorf("%s is left", table)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestEntriesAreMovedToRecords(t *testing.T) {
+	db := open(t, formFile(t, "form1"))
+	exec(t, db, `DELETE FROM entries`)
+	exec(t, db, `DELETE FROM sessions`)
 	of, err := newID(owner, "cart")
 	if err != nil {
 		t.Fatal(err)
@@ -100,82 +230,5 @@ func TestADatabaseOfBeforeIsMoved(t *testing.T) {
 	mustPrune(t, d, time.Now().Add(KeptFor-24*time.Hour))
 	if n := count(t, d, `records WHERE key = '"b"'`); n != 1 {
 		t.Error("the removal is forgotten too early")
-	}
-}
-
-// A backup of the database is put back.
-func TestRestored(t *testing.T) {
-	d := create(t, open(t, file(t)), Limits{})
-	sessions := []string{"cart", "wish"}
-	kept, lost := item(past, `"set":{"kept":1}`), item(past+1, `"set":{"lost":1}`)
-	var one [2]Exchanged
-	for _, name := range sessions {
-		mustExchange(t, d, owner, name, "", "["+kept+"]")
-	}
-	exec(t, d.db, `CREATE TABLE backup_sessions AS SELECT * FROM sessions`)
-	exec(t, d.db, `CREATE TABLE backup_records AS SELECT * FROM records`)
-	for i, name := range sessions {
-		one[i] = mustExchange(t, d, owner, name, "", "["+lost+"]")
-	}
-	for _, table := range []string{"sessions", "records"} {
-		exec(t, d.db, `DELETE FROM `+table)
-		exec(t, d.db, `INSERT INTO `+table+` SELECT * FROM backup_`+table)
-		exec(t, d.db, `DROP TABLE backup_`+table)
-	}
-
-	if n, err := d.Restored(t.Context()); err != nil || n != 2 {
-		t.Errorf("Restored: %d, %v, want 2", n, err)
-	}
-	epochs := make(map[string]bool)
-	for i, name := range sessions {
-		// Others go on meanwhile, so that the versions are again what they were.
-		two := mustExchange(t, d, owner, name, "", "["+item(past+2, `"set":{"two":1}`)+"]")
-		epoch, version, _ := strings.Cut(two.Cursor, "-")
-		epochs[epoch] = true
-		if _, had, _ := strings.Cut(one[i].Cursor, "-"); version < had || len(epoch) != 16 {
-			t.Fatalf("the cursor was %s and is %s", one[i].Cursor, two.Cursor)
-		}
-		if _, err := exchange(t.Context(), d, owner, name, one[i].Cursor, ""); !errors.Is(err, session.ErrCursor) {
-			t.Errorf("the cursor of before: %v, want ErrCursor", err)
-		}
-		mustExchange(t, d, owner, name, "", "["+kept+","+lost+"]")
-		if got := mustExchange(t, d, owner, name, two.Cursor, "").Item; got != merged(t, []string{lost}) {
-			t.Errorf("who was there since is given %s, want %s", got, lost)
-		}
-	}
-	if len(epochs) != 2 {
-		t.Errorf("the sessions have one epoch: %v", epochs)
-	}
-}
-
-// A database of when records did not tell when they were made.
-func TestRecordsThatWereNotTimedAreMoved(t *testing.T) {
-	db := open(t, file(t))
-	for _, statement := range []string{
-		`CREATE TABLE sessions (owner TEXT NOT NULL, name TEXT NOT NULL, epoch TEXT NOT NULL, version INTEGER NOT NULL, used TEXT NOT NULL, PRIMARY KEY (owner, name)) WITHOUT ROWID`,
-		`CREATE TABLE records (owner TEXT NOT NULL, session TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL, version INTEGER NOT NULL, merged TEXT NOT NULL, value TEXT, PRIMARY KEY (owner, session, key))`,
-		`CREATE INDEX records_version ON records (owner, session, version)`,
-		`CREATE INDEX records_ended ON records (merged) WHERE key = 'ended'`,
-		`INSERT INTO sessions VALUES ('` + digest(owner) + `', '"cart"', 'e', 0, '2026-11-25')`,
-		`INSERT INTO records VALUES ('` + digest(owner) + `', '"cart"', '"a"', '` + stamp(past, 0) + `', 1, '2026-11-25', '1'),
-			('` + digest(owner) + `', '"cart"', 'newest', '` + stamp(past, 0) + `', 1, '2026-11-25', '` + madeText(past) + `'),
-			('` + digest(owner) + `', '"cart"', 'ended', '` + stamp(past, 0) + `', 1, '2026-11-25', NULL)`,
-	} {
-		exec(t, db, statement)
-	}
-	d := create(t, db, Limits{})
-	for range 2 {
-		if err := d.Create(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := mustExchange(t, d, owner, "cart", "e-1", "").Item; got != "" {
-			t.Errorf("who had it is given %s", got)
-		}
-		if got := mustExchange(t, d, owner, "cart", "", "").Item; got != item(past, `"set":{"a":1}`) {
-			t.Errorf("it has %s", got)
-		}
-	}
-	if n := count(t, d, `sqlite_master WHERE name IN ('records_version', 'records_before')`); n != 1 {
-		t.Errorf("there are %d of the index and the former table, want the index", n)
 	}
 }

@@ -118,3 +118,20 @@ func TestOwnersAreMade(t *testing.T) {
 		}
 	}
 }
+
+// This clock was ahead, and is right again.
+func TestOwnersWhoAreOfTheFutureAreNoObstacle(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Owners: 2})
+	ahead := time.Hour
+	start := time.Now()
+	d.now = func() time.Time { return start.Add(ahead) }
+	for _, owner := range []string{"a", "b"} {
+		if err := d.AddOwner(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead = 0
+	if err := d.AddOwner(t.Context(), "c"); err != nil {
+		t.Errorf("once the clock is right: %v", err)
+	}
+}

@@ -19,6 +19,9 @@ func (d *DB) AddOwner(ctx context.Context, owner string) error {
 		return fmt.Errorf("add an owner: %w", err)
 	}
 	defer done()
+	if err := d.hasRoom(ctx); err != nil {
+		return fmt.Errorf("add an owner: %w", err)
+	}
 	now := d.now()
 	var added string
 	err = d.queryRow(ctx, addOwner, []any{
@@ -79,10 +82,13 @@ func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 		return false, nil
 	}
 	if err == nil && used < today {
-		err = d.exec(ctx, useOwner, of, today)
+		err = d.describe(d.exec(ctx, useOwner, of, today))
+		if errors.Is(err, ErrFull) {
+			err = nil // he can make room, and his next use is noted
+		}
 	}
 	if err != nil {
-		return false, fmt.Errorf("find an owner: %w", err)
+		return false, fmt.Errorf("find an owner: %w", d.describe(err))
 	}
 	d.owners.add(of, today)
 	return true, nil

@@ -72,7 +72,9 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 	}
 	defer done()
 	var text string
-	err = d.queryRow(ctx, takeCode, []any{digest(letters), timestamp(d.now())}, &text)
+	now := d.now()
+	latest := now.Add(pairingTime + drift*time.Millisecond)
+	err = d.queryRow(ctx, takeCode, []any{digest(letters), timestamp(now), timestamp(latest)}, &text)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrPairing
 	}

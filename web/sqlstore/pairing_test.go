@@ -81,8 +81,9 @@ func TestAPairingCodeAsSomebodyTypesIt(t *testing.T) {
 
 func TestAPairingCodeExpires(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
-	code := mustPair(t, d, owner)
 	start := time.Now()
+	d.now = func() time.Time { return start }
+	code := mustPair(t, d, owner)
 	d.now = func() time.Time { return start.Add(pairingTime) }
 	if _, err := d.Join(t.Context(), code); !errors.Is(err, ErrPairing) {
 		t.Errorf("after %v: %v, want ErrPairing", pairingTime, err)
@@ -108,6 +109,20 @@ func TestAnOwnerHasFewPairingCodes(t *testing.T) {
 	now := time.Now().Add(pairingTime)
 	d.now = func() time.Time { return now }
 	mustPair(t, d, owner) // in the place of what expired
+}
+
+// This clock was ahead, and is right again.
+func TestPairingCodesOfTheFutureAreNone(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{Codes: 2})
+	start := time.Now()
+	d.now = func() time.Time { return start.Add(24 * time.Hour) }
+	code := mustPair(t, d, owner)
+	mustPair(t, d, owner)
+	d.now = func() time.Time { return start }
+	if _, err := d.Join(t.Context(), code); !errors.Is(err, ErrPairing) {
+		t.Errorf("a code that would last a day: %v, want ErrPairing", err)
+	}
+	mustPair(t, d, owner)
 }
 
 func TestTheDatabaseTellsNoSecret(t *testing.T) {

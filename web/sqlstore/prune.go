@@ -12,9 +12,10 @@ import (
 
 // Prune deletes what now nobody can use any more: sessions that were not used
 // for KeptFor, removals that came as long ago as that, what came then and is over
-// since, owners who have no session and did not come for as long, and pairing
-// codes that have expired. It is to be called from time to time, by one process or
-// several. Others have their turns meanwhile.
+// since, owners who have no session and did not come for a week, and pairing
+// codes that have expired; also what a process has left that was killed. It is to
+// be called from time to time, by one process or several. Others have their turns
+// meanwhile. Where there is nothing to delete, it writes nothing.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
 	p := pruning{ctx, d}
@@ -29,10 +30,10 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		err = p.removals(before)
 	}
 	if err == nil {
-		err = p.all(pruneOwners, before)
+		err = p.all(pruneOwners, date(now.Add(-keptEmpty)))
 	}
 	if err == nil {
-		err = p.orphans() // which takes longest
+		err = p.rest() // which takes longest
 	}
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
@@ -40,35 +41,56 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// InTurn does something with the database for which nobody waits, such as to
+// shrink its file, while nobody else uses it, and then leaves it to others for as
+// long. What it does should take some milliseconds at most, and must not call this
+// DB's methods. It waits as long as need be; the error is that of ctx, or of do.
+func (d *DB) InTurn(ctx context.Context, do func() error) error {
+	var done func()
+	for done == nil {
+		var err error
+		done, err = d.turn(ctx, "prune", 0)
+		if errors.Is(err, ErrBusy) {
+			err = pause(ctx, turnAgain) // which is no reason to leave it for an hour
+		}
+		if err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	err := do()
+	done()
+	if err != nil {
+		return err
+	}
+	return pause(ctx, time.Since(began))
+}
+
+// turnAgain is how long who was refused a turn, that nobody waits for, does not ask
+// for another.
+const turnAgain = time.Second
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// keptEmpty is how long an owner is known who has no session. Whoever asks becomes
+// one, and most who do so without end never save anything.
+const keptEmpty = 7 * 24 * time.Hour
+
 // A pruning is one that is under way.
 type pruning struct {
 	ctx context.Context
 	*DB
 }
 
-// slice does something in a turn of its own, and then leaves the database to
-// others for as long.
-func (p pruning) slice(do func() error) error {
-	done, err := p.turn(p.ctx, "prune", 0)
-	for errors.Is(err, ErrBusy) { // which is no reason to leave it for an hour
-		done, err = p.turn(p.ctx, "prune", 0)
-	}
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	err = do()
-	done()
-	if err != nil {
-		return err
-	}
-	select {
-	case <-time.After(time.Since(began)):
-		return nil
-	case <-p.ctx.Done():
-		return p.ctx.Err()
-	}
-}
+// slice does something in a turn of its own.
+func (p pruning) slice(do func() error) error { return p.InTurn(p.ctx, do) }
 
 // all repeats a statement until it returns no row.
 func (p pruning) all(statement string, parameters ...any) error {
@@ -113,26 +135,54 @@ func (p pruning) each(statement string, next func() []any, scan func(*sql.Rows) 
 	}
 }
 
-// orphans deletes the records of sessions that are gone.
-func (p pruning) orphans() error {
+// rest deletes the records of sessions that are gone, and those that a clearing has
+// left.
+func (p pruning) rest() error {
 	var last id
+	var gone, cleared bool
+	orphans := make(map[id]bool) // of one page
 	return p.each(nextSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
-		var gone bool
-		err := row.Scan(&last.owner, &last.session, &gone)
-		return last, gone, err
+		err := row.Scan(&last.owner, &last.session, &gone, &cleared)
+		if gone {
+			orphans[last] = true
+		}
+		return last, gone || cleared, err
 	}, func(of id) error {
-		return p.all(pruneOrphan, of.owner, of.session)
+		if orphans[of] {
+			delete(orphans, of)
+			return p.all(pruneOrphan, of.owner, of.session)
+		}
+		return p.slice(func() error {
+			var left bool
+			err := p.queryRow(p.ctx, hasCleared, of.parameters(), &left)
+			if err == nil && left {
+				err = p.exec(p.ctx, dropCleared, of.owner, of.session)
+			}
+			return err
+		})
 	})
 }
 
-// lives deletes what does not come back any more of sessions that were over.
+// lives deletes what does not come back any more of sessions that were over, and
+// what is more of it than may be there.
 func (p pruning) lives(before, now string) error {
 	var last id
+	entries, bytes := strconv.Itoa(p.limits.Entries), strconv.Itoa(p.limits.Bytes)
 	return p.each(agedSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
 		err := row.Scan(&last.owner, &last.session)
 		return last, true, err
 	}, func(of id) error {
-		return p.keepVersion(of, pruneLives, now, before)
+		return p.slice(func() error {
+			var past, over bool
+			err := p.queryRow(p.ctx, hasPastLives, append(of.parameters(), now, before, entries, bytes), &past, &over)
+			if err == nil && past {
+				err = p.keepVersion(of, pruneLives, now, before)
+			}
+			if err == nil && over {
+				err = p.keepVersion(of, dropOver, entries, bytes)
+			}
+			return err
+		})
 	})
 }
 
@@ -145,7 +195,7 @@ func (p pruning) removals(before string) error {
 		err := rows.Scan(&of.owner, &of.session, &merged, &row, &key)
 		return of, strings.HasPrefix(key, `"`), err
 	}, func(of id) error {
-		return p.keepVersion(of, pruneRemovals, before)
+		return p.slice(func() error { return p.keepVersion(of, pruneRemovals, before) })
 	})
 }
 
@@ -155,11 +205,9 @@ func (of *id) parameters() []any { return []any{of.owner, of.session} }
 // keepVersion has a session note the version that it reached before a statement
 // deletes what may have it.
 func (p pruning) keepVersion(of id, statement string, more ...any) error {
-	return p.slice(func() error {
-		err := p.exec(p.ctx, keepVersion, of.owner, of.session)
-		if err == nil {
-			err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
-		}
-		return err
-	})
+	err := p.exec(p.ctx, keepVersion, of.owner, of.session)
+	if err == nil {
+		err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,72 @@ func TestPruneGivesNoVersionAgain(t *testing.T) {
 	mustExchange(t, d, owner, "cart", "", "["+item(past+1, `"set":{"c":1}`)+"]")
 	if got := mustExchange(t, d, owner, "cart", cursor, "").Item; got != item(past+1, `"set":{"c":1}`) {
 		t.Errorf("who had it is given %s, want what came since", got)
+	}
+}
+
+// Who was killed, or an earlier version that was given up, has left them.
+func TestPruneDeletesWhatWasCleared(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	for _, name := range []string{"cart", "wish"} {
+		mustExchange(t, d, owner, name, "", "["+item(past, `"set":{"a":1,"b":1}`)+"]")
+		mustExchange(t, d, owner, name, "", "["+item(past+5, `"clear":true,"set":{"kept":1}`)+"]")
+	}
+	exec(t, d.db, `INSERT INTO records SELECT owner, session, '"a"', '`+stamp(past, 0)+`', 1, merged, made, '1' FROM records WHERE session = '"cart"' AND key = ''`)
+	mustPrune(t, d, time.Now())
+	if n := count(t, d, `records WHERE key = '"a"'`); n != 0 {
+		t.Error("what was cleared is left")
+	}
+	if n := count(t, d, `records`); n != 6 {
+		t.Errorf("there are %d rows, want for each session the newest stamp, the clearing, and an entry", n)
+	}
+}
+
+func TestPruneWritesNothingWhenThereIsNothingToDo(t *testing.T) {
+	path := file(t)
+	d := create(t, open(t, path), Limits{})
+	start := time.Now()
+	for i := range 3 {
+		if _, err := d.Exchange(t.Context(), owner, fmt.Sprint("s", i), session.Sent{
+			Owner: Tag(owner), MaxAge: 1000, Now: start.UnixMilli(),
+			Items: "[" + item(start.UnixMilli()-int64(i)*3000, `"clear":true,"set":{"a":1,"b":1},"remove":["c"]`) + "]",
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed := commits(t, open(t, path))
+	before := committed()
+	mustPrune(t, d, start.Add(24*time.Hour))
+	if n := committed() - before; n != 0 {
+		t.Errorf("there were %d commits or changes, want none", n)
+	}
+}
+
+func TestOwnersWithoutASessionAreForgottenAfterAWeek(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	for _, owner := range []string{"saves", "saves nothing"} {
+		if err := d.AddOwner(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustExchange(t, d, "saves", "cart", "", "["+item(now.UnixMilli(), `"set":{"a":1}`)+"]")
+	for _, test := range []struct {
+		days  int
+		known map[string]bool
+	}{
+		{6, map[string]bool{"saves": true, "saves nothing": true}},
+		{6, map[string]bool{"saves": true, "saves nothing": true}}, // who has come meanwhile
+		{8, map[string]bool{"saves": true, "saves nothing": false}},
+	} {
+		now = now.AddDate(0, 0, test.days)
+		if err := d.Prune(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		for owner, want := range test.known {
+			if known, err := d.HasOwner(t.Context(), owner); err != nil || known != want {
+				t.Errorf("after %d days, who %s is known: %t, %v", test.days, owner, known, err)
+			}
+		}
 	}
 }

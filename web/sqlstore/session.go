@@ -12,6 +12,7 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/internal/engine"
+	"github.com/session-interop/session-writer/web/internal/turns"
 	"github.com/session-interop/session-writer/writertest/encode"
 )
 
@@ -137,7 +138,7 @@ func (s *Session) write(ctx context.Context, records []engine.Record, cleared bo
 	for _, r := range records {
 		size += len(r.Key) + len(r.Value)
 	}
-	done, err := s.db.turn(ctx, s.id.owner, size)
+	done, err := s.db.turn(ctx, s.id.owner, turns.Cost(len(records), size))
 	if err != nil {
 		return err
 	}

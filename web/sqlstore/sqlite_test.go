@@ -58,7 +58,7 @@ func TestTheFileIsAsLargeAsWhatIsInIt(t *testing.T) {
 		}
 	}
 	mustPrune(t, d, time.Now())
-	if err := sqlite.Shrink(t.Context(), db); err != nil {
+	if err := sqlite.Shrink(t.Context(), db, d.InTurn); err != nil {
 		t.Fatal(err)
 	}
 	taken := 0

@@ -18,6 +18,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -118,6 +120,10 @@ type DB struct {
 	// turns has each call wait for all of its statements once, and who takes
 	// little time go before who takes much.
 	turns turns.Queue
+	// pinging is held by who asks, or reads, what ping was when.
+	pinging chan struct{}
+	pinged  time.Time
+	ping    error
 }
 
 // patience is how long a call waits for its turn.
@@ -130,82 +136,22 @@ func New(db *sql.DB, limits Limits) *DB {
 	if atOnce <= 0 {
 		atOnce = limits.Waiting
 	}
-	return &DB{db: db, limits: limits, now: time.Now, turns: turns.Queue{
+	return &DB{db: db, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
 		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
 	}}
 }
 
 // turn waits until an owner's call may use the database, which it may until done.
-// size is that of what it saves, in bytes.
-func (d *DB) turn(ctx context.Context, owner string, size int) (done func(), err error) {
-	return d.turns.Take(ctx, owner, time.Duration(size)*turns.PerByte)
+// cost is how long that will be at least.
+func (d *DB) turn(ctx context.Context, owner string, cost time.Duration) (done func(), err error) {
+	return d.turns.Take(ctx, owner, cost)
 }
 
 // Limits returns the limits that hold, the defaults included.
 func (d *DB) Limits() Limits { return d.limits }
 
-//go:embed schema.sql
-var schema string
-
 //go:embed restored.sql
 var restored string
-
-// Create makes the tables that are not there yet, and moves to them what
-// earlier versions of this package kept in others.
-func (d *DB) Create(ctx context.Context) error {
-	err := d.create(ctx)
-	// Of several processes that do so at once, one drops the table that the
-	// others have just made. That happens once for each of them at the most.
-	for range 10 {
-		if err == nil || !strings.Contains(err.Error(), "no such table") {
-			break
-		}
-		err = d.create(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("create the tables: %w", err)
-	}
-	return nil
-}
-
-func (d *DB) create(ctx context.Context) error {
-	// For some time there were records that did not tell when they were made.
-	steps := []struct{ when, statements string }{
-		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records' AND sql NOT LIKE '%made TEXT%'`, setAside},
-		{`SELECT true`, schema},
-		{`SELECT count(*) = 1 FROM sqlite_master WHERE name = 'records_before'`, bringBack},
-	}
-	for _, step := range steps {
-		var is bool
-		if err := d.db.QueryRowContext(ctx, step.when).Scan(&is); err != nil {
-			return err
-		}
-		if !is {
-			continue
-		}
-		for statement := range strings.SplitSeq(step.statements, "\n\n") {
-			if _, err := d.db.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-const setAside = `DROP INDEX IF EXISTS records_version
-
-DROP INDEX IF EXISTS records_removed
-
-DROP INDEX IF EXISTS records_ended
-
-ALTER TABLE records RENAME TO records_before`
-
-const bringBack = `INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
-SELECT owner, session, key, stamp, version, merged, CASE key WHEN 'newest' THEN '' ELSE substr(stamp, 1, 13) END, value
-FROM records_before WHERE key <> 'ended'
-ON CONFLICT DO NOTHING
-
-DROP TABLE records_before`
 
 // Restored has all that exchange a session send again what it lacks, and
 // returns how many sessions there are. It is to be called after the database
@@ -222,15 +168,34 @@ func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
 	return sessions, nil
 }
 
-// Ping reports whether the tables can be read.
+// Ping reports whether the tables can be read. It asks once a second at most, and
+// returns the same in between: it takes no turn, and many may ask.
 func (d *DB) Ping(ctx context.Context) error {
+	select {
+	case d.pinging <- struct{}{}:
+		defer func() { <-d.pinging }()
+	case <-ctx.Done():
+		return fmt.Errorf("ping: %w", ctx.Err())
+	}
+	if !d.pinged.IsZero() && time.Since(d.pinged) < pingAgain {
+		return d.ping
+	}
 	var found string
 	err := d.queryRow(ctx, `SELECT owner FROM sessions LIMIT 1`, nil, &found)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("ping: %w", err)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("ping: %w", err)
+	}
+	if err == nil || ctx.Err() == nil { // or it says nothing of the database
+		d.pinged, d.ping = time.Now(), err
+	}
+	return err
 }
+
+// pingAgain is how long what Ping found holds.
+const pingAgain = time.Second
 
 // The statements of this package, prepared. They end with the database.
 
@@ -455,6 +420,11 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if b.Newest == "" && after == before {
 		return next, nil
 	}
+	if slices.ContainsFunc(b.Records, func(r engine.Record) bool { return r.Value != "" }) {
+		if err := d.hasRoom(ctx); err != nil {
+			return standing{}, err
+		}
+	}
 	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
 	cleared := b.Cleared
 	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
@@ -464,14 +434,42 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		entries, bytes, date(d.now()),
 		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	// It is merged, and what it replaces must not stay for the sender being gone. If
+	// the server is, Prune does so.
+	rest := context.WithoutCancel(ctx)
 	if err == nil && cleared != "" {
-		err = d.exec(ctx, dropCleared, of.owner, of.session)
+		err = d.exec(rest, dropCleared, of.owner, of.session)
 	}
-	if err == nil && next.lives.ID != at.lives.ID {
-		err = d.exec(ctx, dropOver, of.owner, of.session, entries, bytes, next.lives.begin())
+	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
+	if err == nil && late {
+		// What is of before the last life may be all that has the version.
+		err = d.exec(rest, keepVersion, of.owner, of.session)
+	}
+	if err == nil && (late || next.lives.ID != at.lives.ID) {
+		err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
 	}
 	return next, d.describe(err)
 }
+
+// hasRoom returns an error that wraps ErrFull when so little room is left in the
+// database that it is kept for what removes: to remove something takes some, too.
+func (d *DB) hasRoom(ctx context.Context) error {
+	if runtime.GOOS == "js" {
+		return nil // D1 does not tell, and has a limit of its own
+	}
+	var left, most int64
+	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
+		return err
+	}
+	if left < min(keptPages, most/8) {
+		return ErrFull
+	}
+	return nil
+}
+
+// keptPages is how many pages of the database are for what removes: an eighth of
+// them, and no more than that.
+const keptPages = 4096
 
 // parameter returns what is said as the statement takes it.
 func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {

@@ -35,6 +35,11 @@ LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 WHERE s.owner = ?1 AND s.name = ?2`
 )
 
+// room is how many pages can be used that are not, and how many there may be.
+const room = `
+SELECT max_page_count - page_count + freelist_count, max_page_count
+FROM pragma_max_page_count, pragma_page_count, pragma_freelist_count`
+
 const findSession = `SELECT ` + standingColumns + ofSession
 
 // addSession does nothing when the owner has ?5 sessions.
@@ -118,14 +123,14 @@ SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
 const dropCleared = `
 DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp
 
-// dropOver deletes what is of a life before the one that began at ?5, the oldest
-// first, but for as much as may be there: ?3 entries and ?4 bytes.
+// dropOver deletes what is of a life before the last, the oldest first, but for as
+// much as may be there: ?3 entries and ?4 bytes.
 const dropOver = `
 DELETE FROM records WHERE rowid IN (
   SELECT over FROM (
     SELECT rowid AS over, count(*) OVER latest AS entries,
       sum(octet_length(key) + coalesce(octet_length(value), 0)) OVER latest AS bytes
-    FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND made < ?5
+    FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND made < ` + lifeBegan + `
     WINDOW latest AS (ORDER BY made DESC, key)
   ) WHERE entries > CAST(?3 AS INTEGER) OR bytes > CAST(?4 AS INTEGER))`
 
@@ -156,10 +161,11 @@ const loadOne = `
 SELECT value FROM records
 WHERE owner = ?1 AND session = ?2 AND key = ?4 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
-// addOwner does nothing when ?5 owners were made since ?4.
+// addOwner does nothing when ?5 owners were made since ?4. Those that were made in
+// the future were made while this clock was ahead.
 const addOwner = `
 INSERT INTO owners (owner, made, used)
-SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4) < CAST(?5 AS INTEGER)
+SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4 AND made <= ?2) < CAST(?5 AS INTEGER)
 ON CONFLICT DO NOTHING RETURNING owner`
 
 const (
@@ -168,16 +174,17 @@ const (
 )
 
 // addCode does nothing when the owner ?2 has ?6 codes that have not expired at
-// ?5.
+// ?5. One that expires later than this was made while this clock was ahead.
 const addCode = `
 INSERT INTO codes (code, owner, sealed, expires)
 SELECT ?1, ?2, ?3, ?4
-WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5) < CAST(?6 AS INTEGER)
+WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5 AND expires <= ?4) < CAST(?6 AS INTEGER)
 RETURNING code`
 
-// takeCode returns and deletes a code in one, so that it counts once.
+// takeCode returns and deletes a code in one, so that it counts once. It must expire
+// after ?2, and by ?3: otherwise it was made while this clock was ahead.
 const takeCode = `
-DELETE FROM codes WHERE code = ?1 AND expires > ?2 RETURNING sealed`
+DELETE FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3 RETURNING sealed`
 
 // What Prune does is in slices, each of which deletes some rows or those of one
 // session: others have their turns in between.
@@ -199,7 +206,7 @@ DELETE FROM owners WHERE owner IN (
 )
 
 // nextSessions walks over the sessions that have records, 1,000 at a time and
-// each in one step, and tells which are gone.
+// each in one step, and tells which are gone, and which were once cleared.
 const nextSessions = `
 WITH RECURSIVE walk (owner, session, n) AS (
   SELECT ?1, ?2, 0
@@ -208,7 +215,8 @@ WITH RECURSIVE walk (owner, session, n) AS (
     SELECT rowid FROM records WHERE (owner, session) > (w.owner, w.session) ORDER BY owner, session LIMIT 1)
   WHERE w.n < 1000
 )
-SELECT w.owner, w.session, NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = w.owner AND s.name = w.session)
+SELECT w.owner, w.session, NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = w.owner AND s.name = w.session),
+  EXISTS (SELECT 1 FROM records c WHERE c.owner = w.owner AND c.session = w.session AND c.key = '')
 FROM walk w WHERE w.n > 0 ORDER BY w.n`
 
 // pruneOrphan deletes some records of a session that is gone.
@@ -221,11 +229,28 @@ const agedSessions = `
 SELECT owner, session FROM records WHERE key = 'lives' AND (owner, session) > (?1, ?2)
 ORDER BY owner, session LIMIT 100`
 
-// What is over, also if it is of the last life, and came before the date ?4, does
-// not come back any more. Cursors may have counted its versions: see keepVersion.
-const pruneLives = `
-DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?4
+// hasCleared is whether there is something for dropCleared: whoever merged the
+// clearing has ended before that.
+const hasCleared = `
+SELECT EXISTS (SELECT 1 FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp + `)`
+
+const (
+	// What is over, also if it is of the last life, and came before the date ?4, does
+	// not come back any more. Cursors may have counted its versions: see keepVersion.
+	pastLives = `
+FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?4
   AND (made < ` + lifeBegan + ` OR ` + isOver + `)`
+
+	pruneLives = `
+DELETE ` + pastLives
+
+	// hasPastLives is whether there is something for pruneLives, and whether there is
+	// for dropOver, with ?5 entries and ?6 bytes.
+	hasPastLives = `
+SELECT EXISTS (SELECT 1 ` + pastLives + `), (
+  SELECT count(*) > CAST(?5 AS INTEGER) OR coalesce(sum(octet_length(key) + coalesce(octet_length(value), 0)), 0) > CAST(?6 AS INTEGER)
+  FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND made < ` + lifeBegan + `)`
+)
 
 // Before these are deleted, or removals that were merged before the date ?3, the session
 // notes the version that it reached: none must ever be given again. What is

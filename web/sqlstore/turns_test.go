@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
 // Each call waits for its turn, and can be given up meanwhile.
@@ -58,6 +61,50 @@ func TestWhatIsFarTooMuchIsRefusedUnseen(t *testing.T) {
 	if !errors.Is(err, session.ErrQuota) {
 		t.Errorf("21 entries: %+v, %v, want ErrQuota", done, err)
 	}
+}
+
+// Who is refused a turn at once does not ask again at once.
+func TestPruneWaitsWhileTheLineIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &DB{turns: turns.Queue{AtOnce: 1, Waiting: 2, Share: 1, Patience: time.Hour}}
+		take := func(owner string, took time.Duration) {
+			done, err := d.turns.Take(t.Context(), owner, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(took)
+			done()
+		}
+		const full = time.Minute
+		take("prune", time.Second) // who is expected to take longest is refused
+		var others sync.WaitGroup
+		defer others.Wait()
+		others.Go(func() { take("one", full) })
+		synctest.Wait()
+		for _, owner := range []string{"two", "three"} {
+			others.Go(func() { take(owner, 0) })
+		}
+		synctest.Wait()
+		began, ctx := time.Now(), &impatient{Context: t.Context(), left: 10 * int(full/turnAgain)}
+		err := d.InTurn(ctx, func() error { return nil })
+		if took := time.Since(began); err != nil || took < full || took > full+2*turnAgain {
+			t.Errorf("it had its turn after %v, with %d tries left: %v", took, ctx.left, err)
+		}
+	})
+}
+
+// An impatient context is done when it was asked so often.
+type impatient struct {
+	context.Context
+	left int
+}
+
+func (c *impatient) Err() error {
+	if c.left--; c.left < 0 {
+		return errors.New("it was tried too often")
+	}
+	return c.Context.Err()
 }
 
 // What is more than Prune deletes in a slice.

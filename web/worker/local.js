@@ -1,5 +1,4 @@
 // The Worker on this machine's workerd, as wrangler.jsonc has it, for tests.
-import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
@@ -7,18 +6,19 @@ import {
   unstable_getMiniflareWorkerOptions,
   unstable_splitSqlQuery,
 } from "wrangler";
+import { migrate } from "./migrate.js";
 
 const config = fileURLToPath(new URL("wrangler.jsonc", import.meta.url));
-const schema = new URL("../sqlstore/schema.sql", import.meta.url);
 
 /**
- * Starts the Worker as make build leaves it, with a D1 database of its own
- * that has the schema and nothing else, on a port that is free. Dispose of the
- * Miniflare to stop it.
+ * Starts the Worker as make build leaves it, with a D1 database of its own, on a
+ * port that is free. Dispose of the Miniflare to stop it.
  *
+ * @param {string} [had] the statements that make what the database had before it
+ *   was migrated; otherwise it was empty
  * @returns {Promise<{ url: URL, miniflare: Miniflare }>}
  */
-export async function startWorker() {
+export async function startWorker(had) {
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(config);
   if (main === undefined) {
     throw new Error("wrangler.jsonc has no main");
@@ -35,11 +35,13 @@ export async function startWorker() {
   try {
     const url = await miniflare.ready;
     const db = await miniflare.getD1Database("DB");
-    await db.batch(
-      unstable_splitSqlQuery(readFileSync(schema, "utf8")).map((statement) =>
-        db.prepare(statement),
-      ),
-    );
+    const execute = (/** @type {string} */ sql) =>
+      db.batch(
+        unstable_splitSqlQuery(sql).map((statement) => db.prepare(statement)),
+      );
+    if (had !== undefined) await execute(had);
+    // At once, as two may have been told to.
+    await Promise.all([migrate(execute), migrate(execute)]);
     return { url, miniflare };
   } catch (error) {
     await miniflare.dispose();

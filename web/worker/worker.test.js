@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startWorker } from "./local.js";
 
-const site = fileURLToPath(new URL("dist/site", import.meta.url));
+/** @param {string} name */
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+
+const site = path("dist/site");
 
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
@@ -270,6 +274,81 @@ test("what has expired is deleted when the Worker is run on schedule", async () 
   assert.equal((await deployed.scheduled()).outcome, "ok");
   const left = db.prepare("SELECT count(*) FROM codes WHERE code = 'old'");
   assert.equal(await left.first("count(*)"), 0);
+});
+
+/** @param {string} form */
+const leftBy = (form) =>
+  readFileSync(path(`../sqlstore/testdata/${form}.sql`), "utf8");
+
+// See migrate_test.go in web/sqlstore.
+for (const [form, id] of Object.entries({
+  form1: "0123456789abcdef0123456789abcdef",
+  form2: "0123456789abcdef0123456789abcdef",
+  form3: "0123456789abcdef0123456789abcdef",
+  form4: "c47c8e9dba6f852f575604e6a4ba5d1d",
+})) {
+  test(`a database of ${form} is migrated`, async (t) => {
+    const { url, miniflare } = await startWorker(leftBy(form));
+    t.after(() => miniflare.dispose());
+    const headers = { cookie: `session-writer=${id}-20000` };
+    const exchange = async (/** @type {string} */ query) => {
+      const response = await fetch(
+        new URL(`/sessions/exchange?${query}`, url),
+        { method: "POST", headers },
+      );
+      assert.ok(response.ok, await response.clone().text());
+      return response;
+    };
+    const hello = await exchange("session=cart");
+    const owner = hello.headers.get("session-owner");
+    const response = await exchange(`session=cart&owner=${owner}`);
+    assert.equal(response.headers.get("session-complete"), "true");
+    const item = await response.text();
+    for (const said of ['{"a":{"n":1e400}}', '{"c":"é\\u0000"}', '["b"]']) {
+      assert.ok(item.includes(said), `${said} in ${item}`);
+    }
+    const wish = await exchange(`session=wish&owner=${owner}`);
+    assert.deepEqual((await wish.json()).batches[0].set, { w: [] });
+
+    const db = await miniflare.getD1Database("DB");
+    const left = db.prepare(
+      "SELECT count(*) AS n FROM sqlite_master WHERE name IN ('entries', 'records_before', 'pairings', 'records_ended')",
+    );
+    assert.equal(await left.first("n"), 0);
+  });
+}
+
+test("make edge and make deploy migrate what is there", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "session-writer-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const options = [
+    ...["DB", "--config", path("wrangler.jsonc")],
+    ...["--local", "--persist-to", folder],
+  ];
+  const run = async (/** @type {string[]} */ ...args) => {
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => (said += text));
+    const [code] = await once(child, "close");
+    assert.equal(code, 0, said);
+    return said;
+  };
+  const execute = async (/** @type {string} */ sql) =>
+    JSON.parse(
+      await run(
+        path("node_modules/wrangler/bin/wrangler.js"),
+        ...["d1", "execute", ...options, "--json", `--command=${sql}`],
+      ),
+    );
+  await execute(leftBy("form2"));
+  await run(path("migrate.js"), ...options);
+  await run(path("migrate.js"), ...options);
+  const [{ results }] = await execute(
+    "SELECT count(*) AS timed, (SELECT max(version) FROM schema_versions) AS version FROM records WHERE made >= '17'",
+  );
+  assert.deepEqual(results, [{ timed: 6, version: 1 }]);
 });
 
 test("the suite of package server passes", async () => {

@@ -37,6 +37,45 @@ const cases = {
       /^npm audit in js: NOT CHECKED, .*405 Method Not Allowed/m,
     ],
   },
+  "nobody answers in time": {
+    govulncheck: { says: "", status: 124 },
+    npm: {
+      says: '{"message": "request to https://a failed, reason: getaddrinfo ENOTFOUND a"}',
+      status: 1,
+    },
+    status: 0,
+    says: [
+      /^govulncheck for js\/wasm: NOT CHECKED, /m,
+      /^npm audit in js: NOT CHECKED, .*ENOTFOUND/m,
+    ],
+  },
+  "govulncheck is missing": {
+    govulncheck: { says: "govulncheck: command not found", status: 127 },
+    npm: { says: '{"auditReportVersion": 2}', status: 0 },
+    status: 1,
+    says: [/^govulncheck for js\/wasm: FAILED \(127\)/m, /not found/],
+  },
+  "nothing compiles": {
+    govulncheck: { says: "main.go:405:1: expected Error", status: 1 },
+    npm: { says: '{"auditReportVersion": 2}', status: 0 },
+    status: 1,
+    says: [/^govulncheck for js\/wasm: FAILED \(1\)/m, /main\.go:405:1/],
+  },
+  "a lockfile is broken": {
+    govulncheck: { says: "No vulnerabilities found.", status: 0 },
+    npm: {
+      says: '{"error": {"code": "ENOLOCK", "summary": "This command requires an existing lockfile."}}',
+      status: 1,
+    },
+    status: 1,
+    says: [/^npm audit in js: FAILED \(1\)/m, /ENOLOCK/],
+  },
+  "npm says nothing": {
+    govulncheck: { says: "No vulnerabilities found.", status: 0 },
+    npm: { says: "", status: 127 },
+    status: 1,
+    says: [/^npm audit in js: FAILED \(127\)/m],
+  },
   "Go has one": {
     govulncheck: { says: "Vulnerability #1: GO-2026-0001", status: 3 },
     npm: { says: '{"auditReportVersion": 2}', status: 0 },

@@ -123,3 +123,36 @@ test("in Node, another program's module is an error, not a crash", async () => {
   `);
   assert.deepEqual(printed, ["load", { a: 1 }]);
 });
+
+test("in Node, a module's source that throws is an error of ours", async () => {
+  const printed = await run(`
+    const { open, SessionError } = await import(index);
+    const trap = () => {
+      throw new Error("a trap");
+    };
+    const url = new URL("session.wasm", index);
+    const response = () => new Response("");
+    const throwing = (object, name) =>
+      Object.defineProperty(object, name, { get: trap });
+    const outcomes = [];
+    for (const wasm of [
+      new Proxy(response(), { get: trap }),
+      throwing(response(), "ok"),
+      throwing(response(), "headers"),
+      Object.create(URL.prototype),
+      new Proxy(url, { get: trap }),
+      throwing(new URL(url), "protocol"),
+      Object.assign(new URL("blob:x"), { toString: trap }),
+    ]) {
+      outcomes.push(
+        await open("x", { storage: "memory", wasm }).then(
+          () => "opened",
+          (error) => error instanceof SessionError && error.code,
+        ),
+      );
+    }
+    const session = await open("x", { storage: "memory" });
+    print([outcomes, session.active]);
+  `);
+  assert.deepEqual(printed, [Array(7).fill("load"), true]);
+});

@@ -15,8 +15,15 @@ import (
 // ErrBusy means that there is no turn to be had in time.
 var ErrBusy = errors.New("too much at once")
 
-// PerByte is about how much longer a turn is for each byte that is sent.
-const PerByte = 50 * time.Nanosecond
+// Long is how long a turn is after which others come first.
+const Long = little * time.Microsecond
+
+// Cost is about how long a turn takes that merges so many entries, which have so
+// many bytes in all: what SQLite took for 7,000 tiny ones, and for a large one, when
+// nothing else ran.
+func Cost(entries, bytes int) time.Duration {
+	return time.Duration(entries)*20*time.Microsecond + time.Duration(bytes)*30*time.Nanosecond
+}
 
 // remembered is of how many it is known how long they take.
 const remembered = 10_000
@@ -34,6 +41,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	taken   int
+	given   int                      // turns that were given to who waited
 	waiting []*waiter                // in the order in which they came
 	takes   map[string]time.Duration // how long the turns of an owner were
 }
@@ -137,10 +145,14 @@ func (q *Queue) begin(owner string) (done func()) {
 // little is what nobody is passed for who takes no more.
 const little = 8192 // microseconds
 
+// longest is how many turns pass before one is for who waits longest.
+const longest = 4
+
 // next gives a turn that is over to an owner of whom all that waits is expected
 // to be done first. Of two who take up to twice as long as each other, or little,
 // it is the one who came first: who takes a bit more than others is not to wait for
-// all that they do.
+// all that they do. One turn of four is for who waits longest, or others could fill
+// the line for ever with what takes less.
 func (q *Queue) next() {
 	if len(q.waiting) == 0 {
 		q.taken--
@@ -152,8 +164,9 @@ func (q *Queue) next() {
 	}
 	class := func(w *waiter) int { return bits.Len64(uint64(all[w.owner].Microseconds() / little)) }
 	first := q.waiting[0]
+	q.given++
 	for _, w := range q.waiting {
-		if class(w) < class(first) {
+		if q.given%longest != 0 && class(w) < class(first) {
 			first = w
 		}
 	}

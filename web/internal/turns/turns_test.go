@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,7 +62,7 @@ func TestWhoTakesLittleIsFirst(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		l.come(l.Context(), "long", 0, time.Second)
 		l.come(l.Context(), "c", 0, time.Millisecond)
-		l.check("long", "long", "a", "b", "c", "large", "long")
+		l.check("long", "long", "a", "b", "large", "c", "long")
 	})
 }
 
@@ -74,7 +75,7 @@ func TestWhoTakesALittleMoreIsNotPassed(t *testing.T) {
 		}{{"a", 3}, {"b", 1}, {"large", 20}, {"c", 7}, {"d", 0}} {
 			l.come(l.Context(), w.owner, w.takes*time.Millisecond, time.Millisecond)
 		}
-		l.check("first", "a", "b", "c", "d", "large")
+		l.check("first", "a", "b", "c", "large", "d")
 	})
 }
 
@@ -155,5 +156,36 @@ func TestWhoWantsManyTurnsIsLater(t *testing.T) {
 		}
 		l.come(l.Context(), "slow", 0, time.Millisecond)
 		l.check(want...)
+	})
+}
+
+// Others fill the line with turns of a millisecond, one after the other; those of
+// a page take longer than what nobody is passed for.
+func TestNobodyIsPassedForEver(t *testing.T) {
+	inBubble(t, &Queue{AtOnce: 1, Waiting: 1000, Share: 250, Patience: 10 * time.Second}, func(l *line) {
+		ctx, cancel := context.WithCancel(l.Context())
+		var others sync.WaitGroup
+		defer others.Wait()
+		defer cancel()
+		for i := range 3 {
+			others.Go(func() {
+				for ctx.Err() == nil {
+					if done, err := l.Take(ctx, fmt.Sprint("other ", i), 0); err == nil {
+						time.Sleep(time.Millisecond)
+						done()
+					}
+				}
+			})
+		}
+		for range 60 {
+			began := time.Now()
+			done, err := l.Take(ctx, "page", 0)
+			if waited := time.Since(began); err != nil || waited > 100*time.Millisecond {
+				l.Fatalf("the page waited %v: %v", waited, err)
+			}
+			time.Sleep(Long + time.Millisecond)
+			done()
+			time.Sleep(100 * time.Millisecond)
+		}
 	})
 }

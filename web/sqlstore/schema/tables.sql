@@ -1,6 +1,6 @@
 -- What is in these tables says what the constants of this package say of it.
 -- Blank lines separate the statements, which D1 takes one at a time, and takes
--- a comment alone for an error. All of them may be applied again and again.
+-- a comment alone for an error.
 --
 -- owner is the SHA-256 of an owner's id, in hexadecimal. name is JSON text.
 -- version counts up to what was deleted from records, and used is a date.
@@ -49,31 +49,6 @@ CREATE INDEX IF NOT EXISTS records_removed ON records (merged) WHERE value IS NU
 
 CREATE INDEX IF NOT EXISTS records_lives ON records (owner, session) WHERE key = 'lives';
 
--- Databases that were made before there were records have entries, which are
--- moved. Those that have none get the table for a moment.
-CREATE TABLE IF NOT EXISTS entries (
-  owner TEXT NOT NULL,
-  session TEXT NOT NULL,
-  key TEXT NOT NULL,
-  stamp TEXT NOT NULL,
-  value TEXT,
-  version INTEGER NOT NULL,
-  PRIMARY KEY (owner, session, key)
-) WITHOUT ROWID;
-
-INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
-SELECT owner, session, key, stamp, version, date('now'), substr(stamp, 1, 13), value
-FROM entries WHERE true
-ON CONFLICT DO NOTHING;
-
-INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
-SELECT owner, session, 'newest', max(stamp), max(version), date('now'), '',
-  CAST(min(CAST(substr(max(stamp), 1, 13) AS INTEGER), 1000 * CAST(strftime('%s', 'now') AS INTEGER)) AS TEXT)
-FROM entries WHERE true GROUP BY owner, session
-ON CONFLICT DO NOTHING;
-
-DROP TABLE entries;
-
 -- Who has a cookie is an owner as long as he is here. made is a time, and used a
 -- date.
 CREATE TABLE IF NOT EXISTS owners (
@@ -85,11 +60,6 @@ CREATE TABLE IF NOT EXISTS owners (
 CREATE INDEX IF NOT EXISTS owners_made ON owners (made);
 
 CREATE INDEX IF NOT EXISTS owners_used ON owners (used);
-
--- In databases that were made before there were owners, who has sessions is one.
-INSERT INTO owners (owner, made, used)
-SELECT owner, min(used), max(used) FROM sessions WHERE true GROUP BY owner
-ON CONFLICT DO NOTHING;
 
 -- code is the SHA-256 of a pairing code, in hexadecimal, and sealed the id of
 -- an owner, which only who has the code can read.
@@ -104,5 +74,5 @@ CREATE INDEX IF NOT EXISTS codes_owner ON codes (owner, expires);
 
 CREATE INDEX IF NOT EXISTS codes_expires ON codes (expires);
 
--- Codes used to be here, without their owners. They last ten minutes.
-DROP TABLE IF EXISTS pairings;
+-- It fails where another process has been faster, and all else with it.
+INSERT INTO schema_versions (version) VALUES (1);

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"container/list"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/session-interop/session-writer/web/internal/turns"
+)
+
+const (
+	// patience is how long a client may be silent.
+	patience = 30 * time.Second
+	// slowest is how many bytes of a body come, or go, in a second on the
+	// slowest line that is waited for.
+	slowest = 4 << 10
+)
+
+// allowance is how long a body may take that has so many bytes until now.
+func allowance(bytes int) time.Duration {
+	return patience + time.Duration(bytes)*time.Second/slowest
+}
+
+// A slow is the body of a request by a client whose line may be slow, but who
+// may not send it byte by byte for hours. It is read as the server's own time
+// limit for requests could not tell the two apart.
+type slow struct {
+	io.ReadCloser
+	deadlines *http.ResponseController
+	began     time.Time
+	read      int
+
+	mu     sync.Mutex // of who sets the deadline
+	gaveUp bool
+	// moved is when it last had another piece, of which a slow line sends one in a
+	// second.
+	moved  time.Time
+	pieces int
+}
+
+// stalled is how long nothing comes of a body that gives way to others.
+const stalled = 5 * time.Second
+
+func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
+	return &slow{ReadCloser: body, deadlines: http.NewResponseController(w), began: time.Now(), moved: time.Now()}
+}
+
+// errGivenUp is what reading a body ends with for which there is no more room.
+var errGivenUp = fmt.Errorf("%w: too many bodies are on their way", turns.ErrBusy)
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.prolong() {
+		return 0, errGivenUp
+	}
+	n, err := s.ReadCloser.Read(p)
+	s.read += n
+	s.move()
+	if err != nil && err != io.EOF && s.prolong() {
+		err = errGivenUp
+	}
+	return n, err
+}
+
+// prolong sets the deadlines, unless the body is given up.
+func (s *slow) prolong() (gaveUp bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.gaveUp {
+		// Where there are no deadlines, as in a Worker, they are the host's concern.
+		deadline := s.began.Add(allowance(s.read))
+		_ = s.deadlines.SetReadDeadline(deadline)
+		_ = s.deadlines.SetWriteDeadline(deadline.Add(patience)) // the answer comes after it
+	}
+	return s.gaveUp
+}
+
+func (s *slow) move() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pieces := s.read / slowest; pieces > s.pieces {
+		s.pieces, s.moved = pieces, time.Now()
+	}
+}
+
+// stalledFor returns for how long nothing has come of it.
+func (s *slow) stalledFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.moved)
+}
+
+// giveUp ends the reading of the body, also while somebody waits for it.
+func (s *slow) giveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaveUp = true
+	_ = s.deadlines.SetReadDeadline(time.Unix(1, 0))
+}
+
+// maxIncoming is how many bodies are being read at most.
+const maxIncoming = 1000
+
+// incoming are the bodies that are being read, in the order in which they began.
+type incoming struct {
+	// most is how many there are. One more, and the first is given up: who sends
+	// little at once is never that.
+	most int
+
+	mu     sync.Mutex
+	bodies list.List // of *slow
+}
+
+// giveWay gives up those that are stalled, as others need the room.
+func (in *incoming) giveWay() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for at := in.bodies.Front(); at != nil; {
+		body, next := at.Value.(*slow), at.Next()
+		if body.stalledFor() > stalled {
+			in.bodies.Remove(at)
+			body.giveUp()
+		}
+		at = next
+	}
+}
+
+func (in *incoming) add(body *slow) (remove func()) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	at := in.bodies.PushBack(body)
+	if in.bodies.Len() > in.most {
+		first := in.bodies.Front()
+		in.bodies.Remove(first)
+		first.Value.(*slow).giveUp()
+	}
+	return func() {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.bodies.Remove(at)
+	}
+}

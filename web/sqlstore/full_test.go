@@ -1,0 +1,72 @@
+//go:build !js
+
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/sqlite"
+)
+
+// In a database that is full everybody can still read, remove and clear, and the
+// day after, too.
+func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
+	for _, size := range []int{50, 5000} {
+		db, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlite.Config{MaxBytes: 1 << 19})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		d := create(t, db, Limits{Owners: 1 << 30})
+		at := time.Now()
+		d.now = func() time.Time { return at }
+		n := 0
+		exchange := func(owner, members string) (session.Received, error) {
+			n++
+			done, err := d.Exchange(t.Context(), owner, "cart", session.Sent{Owner: Tag(owner), Items: fmt.Sprintf(
+				`[{"format":1,"batches":[{"stamp":"%013d-%04x-0123456789ab",%s}]}]`, at.UnixMilli(), n, members)})
+			return done.Received, err
+		}
+		value := strings.Repeat("v", size)
+		var owners []string
+		for err == nil {
+			owner := fmt.Sprint("owner ", len(owners))
+			if err = d.AddOwner(t.Context(), owner); err == nil {
+				if _, err = exchange(owner, fmt.Sprintf(`"set":{"a":"%s","b":"%s"}`, value, value)); err == nil {
+					owners = append(owners, owner)
+				}
+			}
+		}
+		if !errors.Is(err, ErrFull) || len(owners) < 10 {
+			t.Fatalf("after %d owners: %v", len(owners), err)
+		}
+		for { // until not the least fits
+			if _, err := exchange(owners[n%len(owners)], fmt.Sprintf(`"set":{"c%d":1}`, n)); err != nil {
+				break
+			}
+		}
+		at = at.Add(24 * time.Hour)
+		for i, owner := range owners {
+			if known, err := d.HasOwner(t.Context(), owner); !known || err != nil {
+				t.Fatalf("the day after, owner %d of %d is known: %t, %v", i, len(owners), known, err)
+			}
+			remove := `"remove":["a"]`
+			if i%2 == 0 {
+				remove = `"clear":true`
+			}
+			if got, err := exchange(owner, remove); err != nil || strings.Contains(got.Item, `"a":`) {
+				t.Fatalf("%s by owner %d of %d: %s, %v", remove, i, len(owners), got.Item, err)
+			}
+		}
+		// A removal that is remembered takes as much as a small value did.
+		if _, err := exchange(owners[0], `"set":{"a":1}`); err != nil && size > 50 {
+			t.Errorf("with room again: %v", err)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// schema is what web/worker/migrate.js applies, too.
+//
+//go:embed schema
+var schema embed.FS
+
+// ErrLaterVersion means that a database was made by a later version of this
+// package, which alone knows what is in it.
+var ErrLaterVersion = errors.New("the database is of a later version of this program")
+
+// errEarlierVersion means that D1 would not migrate a database in one transaction.
+var errEarlierVersion = errors.New("the database is of an earlier version: make deploy migrates it, and make edge that on this machine")
+
+// onD1 is where there is no other database, nor a transaction of several calls.
+const onD1 = runtime.GOOS == "js"
+
+// maxWaits is how often Create waits for who writes as long as the database says.
+const maxWaits = 10
+
+// Create makes the tables that are not there yet, and moves to them what
+// earlier versions of this package kept in others, in one transaction. Several
+// processes may do so at once. The error wraps ErrLaterVersion when another
+// version than this is needed.
+//
+// On D1 it makes tables in an empty database only. There, make deploy and make edge
+// migrate one that is not.
+func (d *DB) Create(ctx context.Context) error {
+	err := d.create(ctx)
+	for waits := 1; waits < maxWaits && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "database is locked"); waits++ {
+		err = d.create(ctx) // as another migrates what may take long
+	}
+	if err != nil {
+		return fmt.Errorf("create the tables: %w", err)
+	}
+	return nil
+}
+
+func (d *DB) create(ctx context.Context) (err error) {
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if onD1 {
+		return migrate(ctx, conn)
+	}
+	// database/sql begins one that reads until it writes, which fails when
+	// another has written meanwhile.
+	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	if err := migrate(ctx, conn); err != nil {
+		_, undone := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+		return errors.Join(err, undone)
+	}
+	_, err = conn.ExecContext(ctx, `COMMIT`)
+	if err != nil {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+	}
+	return err
+}
+
+// migrate applies the files that the plan names.
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	plan := statements("plan.sql")
+	ask := plan[len(plan)-1]
+	for _, statement := range plan[:len(plan)-1] {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	var files sql.NullString
+	switch err := conn.QueryRowContext(ctx, ask).Scan(&files); {
+	case err != nil:
+		return err
+	case !files.Valid:
+		return ErrLaterVersion
+	case onD1 && files.String != "" && files.String != "tables.sql owners.sql":
+		return errEarlierVersion
+	}
+	for _, file := range strings.Fields(files.String) {
+		for _, statement := range statements(file) {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	return nil
+}
+
+// statements returns those of a file of the schema.
+func statements(file string) []string {
+	text, err := schema.ReadFile("schema/" + file)
+	if err != nil {
+		panic(err) // what the plan names is there
+	}
+	return strings.Split(string(text), "\n\n")
+}
