@@ -48,7 +48,6 @@ export GO_WASM_FLAGS = -trimpath -buildvcs=false -ldflags=-s\ -w
 export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
 
 wasm = GOOS=js GOARCH=wasm
-sql_files := $(wildcard web/sqlstore/*.sql web/sqlstore/schema/*.sql)
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
 
 # The files that a Go program is made of, or for wasm, with a second argument: so

@@ -193,34 +193,31 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	address := server.Listener.Addr().String()
-	stall := func() net.Conn {
+	// stall sends less of a body than it should, and returns when that is awaited:
+	// the server then asks for it.
+	stall := func() *bufio.Reader {
 		t.Helper()
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		if _, err := fmt.Fprintf(conn, "POST /sessions/exchange?session=cart HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[", address); err != nil {
+		if _, err := fmt.Fprintf(conn, "POST /sessions/exchange?session=cart HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", address); err != nil {
 			t.Fatal(err)
 		}
-		return conn
+		answers := bufio.NewReader(conn)
+		if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
+			t.Fatal(res, err)
+		}
+		return answers
 	}
 	first := stall()
-	answered := make(chan *http.Response)
-	go func() {
-		res, err := http.ReadResponse(bufio.NewReader(first), nil)
-		if err != nil {
-			t.Error(err)
-		}
-		answered <- res
-	}()
-	// How many come before it is given up depends on which is read first.
-	for range maxIncoming + 10 {
+	for range maxIncoming {
 		stall()
 	}
-	res := <-answered
-	if res == nil {
-		t.FailNow()
+	res, err := http.ReadResponse(first, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 	body, _ := io.ReadAll(res.Body)
 	if res.StatusCode != 503 || !strings.Contains(string(body), `"code":"busy"`) || res.Header.Get("Retry-After") == "" {
