@@ -138,7 +138,7 @@ mutants:
 test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlwriter
 	cd $(worker) && npm test --silent
-	cd js && SERVER=edge node --test test/sync.test.js test/owners.test.js test/sync-storage.test.js test/inspector.test.js
+	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js sync-storage.test.js inspector.test.js
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
