@@ -93,11 +93,11 @@ test:
 	@.ci/apt $(packages)
 	$(at_once)=3 check test-go test-js
 
-# Those that need other modules than the first come after it.
+# The longest is first. What needs other modules than the first comes after it.
 test-all: export LONG = 1
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
-	$(at_once)=2 check audit test-go test-long test-wasm test-edge mutants
+	$(at_once)=2 mutants check audit test-go test-long test-wasm test-edge
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
