@@ -8,10 +8,11 @@
 # For contributors:
 #   make test-all  adds to make test the Worker, the browsers that BROWSERS names
 #                (chromium, firefox, webkit), the modules of the COMPILERS (tinygo,
-#                go), and long simulations
+#                go), long simulations, and mutants
 #   make audit   looks for known vulnerabilities in what this is made of, as far as
 #                those answer who would know; part of make test-all
-#   make mutants  has the simulations find mistakes that are put into the code
+#   make mutants  has the simulations find mistakes that are put into the code; part
+#                of make test-all
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
@@ -34,6 +35,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 WASMBROWSERTEST = github.com/agnivade/wasmbrowsertest@v0.11.0
 
 tools = $(CURDIR)/.tools
+worker = web/worker
 
 # What builds the module: a TinyGo that fits when there is one, as its module
 # is a tenth as large, or else Go.
@@ -82,15 +84,27 @@ deploy: worker
 	$(migrate) $(d1) --remote --yes
 	$(wrangler) deploy --config $(worker)/wrangler.jsonc
 
-test: check test-go test-js
+# The parts of both. They wait for the network, for servers and for browsers, so
+# several at once take less time, each of which prints what it has to say when it
+# ends. What they need of Debian is installed before: apt works for one at a time.
+at_once = $(MAKE) --no-print-directory --output-sync --jobs
 
-test-all: check audit test-go test-long test-edge test-wasm
+test:
+	@.ci/apt $(packages)
+	$(at_once)=3 check test-go test-js
+
+# The longest is first. What needs other modules than the first comes after it.
+test-all: export LONG = 1
+test-all:
+	@.ci/apt $(packages_chromium) $(packages)
+	$(at_once)=2 mutants check audit test-go test-long test-wasm test-edge
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
-# The parts of both.
+packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
+
 .PHONY: test-all check audit test-go test-long mutants test-edge test-wasm test-js
 
-check: build worker $(tools)/staticcheck
+check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
@@ -124,16 +138,18 @@ mutants:
 test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlstore
 	cd $(worker) && npm test --silent
-	cd js && SERVER=edge node --test test/sync.test.js test/owners.test.js test/sync-storage.test.js test/inspector.test.js
+	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js sync-storage.test.js inspector.test.js
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
-# One browser after another, so that each has the machine to itself.
+# One browser after another, so that each has the machine to itself. What needs no
+# browser runs once for a module. With LONG in the environment, what is short in
+# make test runs as long as in CI.
 test-js: build $(tools)/session-server
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
-	cd js; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
+	cd js; npm run --silent test:node; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
 
 packages_chromium = chromium
 packages_firefox = firefox-esr
@@ -211,7 +227,6 @@ web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
 
 # The Worker.
-worker = web/worker
 d1 = session-writer
 wrangler = $(worker)/node_modules/.bin/wrangler
 

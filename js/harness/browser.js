@@ -10,6 +10,8 @@
  * @property {() => Promise<unknown>} reload likewise
  * @property {() => Promise<unknown>} back resolves when the earlier document is
  *   there again
+ * @property {() => Promise<unknown>} [show] has it be in front, where tabs do not
+ *   stay there when others are opened
  * @property {() => Promise<unknown>} [hide] has something else be in front of it
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
@@ -158,6 +160,11 @@ export class Page {
   async back() {
     await this.#collectErrors();
     await this.#tab?.back();
+  }
+
+  /** Shows the page, as a tab is shown when it is opened. */
+  async show() {
+    await this.#tab?.show?.();
   }
 
   /** Hides the page, as a tab behind another is. */

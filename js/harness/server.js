@@ -119,6 +119,8 @@ function withoutProtocol(wasm) {
  *     /prerendering        one with prerendering.js, which may have speculation rules
  *     /prerendered         one with prerendered.js
  *     /without-wasm        a blank page, where the policy forbids WebAssembly
+ *     /empty               an empty page
+ *     /forget-cookies      likewise, after which the browser has no cookies
  *     /frame               a blank page with opaque.js, for a sandboxed frame
  *     /dist/               the package
  *     /faulty/<name>.wasm  the module, with a fault
@@ -144,6 +146,9 @@ export async function startSite({ isolated = false } = {}) {
     if (path === "/prerendering") {
       const rules = "script-src 'inline-speculation-rules'";
       return html(strict.replace("script-src", rules), "prerendering.js");
+    }
+    if (path === "/empty" || path === "/forget-cookies") {
+      return { type: types[".html"], body: "" };
     }
     if (path === "/prerendered") return html(strict, "prerendered.js");
     if (path === "/without-wasm") {
@@ -179,6 +184,16 @@ export async function startSite({ isolated = false } = {}) {
     if (pathname.startsWith("/cors/")) {
       response.setHeader("Access-Control-Allow-Origin", "*");
       pathname = pathname.slice("/cors".length);
+    }
+    if (pathname === "/forget-cookies") {
+      const { cookie = "" } = request.headers;
+      response.setHeader(
+        "Set-Cookie",
+        Array.from(
+          cookie.matchAll(/([^=; ]+)=/g),
+          ([, name]) => `${name}=; Path=/; Max-Age=0`,
+        ),
+      );
     }
     const reply = await content(pathname).catch((error) => ({
       status: 404,

@@ -28,12 +28,13 @@ before(async () => {
 after(() => browser?.close());
 
 /**
- * The tab of the test before, if that passed and left it open. A new one is a
- * new process, which costs more than all that most tests do.
+ * Tabs that tests before have left open, the next at the end: those of the
+ * context, and those of devices. A new one is a new process, and a new device a
+ * new profile, which cost more than all that most tests do.
  *
- * @type {Page | undefined}
+ * @type {{ tabs: Page[], devices: Page[] }}
  */
-let spare;
+const spare = { tabs: [], devices: [] };
 
 /**
  * Declares a test that runs in the browser, on a site of its own: an origin
@@ -47,39 +48,67 @@ export function inBrowser(name, body) {
   test(name, { timeout: 60_000 }, async (t) => {
     const site = await startSite();
     /** @type {Page[]} */
-    const others = [];
-    /** @type {import("../harness/browser.js").Context[]} */
+    const tabs = [];
+    /** @type {Page[]} */
     const devices = [];
-    const newDevice = async (url = site.url("/")) => {
-      if (!browser) throw new Error("the browser is not running");
-      const device = await browser.newContext();
-      devices.push(device);
-      const page = await device.newPage();
-      others.push(page);
-      await page.goto(url);
-      return page;
-    };
     const newPage = async (url = site.url("/")) => {
-      const page = await context.newPage();
-      others.push(page);
+      const used = spare.tabs.pop();
+      const page = used ?? (await context.newPage());
+      tabs.push(page);
+      if (used) await page.show();
       await page.goto(url);
       return page;
     };
-    const page = spare ?? (await context.newPage());
-    spare = undefined;
+    const newDevice = async (url = site.url("/")) => {
+      const used = spare.devices.pop();
+      const page = used ?? (await newTabOfDevice());
+      devices.push(page);
+      // Cookies belong to a host, whatever its port. The sites that gave them are
+      // closed, so that no more come.
+      if (used) {
+        await page.show();
+        await page.goto(site.url("/forget-cookies"));
+      }
+      await page.goto(url);
+      return page;
+    };
+    let passed = false;
     try {
-      await page.goto(site.url("/"));
+      const page = await newPage();
       await page.takeErrors(); // what came after the end of the test before
       await body({ page, newPage, newDevice, site, t });
-      for (const each of [page, ...others]) {
+      for (const each of [...tabs, ...devices]) {
         assert.deepEqual(await each.takeErrors(), [], "errors in the page");
       }
-      if (!page.closed) spare = page;
+      passed = true;
     } finally {
-      for (const each of others) await each.close();
-      for (const each of devices) await each.close();
-      if (page !== spare) await page.close();
+      const [first, ...others] = tabs;
+      for (const [pages, pool] of /** @type {const} */ ([
+        [others, spare.tabs],
+        [devices, spare.devices],
+      ])) {
+        for (const page of pages) {
+          if (passed && !page.closed) {
+            // Nothing of the test goes on. It is no blank page, for which
+            // Chromium would start a process.
+            await page.goto(site.url("/empty"));
+            await page.takeErrors();
+            pool.push(page);
+          } else {
+            await page.close();
+          }
+        }
+      }
+      // The next test begins with it, and so ends what is in it.
+      if (passed && !first.closed) spare.tabs.push(first);
+      else await first?.close();
       await site.close();
     }
   });
+}
+
+/** Opens a tab in a context that has no other. */
+async function newTabOfDevice() {
+  if (!browser) throw new Error("the browser is not running");
+  return (await browser.newContext()).newPage();
 }

@@ -66,6 +66,7 @@ function firefoxTab(page) {
     goto: (url) => browsingContext.navigate(url, "complete"),
     reload: () => browsingContext.reload({ wait: "complete" }),
     back: () => browsingContext.traverseHistory(-1),
+    show: () => page.bringToFront(),
     hide: () => page.browserContext().newPage(),
     run: async (expression) => String(await page.evaluate(expression)),
     close: () => page.close({ runBeforeUnload: false }),

@@ -1,6 +1,5 @@
-// Those of the libraries that session-writer is compared with which are both
-// timed (bench/) and tried in several tabs (tabs/), each set up as its
-// documentation says.
+// Libraries that session-writer is compared with in bench/ and in tabs/, each set up
+// as its documentation says.
 import store2 from "store2";
 import { persist } from "zustand/middleware";
 import { createStore } from "zustand/vanilla";

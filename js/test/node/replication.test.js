@@ -8,12 +8,13 @@ import { pathToFileURL } from "node:url";
 import { generator } from "../../harness/in-page/random.js";
 import { dist } from "../../harness/server.js";
 import { startNative } from "../../harness/sessions-server.js";
+import { long } from "../long.js";
 
 /** @typedef {import("../../src/index.js").Session} Session */
 /** @typedef {import("../../src/sync.js").Sync} Sync */
 
 /** How long schedules are made when nobody says how many, in milliseconds. */
-const duration = 3_000;
+const duration = long ? 10_000 : 2_000;
 
 const hour = 3_600_000;
 const users = ["ada", "ben"];

@@ -1,0 +1,46 @@
+// Runs tests that open a browser, those that are named or all, and several files in
+// one process: they share its browser, which takes longer to start than most of
+// them take.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** How many processes there are at a time. */
+const atOnce = 2;
+
+/** How many there are in all, so that none ends long before the other. */
+const most = 6;
+
+const here = new URL(".", import.meta.url);
+const all = (await readdir(here)).filter((name) => name.endsWith(".test.js"));
+const files = process.argv.length > 2 ? process.argv.slice(2) : all.sort();
+
+/** @type {string[][]} */
+const groups = Array.from({ length: Math.min(most, files.length) }, () => []);
+files.forEach((file, i) => groups[i % groups.length].push(file));
+
+const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+try {
+  const entries = await Promise.all(
+    groups.map(async (group, i) => {
+      const entry = join(folder, `group-${i + 1}.test.mjs`);
+      const imports = group.map(
+        (file) => `import ${JSON.stringify(new URL(file, here).href)};\n`,
+      );
+      await writeFile(entry, imports.join(""));
+      return entry;
+    }),
+  );
+  const child = spawn(
+    process.execPath,
+    ["--test", `--test-concurrency=${atOnce}`, ...entries],
+    { stdio: "inherit", cwd: fileURLToPath(new URL("..", here)) },
+  );
+  const [code] = await once(child, "exit");
+  process.exitCode = code ?? 1;
+} finally {
+  await rm(folder, { recursive: true });
+}
