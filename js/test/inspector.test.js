@@ -495,6 +495,68 @@ inBrowser(
   },
 );
 
+inBrowser(
+  "a link that comes while another is joined is asked about",
+  async (visit) => {
+    const url = await startServer(visit);
+    const links = [];
+    for (let i = 0; i < 2; i++) {
+      const a = await visit.newDevice(url);
+      await ready(a);
+      links.push(await makeLink(a));
+    }
+    const b = await visit.newDevice(url);
+    await ready(b);
+    await b.evaluate(() => {
+      const own = globalThis.fetch;
+      /** @type {(value?: unknown) => void} */
+      let release = () => {};
+      const released = new Promise((resolve) => (release = resolve));
+      Object.assign(globalThis, {
+        release,
+        fetch: async (/** @type {Parameters<typeof fetch>} */ ...args) => {
+          const answer = await own(...args);
+          if (String(args[0]).endsWith("/join")) {
+            Object.assign(globalThis, { joined: true });
+            await released;
+          }
+          return answer;
+        },
+      });
+    });
+    const follow = (/** @type {string} */ link) =>
+      b.evaluate((link) => {
+        location.href = link;
+      }, link);
+    await follow(links[0]);
+    await asksToJoin(b);
+    await join(b);
+    await until(b, () => /** @type {any} */ (globalThis).joined);
+    await follow(links[1]);
+    const code = links[1].slice(links[1].indexOf("=") + 1);
+    const field = () =>
+      /** @type {HTMLInputElement} */ (document.getElementById("join-code"))
+        .value;
+    await until(
+      b,
+      (code) =>
+        [...document.querySelectorAll("input")].some(
+          ({ id, value }) => id === "join-code" && value === code,
+        ),
+      code,
+    );
+    await b.evaluate(() => /** @type {any} */ (globalThis).release());
+    await until(
+      b,
+      () =>
+        document.getElementById("join-note")?.textContent ===
+        "This device has joined the other.",
+    );
+    assert.equal(await b.evaluate(field), code);
+    await asksToJoin(b);
+  },
+);
+
 inBrowser("nobody joins by a link alone", async (visit) => {
   const url = await startServer(visit);
   const a = await visit.newPage(url);

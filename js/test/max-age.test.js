@@ -155,10 +155,14 @@ inBrowser(
       const changes = inPage.recordChanges(session);
       session.save({ b: 2 });
       await inPage.until(() => changes.length > 0);
-      await inPage.nextTask();
+      session.save({ c: 3 }); // is told after all that came before
+      await inPage.until(() => changes.some(({ set }) => "c" in set));
       return changes.map(({ set, removed }) => ({ set, removed }));
     }, minute);
-    assert.deepEqual(changes, [{ set: { b: 2 }, removed: [] }]);
+    assert.deepEqual(changes, [
+      { set: { b: 2 }, removed: [] },
+      { set: { c: 3 }, removed: [] },
+    ]);
   },
 );
 

@@ -66,8 +66,9 @@ inBrowser(
     const { changes, loaded } = await page.evaluate(async () => {
       const { session, changes } = inPage.kept;
       if (!session) throw new Error("the page was not in the cache");
-      await inPage.until(() => changes.length > 0);
-      await inPage.nextTask();
+      await inPage.until(() =>
+        changes.some((/** @type {any} */ { set }) => "d" in set),
+      );
       return { changes, loaded: session.load() };
     });
     assert.deepEqual(changes, [
@@ -93,7 +94,7 @@ inBrowser(
     const a = await page.evaluate(async () => {
       const { session } = inPage.kept;
       if (!session) throw new Error("the page was not in the cache");
-      await inPage.nextTask();
+      await inPage.until(() => session.get("a") === "meanwhile");
       session.save({ a: "after it came back" });
       return session.get("a");
     });

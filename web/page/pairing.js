@@ -123,8 +123,13 @@ export function setUpJoin(sync, server, linked) {
   };
   own.addEventListener("change", enable);
 
+  // How often it was asked: a code that comes while another is tried is a question
+  // of its own, which the answer to the first must not close.
+  let asked = 0;
+
   /** @param {string} given the code of a link */
   const ask = (given) => {
+    asked++;
     byId("join-text", HTMLElement).textContent =
       `Join the session of the device that ${given ? "made this link" : "shows the code"}? ` +
       "What is saved here is added to it, and that device sees it.";
@@ -149,20 +154,23 @@ export function setUpJoin(sync, server, linked) {
     event.preventDefault();
     showError(code, "");
     button.disabled = true;
+    const answered = asked;
     try {
       server.status = 0;
       await sync.join(code.value);
     } catch (error) {
       if (server.status < 200 || server.status > 299) {
-        showError(code, refusal(server, error));
-        code.focus();
+        if (asked === answered) {
+          showError(code, refusal(server, error));
+          code.focus();
+        }
         return;
       }
       // It has joined, and the exchange after that failed: the status says so.
     } finally {
       enable();
     }
-    dialog.close();
+    if (asked === answered) dialog.close();
     note.textContent = "This device has joined the other.";
   });
   // The link, opened where the page is open already.

@@ -152,3 +152,48 @@ func TestStalledBodiesGiveWay(t *testing.T) {
 		}
 	})
 }
+
+// Nor does that limit end a request that waits for its turn, before its body is read or
+// afterwards.
+func TestARequestMayWaitLongerThanTheServersReadTimeout(t *testing.T) {
+	for _, test := range []struct {
+		sent string
+		read bool
+	}{
+		{"Content-Length: 4\r\n\r\ntrue", true},
+		{"Content-Length: 4\r\n\r\ntrue", false},
+		{"Content-Length: 4\r\n\r\n", false},
+		{"\r\n", false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			const timeout = 10 * time.Second
+			server := &http.Server{
+				ReadTimeout: timeout,
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					var err error
+					if test.read {
+						_, err = (&sessions{incoming: incoming{most: 1}}).body(w, r, 100, new(budget).holder(""))
+					}
+					select {
+					case <-r.Context().Done():
+					case <-time.After(2*patience + timeout):
+					}
+					_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+					fmt.Fprintln(w, r.Context().Err(), err)
+				}),
+			}
+			listener, connection := newPipe()
+			go func() { _ = server.Serve(listener) }()
+			defer func() { _ = errors.Join(connection.Close(), server.Close()) }()
+			fmt.Fprint(connection, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+test.sent)
+			answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(answer.Body)
+			if err != nil || string(text) != "<nil> <nil>\n" {
+				t.Errorf("%q: the request was %q, %v, want not given up", test.sent, text, err)
+			}
+		})
+	}
+}

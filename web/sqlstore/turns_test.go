@@ -15,7 +15,22 @@ import (
 
 // Each call waits for its turn, and can be given up meanwhile.
 func TestACallThatIsGivenUp(t *testing.T) {
-	d := create(t, open(t, file(t)), Limits{})
+	path := file(t)
+	create(t, open(t, path), Limits{})
+	// Who does not wait finds this closed, at once.
+	closed := open(t, path)
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) { giveUp(t, New(closed, Limits{})) })
+	if n := count(t, New(open(t, path), Limits{}), "records"); n != 0 {
+		t.Error("something was merged")
+	}
+}
+
+// giveUp demands of each call that it waits for a turn, until time passes, which it
+// does once nothing else happens.
+func giveUp(t *testing.T, d *DB) {
 	d.turns.AtOnce = 1
 	s, err := d.Open(t.Context(), owner, "cart")
 	if err != nil {
@@ -25,6 +40,7 @@ func TestACallThatIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer done()
 	for name, call := range map[string]func(ctx context.Context) error{
 		"Exchange": func(ctx context.Context) error {
 			_, err := exchange(ctx, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
@@ -38,16 +54,15 @@ func TestACallThatIsGivenUp(t *testing.T) {
 		"Get":      func(ctx context.Context) error { _, err := s.Get(ctx, "a", nil); return err },
 		"Clear":    s.Clear,
 		"Prune":    func(ctx context.Context) error { return d.Prune(ctx, time.Now()) },
+		"InTurn": func(ctx context.Context) error {
+			return d.InTurn(ctx, func() error { return errors.New("it has one") })
+		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v, want to wait until the deadline", name, err)
 		}
 		cancel()
-	}
-	done()
-	if got := mustExchange(t, d, owner, "cart", "", ""); got.Cursor != "" {
-		t.Errorf("something was merged: %+v", got)
 	}
 }
 

@@ -171,6 +171,18 @@ export async function until(condition) {
   }
 }
 
+/**
+ * Waits for a condition that takes time to find out.
+ *
+ * @param {() => Promise<unknown>} condition
+ */
+export async function eventually(condition) {
+  const end = Date.now() + 20_000;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${condition}`);
+  }
+}
+
 /** Lets everything else run that is ready to. */
 export function nextTask() {
   return new Promise((resolve) => setTimeout(resolve));
@@ -271,5 +283,6 @@ globalThis.inPage = {
   stamp,
   takeErrors,
   until,
+  eventually,
   writeItem,
 };
