@@ -15,11 +15,12 @@
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
-#   make tabs    measures what several tabs lose, for the README
-#   make bench   times session-writer beside its peers, for the README
-#   make bench-server  times the server beside a plain one, for the README
+#   make tabs    measures what several tabs lose, for js/tabs/README.md
+#   make bench   times session-writer beside its peers, for js/bench/README.md
+#   make bench-server  times the server beside a plain one: see web/server/README.md
 #   make bench-attack  measures what a page notices while others attack the server
-#   make kills   kills browsers during saves, and measures what survives, for the README
+#   make kills   kills browsers during saves, and measures what survives, for
+#                js/kills/README.md
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
 #   make clean   removes all that was built or installed here
@@ -146,13 +147,13 @@ display_webkit = xvfb-run --auto-servernum dbus-run-session --
 chromium:
 	@.ci/apt $(packages_chromium)
 
-# What the README's tables say: in the browsers BROWSERS.
+# Each writes its tables into the README beside it: in the browsers BROWSERS.
 .PHONY: tabs kills
 tabs kills: build
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 	cd js && BROWSERS="$(BROWSERS)" $(foreach browser,$(BROWSERS),$(display_$(browser))) node $@/run.js
 
-# And what it says of speed, in Chromium.
+# So does this one, in Chromium.
 .PHONY: bench
 bench: build chromium
 	cd js && $(with_tinygo) node bench/run.js
@@ -203,8 +204,8 @@ $(tools)/compiler: FORCE
 .PHONY: FORCE
 FORCE:
 
-js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) README.md LICENSE
-	cp README.md LICENSE js
+js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) LICENSE
+	cp LICENSE js
 	cd js && node build.js && npx tsc -p tsconfig.types.json
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
@@ -282,4 +283,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/wasm_exec.js js/README.md js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
+	rm -rf .tools js/dist js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
