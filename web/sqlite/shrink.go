@@ -17,13 +17,13 @@ const smallFile = 64 << 20
 // takes, others wait.
 const slicePages = 256
 
-// ErrFixed means that a file cannot shrink, as it was made so, and is too large
-// to be written anew in passing.
+// ErrFixed means that a file was made so that it cannot shrink, and is too large for
+// Prepare to write it anew.
 var ErrFixed = errors.New("the file cannot shrink")
 
-// Prepare makes a file such that Shrink can work, if it was made by an earlier
-// version of this package. It writes a small one anew; for a large one it
-// returns an error that wraps ErrFixed and says what to do.
+// Prepare lets Shrink work on a file that an earlier version of this package made. It
+// writes a small file anew. For a large one it returns an error that wraps ErrFixed
+// and says what to do.
 func Prepare(ctx context.Context, db *sql.DB) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -50,9 +50,9 @@ func Prepare(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// Shrink gives the room of what was deleted back to the file system, in slices
-// between which others have their turn, and empties the log, in which it could
-// still be read. It is to be called after what deletes much.
+// Shrink gives the room of deleted rows back to the file system. It works in slices,
+// between which others have their turn. It also empties the log, in which deleted text
+// could still be read. Call it after much was deleted.
 func Shrink(ctx context.Context, db *sql.DB) error {
 	for left := int64(-1); ; {
 		var free int64

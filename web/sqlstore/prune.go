@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Prune deletes what now nobody can use any more: sessions that were not used
-// for KeptFor, removals that came as long ago as that, what came then and is over
-// since, owners who have no session and did not come for as long, and pairing
-// codes that have expired. It is to be called from time to time, by one process or
-// several. Others have their turns meanwhile.
+// Prune deletes what nobody can use any more: pairing codes that have expired, and
+// what is older than KeptFor. That is sessions that nobody used, removals, entries of
+// sessions that are over since, and owners without a session who were not here. Call
+// it from time to time, in one process or several. Other calls have their turns
+// meanwhile.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
 	p := pruning{ctx, d}
