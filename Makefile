@@ -11,6 +11,8 @@
 #                go), and long simulations
 #   make audit   looks for known vulnerabilities in what this is made of, as far as
 #                those answer who would know; part of make test-all
+#   make semver  compares the Go API with that of the last release; part of make
+#                test-all
 #   make mutants  has the simulations find mistakes that are put into the code
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
@@ -32,6 +34,7 @@ FUZZTIME = 60s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+APIDIFF = golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
 WASMBROWSERTEST = github.com/agnivade/wasmbrowsertest@v0.11.0
 
 tools = $(CURDIR)/.tools
@@ -85,11 +88,11 @@ deploy: worker
 
 test: check test-go test-js
 
-test-all: check audit test-go test-long test-edge test-wasm
+test-all: check audit semver test-go test-long test-edge test-wasm
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 # The parts of both.
-.PHONY: test-all check audit test-go test-long mutants test-edge test-wasm test-js
+.PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js
 
 check: build worker $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
@@ -102,6 +105,9 @@ check: build worker $(tools)/staticcheck
 
 audit: $(tools)/govulncheck
 	PATH="$(tools):$$PATH" .ci/audit
+
+semver: $(tools)/apidiff
+	PATH="$(tools):$$PATH" .ci/semver
 
 # Without the race detector in SQLite: it is C, translated, and no code of
 # ours, and takes ten times as long with it. The server is tested behind nginx.
@@ -265,6 +271,10 @@ $(tools)/staticcheck: Makefile
 
 $(tools)/govulncheck: Makefile
 	GOBIN=$(tools) go install $(GOVULNCHECK)
+	touch $@
+
+$(tools)/apidiff: Makefile
+	GOBIN=$(tools) go install $(APIDIFF)
 	touch $@
 
 # go test finds it by this name.
