@@ -11,16 +11,19 @@
 #                go), long simulations, and mutants
 #   make audit   looks for known vulnerabilities in what this is made of, as far as
 #                those answer who would know; part of make test-all
+#   make semver  compares the Go API with that of the last release; part of make
+#                test-all
 #   make mutants  has the simulations find mistakes that are put into the code; part
 #                of make test-all
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
 #   make tinygo  builds the TinyGo that fits, for Debian 12
-#   make tabs    measures what several tabs lose, for the README
-#   make bench   times session-writer beside its peers, for the README
-#   make bench-server  times the server beside a plain one, for the README
+#   make tabs    measures what several tabs lose, for js/tabs/README.md
+#   make bench   times session-writer beside its peers, for js/bench/README.md
+#   make bench-server  times the server beside a plain one: see web/server/README.md
 #   make bench-attack  measures what a page notices while others attack the server
-#   make kills   kills browsers during saves, and measures what survives, for the README
+#   make kills   kills browsers during saves, and measures what survives, for
+#                js/kills/README.md
 #   make format  formats Go, JavaScript, CSS and HTML
 #   make fuzz    fuzzes what parses stored text, for FUZZTIME each
 #   make clean   removes all that was built or installed here
@@ -32,6 +35,7 @@ FUZZTIME = 60s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+APIDIFF = golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
 WASMBROWSERTEST = github.com/agnivade/wasmbrowsertest@v0.11.0
 
 tools = $(CURDIR)/.tools
@@ -97,12 +101,12 @@ test:
 test-all: export LONG = 1
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
-	$(at_once)=2 mutants check audit test-go test-long test-wasm test-edge
+	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
 
 packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
-.PHONY: test-all check audit test-go test-long mutants test-edge test-wasm test-js
+.PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js
 
 check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
@@ -115,6 +119,9 @@ check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.j
 
 audit: $(tools)/govulncheck
 	PATH="$(tools):$$PATH" .ci/audit
+
+semver: $(tools)/apidiff
+	PATH="$(tools):$$PATH" .ci/semver
 
 # Without the race detector in SQLite: it is C, translated, and no code of
 # ours, and takes ten times as long with it. The server is tested behind nginx.
@@ -162,13 +169,13 @@ display_webkit = xvfb-run --auto-servernum dbus-run-session --
 chromium:
 	@.ci/apt $(packages_chromium)
 
-# What the README's tables say: in the browsers BROWSERS.
+# Each writes its tables into the README beside it: in the browsers BROWSERS.
 .PHONY: tabs kills
 tabs kills: build
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 	cd js && BROWSERS="$(BROWSERS)" $(foreach browser,$(BROWSERS),$(display_$(browser))) node $@/run.js
 
-# And what it says of speed, in Chromium.
+# So does this one, in Chromium.
 .PHONY: bench
 bench: build chromium
 	cd js && $(with_tinygo) node bench/run.js
@@ -219,8 +226,8 @@ $(tools)/compiler: FORCE
 .PHONY: FORCE
 FORCE:
 
-js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) README.md LICENSE
-	cp README.md LICENSE js
+js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) LICENSE
+	cp LICENSE js
 	cd js && node build.js && npx tsc -p tsconfig.types.json
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
@@ -281,6 +288,10 @@ $(tools)/govulncheck: Makefile
 	GOBIN=$(tools) go install $(GOVULNCHECK)
 	touch $@
 
+$(tools)/apidiff: Makefile
+	GOBIN=$(tools) go install $(APIDIFF)
+	touch $@
+
 # go test finds it by this name.
 $(tools)/go_js_wasm_exec: Makefile
 	GOBIN=$(tools) go install $(WASMBROWSERTEST)
@@ -297,4 +308,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/wasm_exec.js js/README.md js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
+	rm -rf .tools js/dist js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules

@@ -32,8 +32,8 @@ func ExampleWriter() {
 	// user "ada", items 4, <nil>
 }
 
-// One entry that cannot be saved refuses the whole batch, and the error names
-// it.
+// If one entry cannot be saved, nothing of the batch is, and the error names the
+// entry.
 func ExampleWriter_misuse() {
 	ctx := context.Background()
 	s, err := session.Open(ctx, session.NewMemory(), "cart", session.Config{})
@@ -57,7 +57,7 @@ func ExampleWriter_misuse() {
 	// user was saved: false <nil>
 }
 
-// Watch tells of what other writers do to the session, and of what this one
+// A subscriber is told of what other writers do to the session, and of what this one
 // does.
 func ExampleSession_Subscribe() {
 	ctx := context.Background()

@@ -1,7 +1,7 @@
-// Package session saves sessions, small maps from string keys to JSON values,
-// so that nothing is lost: a batch of entries is saved whole or not at all,
-// writers in other tabs or processes never lose each other's entries, and a
-// save costs one storage write however many keys it has.
+// Package session saves sessions. A session is a small map from string keys to
+// JSON values. A batch of entries is saved whole or not at all, writers in other
+// tabs or processes never lose each other's entries, and a save costs one storage
+// write however many keys it has.
 //
 // Open a session on a storage, then save and load:
 //
@@ -9,12 +9,16 @@
 //	...
 //	err = s.Save(ctx, maps.All(map[string]any{"user": "ada", "items": 3}))
 //
-// The storage is the browser's in programs compiled for GOOS=js (package
-// wasm/localstorage), or one in memory (NewMemory), or any Storage.
+// Programs compiled for GOOS=js find the browser's storage in package
+// wasm/localstorage. NewMemory makes one in memory. Any other Storage will do.
 //
-// Programs that only save should ask for a Writer, the contract that *Session
-// keeps, and those that only read for a Reader. Package writertest has the contract
-// as a test suite.
+// Code that only saves should ask for a Writer, the interface that states the
+// contract. Code that only reads should ask for a Reader. A *Session is both.
+// Package writertest has the contract as a test suite.
+//
+// A session can have a copy on a server, which other devices and the server's own
+// code share: see Session.Sync, and the packages web/client, web/server and
+// web/sqlstore.
 package session
 
 import (
@@ -65,11 +69,12 @@ func clockOf(storage Storage, name string) *engine.Clock {
 	}
 }
 
-// A Session is one writer's and reader's access to a session. It is safe for
-// concurrent use.
+// A Session is an open session, to be saved into and read. It is safe for
+// concurrent use. What a Save survives is up to the storage.
 //
-// What a Save survives is up to the storage. A Session on one that is not a
-// Watcher reads the list of its items before each save.
+// A Save costs one SetItem. Every sixteenth also compacts the session, which merges
+// the items that have piled up. If the storage is not a Watcher, each Save lists the
+// items first.
 type Session struct {
 	name    string
 	unwatch func()        // ends the watching of the storage, if it can be watched
@@ -92,25 +97,24 @@ var (
 
 // A Config says how Open opens a session. The zero Config is the default.
 type Config struct {
-	// MaxAge makes a session end when nothing was saved in it, or removed from
-	// it, for so long: Load then finds nothing and, if there is no replica,
-	// removes what is stored, and the next Save begins a new session. It counts
-	// in milliseconds, and is at least one of them, or 0 for a session that
-	// never ends.
+	// MaxAge ends a session in which nothing was saved or removed for so long. Load
+	// then finds nothing, and removes what is stored if there is no replica. The
+	// next Save begins a new session. MaxAge is 0 for a session that never ends, or
+	// at least a millisecond. Fractions of a millisecond don't count.
 	//
-	// In a session that is synced it counts from the last save of any device, as
-	// far as the replica has told. What is over is then not shown, and stays
-	// until the replica has it: somebody may have saved meanwhile. All devices
+	// In a session that is synced, MaxAge counts from the last save of any device, as
+	// far as the replica has told. A session that is over is not shown, but stored
+	// until the replica has it: another device may have saved meanwhile. All devices
 	// should have the same MaxAge.
 	MaxAge time.Duration
 }
 
 // Open opens the session of that name in the storage, which need not have it
-// yet. The name is not empty, is valid UTF-8 and has no slash. The session is
-// active, so it should be closed when it is no longer needed.
+// yet. A name is not empty, is valid UTF-8 and has no slash. Close the Session when
+// it is no longer needed.
 //
-// The error wraps ErrConfig for a name or a Config that is not acceptable, and
-// is otherwise the storage's, such as ErrDisabled.
+// The error wraps ErrConfig if the name or the Config is not acceptable. Otherwise
+// it is the storage's, such as ErrDisabled.
 func Open(ctx context.Context, storage Storage, name string, config Config) (*Session, error) {
 	fail := func(err error) (*Session, error) { return nil, fmt.Errorf("session %q: open: %w", name, err) }
 	switch {
@@ -145,16 +149,16 @@ func Open(ctx context.Context, storage Storage, name string, config Config) (*Se
 // Name returns the name of the session.
 func (s *Session) Name() string { return s.name }
 
-// Active reports whether the session is open: it follows what others save. A
-// closed session still saves and loads.
+// Active reports whether the session is open. An open session follows what others
+// save. A closed one still saves and loads.
 func (s *Session) Active() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.active
 }
 
-// Close ends every subscription, and no longer follows what others save. To close
-// a closed session is no error; Save and Load go on to work.
+// Close ends every subscription, and the session no longer follows what others
+// save. Save and Load still work. Closing a closed session is no error.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	wasActive := s.active
@@ -168,9 +172,9 @@ func (s *Session) Close() error {
 	return s.wrap("close", err)
 }
 
-// Save implements Writer. Values are encoded as encoding/json does it, whose
-// rules hold inside them; a string that is itself the value must be valid
-// UTF-8. Panics of a value's MarshalJSON, and of entries, become errors.
+// Save implements Writer. It encodes values as encoding/json does, except that a
+// string that is itself a value must be valid UTF-8. A panic of a value's
+// MarshalJSON, or of entries, becomes an error.
 func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
 	list, err := encode.Entries(entries)
 	if err == nil {
@@ -179,7 +183,7 @@ func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) erro
 	return s.wrap("save", err)
 }
 
-// Load returns all entries, their values as JSON texts. It is never nil.
+// Load returns all entries, their values as JSON texts. The map is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +198,7 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 }
 
 // Get decodes the value of a key into what into points to, as json.Unmarshal
-// does, and reports whether the key is there. With nil it only reports that.
+// does, and reports whether the key is there. If into is nil, that is all it does.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
 	s.mu.Lock()
 	var value string
@@ -210,7 +214,7 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 	return found, s.wrap("get", err)
 }
 
-// Remove removes entries, all of them or none, as one batch. To remove what is
+// Remove removes entries, all of them or none, as one batch. Removing a key that is
 // not there is no error.
 func (s *Session) Remove(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
@@ -221,14 +225,14 @@ func (s *Session) Remove(ctx context.Context, keys ...string) error {
 	return s.wrap("remove", s.write(ctx, engine.Batch{Remove: string(engine.AppendKeys(nil, keys))}))
 }
 
-// Clear removes all entries that were saved before: also those that another
-// device saved, and of which this one has not heard yet. What others save at the
-// same moment, or later, stays.
+// Clear removes all entries that were saved before, also those of other devices
+// that this one has not heard of. What others save at the same moment, or later,
+// stays.
 func (s *Session) Clear(ctx context.Context) error {
 	return s.wrap("clear", s.write(ctx, engine.Batch{Clear: true}))
 }
 
-// Stats returns what the session takes in its storage.
+// Stats counts what the session has in its storage.
 func (s *Session) Stats(ctx context.Context) (Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

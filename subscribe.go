@@ -11,14 +11,14 @@ import (
 
 // A Change is what happened to a session.
 type Change struct {
-	// Set holds the entries that are new or were saved again; and when Cleared,
-	// every entry that is left.
+	// Set holds the entries that are new or were saved again. When Cleared is true,
+	// it holds every entry that is left.
 	Set map[string]json.RawMessage
-	// Removed holds the keys that are gone, however that came about.
+	// Removed holds the keys that are gone, for whatever reason.
 	Removed []string
-	// Cleared says that the session was emptied, before what is in Set.
+	// Cleared says that the session was emptied before Set was saved.
 	Cleared bool
-	// Remote says that it was not done through this Session.
+	// Remote says that the change was not made through this Session.
 	Remote bool
 }
 
@@ -28,14 +28,14 @@ type subscription struct {
 }
 
 // Subscribe calls fn with every change to the session from now on, also with those
-// made through this Session. The calls come from a goroutine of their own, one
-// at a time, so fn may use the session. Changes that others make in quick
-// succession may come as one: what counts is the state that they lead to. A
-// session that ends by its MaxAge is told as cleared with the next change.
+// that are made through this Session. The calls come from a goroutine of their own,
+// one at a time, so fn may use the session. Changes that others make in quick
+// succession may come as one, which leads to the same state. When a session has ended
+// by its MaxAge, the next change tells it as cleared.
 //
-// The calls go on until stop or Close; one under way may still finish then. The
-// error wraps ErrClosed on a closed session, and errors.ErrUnsupported on a storage
-// that is not a Watcher.
+// The calls go on until stop or Close. A call that is under way then may still
+// finish. The error wraps ErrClosed on a closed session, and errors.ErrUnsupported on
+// a storage that is not a Watcher.
 func (s *Session) Subscribe(fn func(Change)) (stop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

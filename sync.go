@@ -9,14 +9,15 @@ import (
 	"github.com/session-interop/session-writer/internal/engine"
 )
 
-// ErrCursor means that a server does not know the cursor that it was sent: it
-// has another session, or none any more.
+// ErrCursor means that a server does not know the cursor that it was sent. It now has
+// another session, or none.
 var ErrCursor = errors.New("unknown cursor")
 
-// An OwnerError means that a server has the session of another owner for whoever
-// asks than the one whose session was sent.
+// An OwnerError means that what was sent belongs to one owner, and the server takes
+// the sender for another.
 type OwnerError struct {
-	// Owner is the tag of that owner; empty when the server knows nobody.
+	// Owner is the tag of the owner that the server takes the sender for. It is empty
+	// if the server does not know the sender.
 	Owner string
 }
 
@@ -28,90 +29,87 @@ func (e *OwnerError) Error() string {
 	return "the server has the session of another owner: " + e.Owner
 }
 
-// A StampError means that something was stamped further in the future than a
-// server takes it.
+// A StampError means that something has a stamp too far in the future for the
+// server.
 type StampError struct {
-	// Latest is the time up to which it does.
+	// Latest is the latest time that the server accepts in a stamp.
 	Latest time.Time
-	// Newest is the greatest stamp of the session that the server has, which is
-	// not later than that; empty for none.
+	// Newest is the greatest acceptable stamp that the server has of the session. It
+	// is empty if there is none.
 	Newest string
 }
 
-// Error says up to when.
+// Error says which time is the latest.
 func (e *StampError) Error() string {
 	return fmt.Sprintf("a stamp from the future: later than %s", e.Latest.UTC().Format(time.RFC3339))
 }
 
 // Sent is what a session sends to a Replica.
 type Sent struct {
-	// Owner is the tag of whose session it is, as the replica told it. When it is
-	// empty, nothing is to be merged or given: the replica is asked whose session
-	// it has, and Items is not empty if there is something to be kept.
+	// Owner is the tag of the session's owner, as the replica told it. If it is empty,
+	// the replica only tells the owner, and merges and gives nothing. Items then says
+	// whether the sender has something to keep: it is empty if not.
 	Owner string
-	// Cursor is the replica's, from the last exchange; empty when nothing of
-	// what it has is here.
+	// Cursor is the one that the replica gave in the last exchange. It is empty if
+	// the sender has nothing of what the replica has.
 	Cursor string
 	// Items is a JSON array of items, or empty.
 	Items string
-	// Now is the time by the sender's clock, in milliseconds since 1970; 0 when
-	// some stamps are not by that clock, because they were made anew.
+	// Now is the time by the sender's clock, in milliseconds since 1970. It is 0 if
+	// some stamps were made anew, and so are not by that clock.
 	Now int64
-	// MaxAge is how long after its last save the session is over, in
-	// milliseconds; 0 when it never is.
+	// MaxAge is how long after its last save the session is over, in milliseconds. It
+	// is 0 if the session never is.
 	MaxAge int64
 }
 
 // Received is what a Replica sends back.
 type Received struct {
-	// Owner is the tag of whose session it is.
+	// Owner is the tag of the session's owner.
 	Owner string
 	// Cursor is for the next exchange.
 	Cursor string
 	// Item is one item with what was merged since the cursor that was sent, or
 	// empty.
 	Item string
-	// Complete says that Item has all that there is, what was sent included. It
-	// takes the place of what was sent and of what was exchanged before.
+	// Complete says that Item has all that there is, with what was sent. Item then
+	// replaces what was sent, and what was exchanged before.
 	Complete bool
 	// Age is how long ago somebody last saved, in milliseconds, by the replica's
-	// clock; less than 0 when nobody did.
+	// clock. It is negative if nobody did.
 	Age int64
 }
 
-// A Replica is the copy of a session that a server keeps. To call it makes one
-// exchange with it. Items are in the form that internal/engine/README.md
-// documents. Package web/client has the Replica of a server, and
-// writertest.TestReplica checks one.
+// A Replica is the copy of a session that a server keeps. A call makes one exchange
+// with it. Items have the form that internal/engine/README.md documents. Package
+// web/client has the Replica of a server, and writertest.TestReplica checks one.
 //
-// A Replica MUST merge all that it is sent or none, except for items that it
-// cannot read. It gives what was merged since the cursor, whole batches only; what
-// it was sent in this call may be left out. Without a cursor it gives all that
-// there is, what it was sent included, and says that this is complete.
+// A Replica MUST merge all items that it is sent or none. It leaves out those that it
+// cannot read. It returns what was merged since the cursor, in whole batches. It may
+// leave out what it was sent in this call. Without a cursor it returns all that there
+// is, with what it was sent, and says that this is complete.
 //
-// The error is an *OwnerError when the caller is not the owner of the session
-// sent; it wraps ErrCursor when the cursor is unknown, is a *StampError when
-// something was stamped too far in the future, and wraps ErrQuota when there is no
-// room. After any of them nothing has been merged.
+// The error wraps an *OwnerError if the session sent is not the caller's, ErrCursor
+// if the cursor is unknown, a *StampError if a stamp is too far in the future, and
+// ErrQuota if there is no room. After any of them nothing has been merged.
 type Replica func(ctx context.Context, sent Sent) (Received, error)
 
-// Sync gives a replica what it may not have of the session, and takes what the
-// replica has and this side has not, in one exchange or several. Both sides merge,
-// so it does not matter which devices sync in what order, nor whether an exchange
-// that failed had reached the server. From the first Sync on, no removal is
-// forgotten before the replica has it.
+// Sync sends a replica what it may not have of the session, and merges what the
+// replica has and this side does not, in one exchange or several. Both sides merge, so
+// devices may sync in any order, and an exchange that failed may be repeated even if
+// it had reached the server. From the first Sync on, no removal is forgotten before
+// the replica has it.
 //
-// The session then belongs to its owner: the one whom the server takes the sender
-// for. When that is another than the last time, the session shown is that owner's,
-// and what the former owner had not sent yet is kept for him alone: see also
-// Forget. What is saved here before the first Sync is the first owner's, without
-// what was removed before.
+// After a Sync, the session belongs to an owner: the one whom the server takes the
+// sender for. What was saved before the first Sync becomes the first owner's, and
+// what was removed before it removes nothing of his. If the owner is another than the
+// last time, the session shows that owner's entries. What the former owner had not
+// sent yet is kept for him alone. See also Forget.
 //
-// The session can be used meanwhile. What is saved meanwhile may be left to the
-// next Sync. What the replica has no room for stays here, and does not keep the
-// rest from being exchanged: the error is then an *EntryError with the key of the
-// largest entry, and wraps ErrQuota. Any other error is the replica's or the
-// storage's.
+// The session can be used during a Sync. What is saved meanwhile may be left to the
+// next one. What the replica has no room for stays here, and the rest is exchanged.
+// The error is then an *EntryError with the key of the largest entry, and wraps
+// ErrQuota. Any other error is the replica's or the storage's.
 func (s *Session) Sync(ctx context.Context, replica Replica) error {
 	return s.wrap("sync", s.sync(ctx, replica))
 }
@@ -173,9 +171,9 @@ func (s *Session) ask(ctx context.Context, replica Replica, sent Sent) (Received
 	return replica(ctx, sent)
 }
 
-// Forget drops what is stored here of the session, and what is known of its copy
-// on a server. The copy stays, and so does what is kept for other owners. It is
-// what a logout calls, after a Sync if nothing is to be lost.
+// Forget drops what is stored here of the session, and what is known of its copy on a
+// server. The copy stays, and so does what is kept for other owners. A logout calls
+// Forget, and before that Sync if nothing is to be lost.
 func (s *Session) Forget(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

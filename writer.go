@@ -72,17 +72,19 @@ var (
 	// ErrValue means that a value, or what was given for the entries, cannot
 	// be saved as JSON.
 	ErrValue = encode.ErrValue
-	// ErrClosed means that a session was closed and so cannot be subscribed to.
+	// ErrClosed means that a session was closed, so nobody can subscribe to it.
 	ErrClosed = errors.New("the session is closed")
 	// ErrConfig means that a session name or an option is not acceptable.
 	ErrConfig = errors.New("invalid configuration")
 )
 
-// An EntryError reports the one entry for which a batch was refused.
+// An EntryError reports the one entry for which a call failed.
 type EntryError struct {
 	// Key is the key as it was given, so it may be empty or invalid UTF-8.
 	Key string
-	// Err says what is wrong. It wraps ErrKey or ErrValue.
+	// Err says what is wrong. For an entry that cannot be saved it wraps ErrKey or
+	// ErrValue, and for one that a server has no room for ErrQuota. For a value that
+	// Get cannot decode it is the error of encoding/json.
 	Err error
 }
 

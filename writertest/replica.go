@@ -9,11 +9,11 @@ import (
 	"github.com/session-interop/session-writer"
 )
 
-// TestServer tests that what devices exchange with a [session.Replica] is kept,
-// whole and in the order of its stamps: sessions in memory, each of which is
-// exchanged after every save, must keep the nine rules of [session.Writer]
-// together. It calls newReplica, for a session that the replica does not have
-// yet, for every case.
+// TestReplica tests that a [session.Replica] keeps what devices exchange with it,
+// whole and in the order of the stamps. Each device has a session in memory and syncs
+// it after every save. Together they must keep the nine rules of [session.Writer].
+// TestReplica calls newReplica for every case. That returns a replica without a
+// session.
 func TestReplica(t *testing.T, newReplica func(t *testing.T) session.Replica) {
 	t.Helper()
 	TestWriter(t, func(t *testing.T) Harness {

@@ -23,19 +23,19 @@ var storageRules = []rule[StorageHarness]{
 		{"texts-as-they-are", "", textsAsTheyAre},
 		{"traps", "", traps},
 	}},
-	{"Storage", "An error for want of room MUST wrap ErrQuota, and one of a storage that is switched off or forbidden ErrDisabled.", []testCase[StorageHarness]{
+	{"Storage", "Its errors MUST wrap ErrQuota when there is no room, and ErrDisabled when it is switched off or forbidden.", []testCase[StorageHarness]{
 		{"a-text-too-long", "", textTooLong},
 	}},
 	{"GetItem", "GetItem returns the text of an item, and whether there is such an item.", []testCase[StorageHarness]{
 		{"absent-or-empty", "", absentOrEmpty},
 	}},
-	{"SetItem", "SetItem sets the text of an item, which it adds when it is not there.", []testCase[StorageHarness]{
+	{"SetItem", "SetItem sets the text of an item, and adds the item if it is not there.", []testCase[StorageHarness]{
 		{"adds-and-replaces", "", addsAndReplaces},
 	}},
 	{"RemoveItem", "RemoveItem removes an item.", []testCase[StorageHarness]{
 		{"only-that-one", "", removesOnlyThat},
 	}},
-	{"RemoveItem", "To remove one that is not there is no error.", []testCase[StorageHarness]{
+	{"RemoveItem", "Removing one that is not there is no error.", []testCase[StorageHarness]{
 		{"absent", "", removesAbsent},
 	}},
 	{"Keys", "Keys returns the keys that begin with prefix, each once, in any order.", []testCase[StorageHarness]{
@@ -43,11 +43,11 @@ var storageRules = []rule[StorageHarness]{
 		{"each-once", "", keysOnce},
 		{"no-prefix", "", keysOfAll},
 	}},
-	{"Watch", `Watch calls changed with the key of every item that was set or removed by somebody else, and with "" when any item may have changed.`, []testCase[StorageHarness]{
+	{"Watch", `Watch calls changed with the key of every item that somebody else sets or removes, and with "" when any item may have changed.`, []testCase[StorageHarness]{
 		{"items-set-elsewhere", elsewhere, watchElsewhere},
 		{"every-watcher", elsewhere, everyWatcher},
 	}},
-	{"Watch", "An implementation MUST tell each watcher of every change that others make, and MUST NOT call changed for one that is made after stop has returned.", []testCase[StorageHarness]{
+	{"Watch", "An implementation MUST tell each watcher of every change that others make, and MUST NOT call changed for a change that is made after stop has returned.", []testCase[StorageHarness]{
 		{"no-call-after-stop", elsewhere, noCallAfterStop},
 	}},
 }

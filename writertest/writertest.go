@@ -1,13 +1,12 @@
-// Package writertest is the contract of [session.Writer] as a test suite, for
-// whoever implements one: [TestWriter] checks the nine rules, one by one, and
-// a failure says which sentence of which rule was broken, and by what.
-// [TestStorage] does the same for [session.Storage] and [session.Watcher].
+// Package writertest is a test suite for those who implement [session.Writer].
+// [TestWriter] checks the nine rules of its contract, one by one. A failure says which
+// sentence of which rule was broken, and by what. [TestStorage] does the same for
+// [session.Storage] and [session.Watcher], and [TestReplica] for [session.Replica].
 //
-// What no test can see is left to the implementer: that the documentation says
-// what the storage survives (rule 3), and that a Writer's configuration is
-// fixed when it is made (rule 5). Two processes can't be had here either; the
-// Writers of one [Harness] stand in for them, so they should share no more
-// than processes would.
+// No test can see that the documentation says what the storage survives (rule 3), or
+// that a Writer's configuration is fixed when it is made (rule 5). The tests run in
+// one process, where the Writers of one [Harness] stand in for several. So they should
+// share no more than processes would.
 package writertest
 
 import (
@@ -23,19 +22,18 @@ import (
 	"github.com/session-interop/session-writer"
 )
 
-// A Harness is one fresh, empty session in some storage, and the ways to reach
-// it. Its functions are called from several goroutines at once.
+// A Harness has a new, empty session in some storage. Its functions are called from
+// several goroutines at once.
 //
-// Open and Load are required. Each of the others opens up more cases; those
-// that go without are named in the log.
+// Open and Load are required. Each of the others lets more cases run. The log names
+// the cases that do not run.
 type Harness struct {
-	// Open returns a new Writer on the session, in its open state. Each is
-	// what another tab or process would have.
+	// Open returns a new Writer on the session, which is open. Each call returns what
+	// another tab or process would have.
 	Open func(ctx context.Context) (session.Writer, error)
 
-	// Load returns the session's entries, each as JSON text, as a reader finds
-	// them that comes only now and through the same storage. It must not ask a
-	// Writer that Open returned.
+	// Load returns the session's entries, their values as JSON texts, as a new reader
+	// of the same storage finds them. It must not ask a Writer that Open returned.
 	Load func(ctx context.Context) (map[string]json.RawMessage, error)
 
 	// See makes w see what is stored at this moment, for example by loading
@@ -56,16 +54,17 @@ type Harness struct {
 	Writes func() int
 }
 
-// TestWriter tests that a Writer keeps the nine rules of [session.Writer]. It
-// calls newHarness for every case, with the case's own t, so that what the
-// harness needs can be torn down with t.Cleanup.
+// TestWriter tests that a Writer keeps the nine rules of [session.Writer]. It calls
+// newHarness for every case, with that case's t, so t.Cleanup can tear down what the
+// harness needs.
 //
-// Each case is a subtest that is named after its rule, so that
+// Each case is a subtest that is named after its rule. So this runs the cases of
+// rule 6:
 //
 //	go test -run TestMyWriter/6-last-wins
 //
-// runs those of rule 6. A panic of the Writer fails the case; a Save that never
-// returns, or that lets a cyclic value exhaust the stack, ends the whole test.
+// A panic of the Writer fails the case. A Save that never returns, or that lets a
+// cyclic value exhaust the stack, ends the whole test.
 func TestWriter(t *testing.T, newHarness func(t *testing.T) Harness) {
 	t.Helper()
 	run(t, writerRules, newHarness)
@@ -77,20 +76,19 @@ type StorageHarness struct {
 	// Storage is required. If it is a [session.Watcher], that is tested too.
 	Storage session.Storage
 
-	// Elsewhere sets an item of the same storage as somebody else would whose
-	// changes a Watcher has to tell of: for localStorage another document, for
-	// a database another connection. Without it, Watch is not tested.
+	// Elsewhere sets an item of the same storage, in a way that a Watcher has to tell
+	// of: for localStorage from another document, for a database on another
+	// connection. Without it, Watch is not tested.
 	Elsewhere func(key, text string)
 }
 
-// TestStorage tests that a Storage does what [session.Storage] asks of it, and
-// also [session.Watcher] if it is one. It calls newHarness for every case.
+// TestStorage tests that a Storage does what [session.Storage] asks of it, and, if it
+// is a [session.Watcher], what that asks. It calls newHarness for every case.
 //
-// It uses keys that begin with "writertest/" and removes them before and after
-// each case, so the storage may be one that others use as well. One case sets
-// items under bare names that are known traps, such as "length", and puts back
-// what was there. Another one sets a text of 8 MiB, so on a storage without
-// limits that much is written.
+// Others may use the storage at the same time. The cases use keys that begin with
+// "writertest/", and remove them before and after. One case sets items under names
+// that are known traps, such as "length", and puts back what was there. Another one
+// sets a text of 8 MiB, which a storage without limits will write.
 func TestStorage(t *testing.T, newHarness func(t *testing.T) StorageHarness) {
 	t.Helper()
 	run(t, storageRules, func(t *testing.T) StorageHarness {

@@ -1,22 +1,21 @@
-// Package engine keeps sessions in a storage of items: it is the mechanism
-// under package session, and all that the wasm module links of it. Programs
-// use package session; this one's API follows what the module needs, and may
-// change with any release.
+// Package engine keeps sessions in a storage of items. It is the mechanism under
+// package session, which programs use, and under the WebAssembly module, which links
+// nothing else. Its API follows what the module needs.
 //
-// A session named cart lives in the items whose keys begin with cart/, each
-// under the stamp of its making. A save adds one item and touches no other; a
-// load reads all of them and merges. So a session is a log-structured store
-// whose records form a last-writer-wins map, and neither the order in which a
-// tab gets to see items, nor seeing one twice or late, changes what it reads.
+// A session named cart is in the items whose keys begin with cart/. The rest of a key
+// is the stamp of the item. A save adds one item and touches no other. A load reads all
+// items and merges them. So a session is a log-structured store whose records form a
+// last-writer-wins map. A tab may see items in any order, twice or late, and reads the
+// same. README.md documents the stored form.
 //
-// Compaction writes one item that holds the merged state of several, and then
-// removes exactly those. As no item is ever written twice, two tabs may
-// compact at once, one may be killed half-way, and a batch may turn up late.
+// Compaction writes one item that holds the merged state of several, and then removes
+// exactly those. No item is ever written twice. So two tabs may compact at once, one
+// may be killed half-way, and a batch may turn up late.
 //
 // All times are wall clock times in milliseconds since 1970.
 //
-// Where a function is not to be inlined, its copies would add a kilobyte to
-// what each visitor of a page downloads.
+// Some functions are marked noinline. Their copies would add a kilobyte to what each
+// visitor of a page downloads.
 package engine
 
 import (

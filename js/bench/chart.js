@@ -1,4 +1,4 @@
-// The chart in the README. It has its own colours for a light page and a dark
+// The chart in README.md. It has its own colours for a light page and a dark
 // one, as GitHub shows it as an image.
 import { contenders, names, titleOf } from "./cases.js";
 import { digits, median } from "./results.js";

@@ -1,5 +1,5 @@
-// Times session-writer beside its peers, for the README: see cases.js. The
-// order follows from the environment variable SEED.
+// Times session-writer beside its peers, for README.md: see cases.js. The order
+// follows from the environment variable SEED.
 import { writeFile } from "node:fs/promises";
 import { format } from "prettier";
 import { publish, table } from "../harness/publish.js";
@@ -42,7 +42,7 @@ console.log(
     ]),
   ])}\n`,
 );
-await publish("bench", summary());
+await publish(new URL("README.md", import.meta.url), "bench", summary());
 
 /**
  * Returns a table of medians with their quartiles, and how many times the raw
@@ -65,7 +65,7 @@ function withSpread(cases) {
   ]);
 }
 
-/** Returns what the README says. */
+/** Returns what README.md says. */
 function summary() {
   const columns = [
     ...cases.filter((it) => it.session === 10 && it.operation === "save"),

@@ -1,23 +1,22 @@
-// Puts what is measured into ../../README.md, as tables.
+// Puts what is measured into the README beside what measures it, as tables.
 import { readFile, writeFile } from "node:fs/promises";
 
-const readme = new URL("../../README.md", import.meta.url);
-
 /**
- * Prints text in Markdown, and puts it into the README, between the marks of
- * that name: <!-- name --> and <!-- /name -->.
+ * Prints text in Markdown, and puts it into a README, between the marks of that
+ * name: <!-- name --> and <!-- /name -->.
  *
+ * @param {URL} readme
  * @param {string} name
  * @param {string} markdown
  */
-export async function publish(name, markdown) {
+export async function publish(readme, name, markdown) {
   console.log(markdown);
   const text = await readFile(readme, "utf8");
   const [start, end] = [`<!-- ${name} -->\n`, `<!-- /${name} -->\n`];
   const from = text.indexOf(start) + start.length;
   const to = text.indexOf(end, from);
   if (from < start.length || to < 0) {
-    throw new Error(`README.md has no ${start.trim()} with its end`);
+    throw new Error(`${readme.pathname} has no ${start.trim()} with its end`);
   }
   await writeFile(
     readme,

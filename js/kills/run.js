@@ -38,7 +38,11 @@ for (const name of (process.env.BROWSERS || "chromium").split(" ")) {
     `${await versionOf(name)}:\n\n${await survival(name)}\n\n${await kills(name)}`,
   );
 }
-await publish("survival", parts.join("\n\n"));
+await publish(
+  new URL("README.md", import.meta.url),
+  "survival",
+  parts.join("\n\n"),
+);
 
 /** @param {string} name */
 async function survival(name) {

@@ -9,7 +9,7 @@ import { measure } from "./measure.js";
 const batches = 200;
 
 /**
- * How many tabs. More would have Firefox refuse writes: see the README.
+ * How many tabs. More would have Firefox refuse writes: see README.md.
  *
  * @type {Record<string, number>}
  */
@@ -24,7 +24,11 @@ for (const name of (process.env.BROWSERS || "chromium").split(" ")) {
     await browser.close();
   }
 }
-await publish("tabs", parts.join("\n\n"));
+await publish(
+  new URL("README.md", import.meta.url),
+  "tabs",
+  parts.join("\n\n"),
+);
 
 /**
  * @param {import("../harness/browser.js").Browser} browser

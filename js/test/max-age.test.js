@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { inBrowser } from "./in-browser.js";
 
 // Items of a time that is past are written by hand, in the form that the
-// README documents, so that nobody has to wait for one to get old.
+// internal/engine/README.md documents, so that nobody has to wait for one to get old.
 
 const minute = 60_000;
 

@@ -16,7 +16,11 @@ inBrowser(
   async ({ page, site, t }) => {
     const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
     t.after(() => rm(folder, { recursive: true }));
-    await buildTests("wasm/internal/areas", ["page"], join(folder, "tests.wasm"));
+    await buildTests(
+      "wasm/internal/areas",
+      ["page"],
+      join(folder, "tests.wasm"),
+    );
     await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
     await build({
       entryPoints: [join(src, "storage.js")],

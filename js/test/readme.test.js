@@ -1,51 +1,212 @@
-// Everything in the README that can be run is run as it stands there.
+// Everything in a README that can be run is run as it stands there.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import {
+  cp,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { repository, withModule } from "../harness/go.js";
 import { inBrowser } from "./in-browser.js";
 import { dist } from "../harness/server.js";
 import { startNative } from "../harness/sessions-server.js";
 
-const readme = await readFile(join(repository, "README.md"), "utf8");
+const run = promisify(execFile);
 
-const snippets = [...readme.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(
-  ([, language, text]) => ({ language, text }),
+/** Folders of what was built or installed. */
+const made = /^(\..*|dist|node_modules)$/;
+
+/**
+ * Yields the paths of the READMEs in a folder of the repository.
+ *
+ * @param {string} folder
+ * @returns {AsyncGenerator<string>}
+ */
+async function* readmes(folder) {
+  for (const entry of await readdir(join(repository, folder), {
+    withFileTypes: true,
+  })) {
+    const path = join(folder, entry.name);
+    if (entry.name === "README.md") yield path;
+    else if (entry.isDirectory() && !made.test(entry.name)) {
+      yield* readmes(path);
+    }
+  }
+}
+
+/** @type {Record<string, string>} */
+const texts = {};
+for await (const name of readmes(".")) {
+  texts[name] = await readFile(join(repository, name), "utf8");
+}
+
+const snippets = Object.entries(texts).flatMap(([name, readme]) =>
+  [...readme.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(
+    ([, language, text], i) => ({ name: `${name}, ${i + 1}`, language, text }),
+  ),
 );
 
 /** @param {string} language */
 const of = (language) =>
-  snippets
-    .filter((snippet) => snippet.language === language)
-    .map(({ text }) => text);
+  snippets.filter((snippet) => snippet.language === language);
 
-test("each snippet is of a kind that is run here", () => {
+test("each snippet is of a kind that is run", () => {
   const kinds = new Set(snippets.map(({ language }) => language));
   // What nginx is to do is tried by web/server.
   const known = ["go", "html", "js", "json", "nginx", "sh"];
   assert.deepEqual([...kinds].sort(), known);
-  assert.equal(of("html").length, 1);
-  assert.equal(of("nginx").length, 1);
-  assert.equal(of("json").length, 1);
-  assert.equal(of("go").length, 3);
-});
-
-test("the commands are there", () => {
-  for (const command of of("sh").join("").trim().split("\n")) {
-    const [make, ...args] = command.split(" ");
-    assert.equal(make, "make");
-    // What they do is what CI does, and the other tests.
-    execFileSync("make", ["--dry-run", ...args], { cwd: repository });
+  for (const [language, where] of Object.entries({
+    html: "README.md",
+    json: "internal/engine/README.md",
+    nginx: "web/README.md",
+  })) {
+    assert.deepEqual(
+      of(language).map(({ name }) => name.split(",")[0]),
+      [where],
+    );
   }
 });
+
+test("the README is one screen, and links", () => {
+  const lines = texts["README.md"].trimEnd().split("\n").length;
+  assert.ok(lines <= 200, `it has ${lines} lines`);
+});
+
+test("what a README links to is there", () => {
+  for (const [name, readme] of Object.entries(texts)) {
+    for (const [, target] of readme.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      // The npm page knows nothing of the repository.
+      assert.notEqual(name, "js/README.md", `it links to ${target}`);
+      const file = join(repository, dirname(name), target);
+      assert.ok(existsSync(file), `${name} links to ${target}`);
+    }
+  }
+});
+
+test("what is measured has a place", () => {
+  for (const [name, mark] of Object.entries({
+    "js/bench/README.md": "bench",
+    "js/kills/README.md": "survival",
+    "js/tabs/README.md": "tabs",
+  })) {
+    const [start, end] = [`<!-- ${mark} -->\n`, `<!-- /${mark} -->\n`].map(
+      (text) => texts[name].indexOf(text),
+    );
+    assert.ok(start >= 0 && start < end, `${name} has no place for ${mark}`);
+  }
+});
+
+/**
+ * How a command is tried, by its first word: make in the repository, the others in
+ * a project of a user's.
+ *
+ * @type {Record<string, (command: string) => Promise<unknown>>}
+ */
+const tries = {
+  make: async (command) => {
+    const [make, ...args] = words(command);
+    // What they do is what CI does, and the other tests.
+    await run(make, ["--dry-run", ...args], { cwd: repository });
+  },
+  npm: async (command) => {
+    const project = await mkdtemp(join(tmpdir(), "session-writer-"));
+    try {
+      let source = join(repository, "js");
+      if (!command.includes("../session-writer/js")) {
+        // It is what is published.
+        const { stdout } = await run(
+          "npm",
+          ["pack", "--json", "--pack-destination", project],
+          { cwd: source },
+        );
+        source = join(project, JSON.parse(stdout)[0].filename);
+      }
+      await writeFile(join(project, "package.json"), '{ "type": "module" }');
+      const [npm, install, named, ...more] = words(command);
+      assert.deepEqual([install, more], ["install", []]);
+      assert.match(named, /^(\.\.\/session-writer\/js|session-writer)$/);
+      await run(npm, [install, "--offline", "--ignore-scripts", source], {
+        cwd: project,
+      });
+      await writeFile(
+        join(project, "main.js"),
+        `import { open } from "session-writer";
+         const session = await open("cart", { storage: "memory" });
+         session.save({ a: 1 });
+         console.log(JSON.stringify(session.load()));`,
+      );
+      const { stdout } = await run(process.execPath, ["main.js"], {
+        cwd: project,
+      });
+      assert.equal(stdout, '{"a":1}\n');
+    } finally {
+      await rm(project, { recursive: true });
+    }
+  },
+  go: async (command) => {
+    const project = await mkdtemp(join(tmpdir(), "session-writer-"));
+    try {
+      /** @param {string[]} args */
+      const go = async (args) => {
+        const { stdout } = await run("go", args, {
+          cwd: project,
+          env: { ...process.env, GOWORK: "", GOFLAGS: "" },
+        });
+        return stdout;
+      };
+      await go(["mod", "init", "example.com/mine"]);
+      await writeFile(join(project, "main.go"), goProgram);
+      await go(
+        words(command)
+          .slice(1)
+          .map((word) => (word === "../session-writer" ? repository : word)),
+      );
+      assert.equal(await go(["run", "."]), printed(goProgram));
+    } finally {
+      await rm(project, { recursive: true });
+    }
+  },
+};
+
+/** @param {string} command */
+const words = (command) =>
+  [...command.matchAll(/(?:"[^"]*"|[^\s"])+/g)].map(([word]) =>
+    word.replaceAll('"', ""),
+  );
+
+const goProgram = of("go")[0].text;
+
+/**
+ * Returns what a program says that it prints.
+ *
+ * @param {string} program
+ */
+const printed = (program) =>
+  `${/^\t\/\/ Output: (.+)$/m.exec(program)?.[1] ?? assert.fail("it says nothing")}\n`;
+
+for (const { name, text } of of("sh")) {
+  for (const command of text.trim().split("\n")) {
+    test(`${name}: ${command}`, async () => {
+      const first = words(command)[0];
+      assert.ok(Object.hasOwn(tries, first), `nothing here runs ${first}`);
+      await tries[first](command);
+    });
+  }
+}
 
 inBrowser("the page works when pasted", async ({ newPage, site }) => {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   try {
-    await writeFile(join(folder, "index.html"), of("html")[0]);
+    await writeFile(join(folder, "index.html"), of("html")[0].text);
     await cp(dist, join(folder, "session-writer"), { recursive: true });
     site.serve("/pasted/", folder, null);
 
@@ -68,28 +229,26 @@ inBrowser("the page works when pasted", async ({ newPage, site }) => {
   }
 });
 
-of("js").forEach((text, i) => {
-  inBrowser(
-    `JavaScript snippet ${i + 1} does what it says`,
-    async ({ page, site, t }) => {
-      if (text.includes(".sync(")) {
-        const server = await startNative();
-        t.after(server.close);
-        site.forward("/sessions/", server.origin);
-      }
-      let claims = 0;
-      const checked = text
-        .replaceAll('"session-writer"', '"/dist/index.js"')
-        .replace(/^( *)(.+); \/\/ => (.+)$/gm, (_, margin, got, want) => {
-          claims++;
-          return `${margin}same(${JSON.stringify(got)}, ${got}, ${want});`;
-        });
-      assert.ok(claims > 0, "it says nothing");
-      const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-      try {
-        await writeFile(
-          join(folder, "snippet.js"),
-          `export let made = 0;
+for (const { name, text } of of("js")) {
+  inBrowser(`${name} does what it says`, async ({ page, site, t }) => {
+    if (text.includes(".sync(")) {
+      const server = await startNative();
+      t.after(server.close);
+      site.forward("/sessions/", server.origin);
+    }
+    let claims = 0;
+    const checked = text
+      .replaceAll('"session-writer"', '"/dist/index.js"')
+      .replace(/^( *)(.+); \/\/ => (.+)$/gm, (_, margin, got, want) => {
+        claims++;
+        return `${margin}same(${JSON.stringify(got)}, ${got}, ${want});`;
+      });
+    assert.ok(claims > 0, "it says nothing");
+    const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+    try {
+      await writeFile(
+        join(folder, "snippet.js"),
+        `export let made = 0;
            ${checked}
            /** Throws unless got is want. */
            function same(text, got, want) {
@@ -103,46 +262,31 @@ of("js").forEach((text, i) => {
                ? Object.fromEntries(Object.entries(value).sort())
                : value;
            }`,
-        );
-        site.serve("/snippet/", folder);
-        const made = await page.evaluate(
-          async (url) => (await import(url)).made,
-          site.url("/snippet/snippet.js"),
-        );
-        assert.equal(made, claims);
-      } finally {
-        await rm(folder, { recursive: true });
-      }
-    },
-  );
-});
-
-test("the program for pages is the one that go-program.test.js runs", async () => {
-  assert.equal(
-    of("go")[0],
-    await readFile(join(repository, "wasm", "example", "main.go"), "utf8"),
-  );
-});
-
-test("the Go program prints what it says", async () => {
-  const want = /\/\/ Output: (.+)/.exec(of("go")[1])?.[1];
-  await withModule({ "main.go": of("go")[1] }, async (_, go) => {
-    assert.equal(await go(["run", "."]), `${want}\n`);
+      );
+      site.serve("/snippet/", folder);
+      const made = await page.evaluate(
+        async (url) => (await import(url)).made,
+        site.url("/snippet/snippet.js"),
+      );
+      assert.equal(made, claims);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
-});
+}
 
-test("the Go test passes", async () => {
-  const name = /func (Test\w+)/.exec(of("go")[2])?.[1];
-  await withModule({ "mine_test.go": of("go")[2] }, async (_, go) => {
-    assert.match(
-      await go(["test", "-v", "."]),
-      new RegExp(`--- PASS: ${name} `),
-    );
+for (const { name, text } of of("go")) {
+  test(`${name} prints what it says`, async () => {
+    await withModule({ "main.go": text }, async (_, go) => {
+      assert.equal(await go(["run", "."]), printed(text));
+    });
   });
-});
+}
 
 inBrowser("the item is one", async ({ page }) => {
-  const key = /`(cart\/\d{13}-\w+-\w+)`:\n\n```json/.exec(readme)?.[1];
+  const key = /`(cart\/\d{13}-\w+-\w+)`:\n\n```json/.exec(
+    texts["internal/engine/README.md"],
+  )?.[1];
   assert.ok(key, "it has no key");
   const { loaded, corrupt } = await page.evaluate(
     async (key, text) => {
@@ -152,7 +296,7 @@ inBrowser("the item is one", async ({ page }) => {
       return { loaded: cart.load(), corrupt: cart.stats().corrupt };
     },
     key,
-    of("json")[0],
+    of("json")[0].text,
   );
   assert.deepEqual(loaded, {
     kept: true,

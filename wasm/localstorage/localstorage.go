@@ -1,24 +1,23 @@
-// Package localstorage is the browser's Web Storage, localStorage and
-// sessionStorage, as a session.Storage for Go programs compiled for GOOS=js. On
-// other platforms there is none: Local and Session then return an error that wraps
-// session.ErrDisabled, so that a program that runs on both needs no build tags.
+// Package localstorage gives Go programs compiled for GOOS=js the browser's
+// localStorage and sessionStorage as a session.Storage. On other platforms, Local and
+// Session return an error that wraps session.ErrDisabled. So a program that runs on
+// both needs no build tags.
 //
 //	storage, err := localstorage.Local()
 //	...
 //	s, err := session.Open(ctx, storage, "cart", session.Config{})
 //
-// What is saved in localStorage survives closing the tab and the browser. A
-// browser that is killed loses what it has not written to disk yet, which in
-// Chromium may be the last 40 seconds and more; what is left is whole batches.
-// sessionStorage lasts as long as the tab and is shared with nobody but its
-// frames of the same origin.
+// What is saved in localStorage survives closing the tab and the browser. A browser
+// that is killed loses what it has not written to disk yet. In Chromium that may be
+// the last 40 seconds and more. Whole batches are left. sessionStorage lasts as long
+// as the tab, which shares it only with its frames of the same origin.
 //
 // A few caveats:
-//   - Both are full at 5,242,880 UTF-16 code units of keys and texts for an
-//     origin, in Chromium and Firefox: session.ErrQuota.
-//   - Workers, sandboxed frames, and pages for which the user has forbidden it have
-//     neither: session.ErrDisabled.
-//   - They keep lone surrogates, which Go strings cannot hold: Go reads U+FFFD in
+//   - Chromium and Firefox have room for 5,242,880 UTF-16 code units of an origin's
+//     keys and texts. Beyond that, errors wrap session.ErrQuota.
+//   - Workers, sandboxed frames, and pages to which the user forbids it have neither
+//     storage. Their errors wrap session.ErrDisabled.
+//   - Both keep lone surrogates, which Go strings cannot hold. Go reads U+FFFD in
 //     their place.
 package localstorage
 
@@ -28,11 +27,12 @@ import (
 	session "github.com/session-interop/session-writer"
 )
 
-// Local returns window.localStorage, which is a session.Watcher, too. The
-// error wraps session.ErrDisabled.
+// Local returns window.localStorage, which is also a session.Watcher. The error wraps
+// session.ErrDisabled.
 func Local() (session.Storage, error) { return open("localStorage") }
 
-// Session returns window.sessionStorage, as Local does.
+// Session returns window.sessionStorage, which is also a session.Watcher. The error
+// wraps session.ErrDisabled.
 func Session() (session.Storage, error) { return open("sessionStorage") }
 
 // A storageError is what the browser said, and what it means.

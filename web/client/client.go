@@ -1,5 +1,5 @@
-// Package client exchanges sessions with the server of package server, as the
-// page does with session.sync.
+// Package client syncs the sessions of Go programs with a server of package
+// web/server, as pages do with session.sync.
 package client
 
 import (
@@ -20,15 +20,16 @@ import (
 // maxAnswer is how much of an answer is read, in bytes.
 const maxAnswer = 16 << 20
 
-// New returns how to exchange sessions, by their names, with the server whose
-// API is at address, such as https://example.com/sessions/. The client must
-// keep cookies (see net/http/cookiejar), unless its transport says in another
-// way who it is. Sessions that share its cookies are to share what New returns,
-// or those that begin at once may be taken for several visitors'.
+// New returns a function that returns the replica of the session of a name. The
+// server's API is at address, such as https://example.com/sessions/.
 //
-// What is sent goes to the host of that address and to no other, nor over http
-// when the address is of https: to be redirected there is an error. So is an
-// answer of more than 16 MiB. What the server refuses is a *RefusalError.
+// The client must keep cookies (see net/http/cookiejar), unless its transport tells
+// the server in another way who it is. Sessions that share the client's cookies must
+// share the function that New returns. Otherwise the server may take those that begin
+// at once for several visitors'.
+//
+// A redirect to another host, or from https to http, is an error. So is an answer of
+// more than 16 MiB. What the server refuses is a *RefusalError.
 func New(client *http.Client, address string) func(name string) session.Replica {
 	bound := *client
 	bound.CheckRedirect = func(to *http.Request, via []*http.Request) error {

@@ -125,17 +125,17 @@ func TestNginxThatEnds(t *testing.T) {
 	}
 }
 
-// inReadme returns what the README has nginx do, for a server at that address.
+// inReadme returns what web/README.md has nginx do, for a server at that address.
 func inReadme(t *testing.T, server string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(text), "```nginx\n")
 	location, _, found := strings.Cut(after, "```")
 	if !found || !strings.Contains(location, "http://127.0.0.1:8080;") {
-		t.Fatalf("the README has no location: %q", location)
+		t.Fatalf("web/README.md has no location: %q", location)
 	}
 	return strings.ReplaceAll(location, "http://127.0.0.1:8080;", server+";")
 }

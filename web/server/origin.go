@@ -22,8 +22,8 @@ type origin struct {
 	protection *http.CrossOriginProtection
 }
 
-// CheckOrigin returns an error that says why a text cannot be among
-// Config.Origins, if it cannot.
+// CheckOrigin returns nil if a text can be among Config.Origins, and otherwise an
+// error that says why not.
 func CheckOrigin(text string) error {
 	_, err := newOrigin(text)
 	return err

@@ -1,42 +1,40 @@
-// Package server is the program's one http.Handler: the page, and the sessions
-// that browsers keep a copy of. It is the same natively and in a Cloudflare
-// Worker.
+// Package server has the http.Handler with which browsers and other devices exchange
+// their sessions. It can also serve the page. It is the same natively and in a
+// Cloudflare Worker.
 //
 //	POST /sessions/exchange?session=NAME   sends and receives items
 //	POST /sessions/pair                    makes a code for another device
 //	POST /sessions/join                    takes one
 //	GET  /sessions/health                  says whether the database answers
 //
-// An exchange has what a session.Sent has. The body is the items, or empty. The
-// query has what else there is: owner, the tag of whose session it is; cursor,
-// from the last exchange; now, the time by the sender's clock, in milliseconds
-// since 1970; and max-age, in milliseconds.
+// An exchange sends what a session.Sent has. The body has the items, or is empty. The
+// query has the other members, if they are not zero: owner, cursor, now and max-age,
+// the last two in milliseconds.
 //
-// The answer has what a session.Received has. The body is the item; the status
-// is 204 when there is none. Session-Owner is the tag, Session-Cursor is for the
-// next exchange, and Session-Age is in milliseconds, and missing when nobody
-// saved. Session-Complete is there, and true, when the item has all that there is,
-// and is to be in the place of what the sender has. Session-Skipped counts the items
+// The answer has what a session.Received has. The body is the item. Without an item
+// the status is 204. The headers have the other members: Session-Owner,
+// Session-Cursor, and Session-Age in milliseconds, which is missing if nobody saved.
+// Session-Complete is true if the item has all that there is. Otherwise it is missing. Session-Skipped counts the items
 // that could not be read, if any.
 //
-// An exchange without an owner only asks for him: nothing is merged, and the
-// answer has Session-Owner and an empty Session-Cursor, nothing else. Somebody
-// unknown becomes an owner, and gets a cookie, if there are items, such as []:
-// he has something to keep. Otherwise the answer to him has no Session-Owner.
+// An exchange without an owner only asks who the sender is. Nothing is merged, and the
+// answer has only Session-Owner and an empty Session-Cursor. A sender whom the server
+// does not know becomes an owner and gets a cookie if there is a body with items,
+// which may be []. Without a body, the answer to him has no Session-Owner.
 //
-// Answers to pair and join have Session-Owner, too, and so have refusals of
-// exchanges as soon as it is known who asks.
+// Answers to pair and join have Session-Owner, too. So has the refusal of an exchange
+// whose sender is known.
 //
-// A refusal is a JSON object with a code and an error, which is a sentence. The
-// code "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor,
-// "quota" for session.ErrQuota, and "stamp" for a session.StampError, whose
-// Latest is in Session-Latest, in milliseconds since 1970, and whose Newest is in
-// Session-Newest. After "full", when the database has no room, and "busy", whose
-// Retry-After is in seconds, the same request may succeed later.
+// A refusal is a JSON object with a code and an error, which is a sentence. The code
+// "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor, and "quota"
+// for session.ErrQuota. The code "stamp" stands for a session.StampError. Its Latest
+// is in Session-Latest, in milliseconds since 1970, and its Newest in Session-Newest.
+// The code "full" means that the database has no room, and "busy" that the server has
+// too much to do. The same request may succeed later: Retry-After has the seconds.
 //
-// A session belongs to whoever holds its owner's id: a cookie, or what
-// Config.Identify says. Requests that other sites have a browser make are refused,
-// and those for a host that the server is not known by: see Config.Origins.
+// A session belongs to whoever holds its owner's id, which is in a cookie or comes
+// from Config.Identify. The server refuses requests that pages of other sites make,
+// and requests for a host that is not its own: see Config.Origins.
 package server
 
 import (
@@ -61,46 +59,47 @@ import (
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
-// A Config says what New is to serve.
+// A Config says what a handler serves, and to whom.
 type Config struct {
 	// DB has the sessions. It is required.
 	DB *sqlstore.DB
 
-	// Site is the folder of the page, as make build leaves it. Without it only
-	// the sessions are served.
+	// Site is the folder of the page, as make build leaves it. Without it the handler
+	// serves no page.
 	Site fs.FS
 
-	// Origins are the public origins of the server, such as https://example.com,
-	// when browsers reach it through something that passes their requests on,
-	// which must keep their Host. They decide which hosts are answered, which
-	// pages may make requests, and which cookie is set. All but those of this
-	// machine must be https.
+	// Origins are the public origins of the server, such as https://example.com. A
+	// server behind a proxy needs them, and the proxy must keep the Host of what it
+	// passes on. They decide for which hosts the server answers, which pages may make
+	// requests, and which cookie it sets. Each must be https, unless it is of this
+	// machine.
 	//
-	// Without Origins only this machine's hosts are answered, and any host over
-	// TLS that the program's own listener ends. What was passed on is refused.
+	// Without Origins, the server answers for this machine's hosts. For other hosts it
+	// answers only if the program's own listener ends the TLS. It refuses what a proxy
+	// passes on.
 	Origins []string
 
-	// TrustHost says, in place of Origins, that each request has the host that
-	// the browser asked for, by https unless that is of this machine. It is for
+	// TrustHost takes the place of Origins. It says that each request has the host
+	// that the browser asked for, by https unless the host is this machine. It is for
 	// Cloudflare's Workers, which get no other requests.
 	TrustHost bool
 
-	// Identify returns the id of the owner whose sessions a request is about,
-	// for a program that knows its users. It must not be empty. An error
-	// refuses the request. Without Identify each browser gets an id of its own
-	// in a cookie, and pairing gives it to another.
+	// Identify is for programs that know their users. It returns the id of the owner
+	// who makes a request, which is not empty. An error refuses the request. Without
+	// Identify, each browser gets an id of its own in a cookie, and pairing gives that
+	// id to another browser.
 	Identify func(*http.Request) (id string, err error)
 
-	// Admit decides whether somebody unknown may become an owner, who then keeps
-	// sessions here: an error refuses it, and is logged. Without Admit anybody may,
-	// within the limits of DB. It is not asked when there is Identify.
+	// Admit decides whether somebody unknown may become an owner, and so keep sessions
+	// here. An error refuses it, and is logged. Without Admit anybody may, within the
+	// limits of DB. With Identify, Admit is not called.
 	Admit func(*http.Request) error
 
-	// ErrorLog is told what goes wrong here; log.Default() without it.
+	// ErrorLog logs what goes wrong here. By default it is log.Default().
 	ErrorLog *log.Logger
 }
 
-// New returns the handler.
+// New returns the handler. It returns an error if the Config is not acceptable.
 func New(config Config) (http.Handler, error) {
 	if config.DB == nil {
 		return nil, errors.New("server: Config.DB is nil")

@@ -79,8 +79,9 @@ func newSite(fsys fs.FS) (http.Handler, error) {
 	}), nil
 }
 
-// SetDefaultHeaders sets what every response bears. Responses that may be
-// stored say so themselves: an error, such as the 404 of a stale hash, may not.
+// SetDefaultHeaders sets the headers that every response has. One of
+// them keeps caches from storing it. A response that may be stored sets Cache-Control
+// anew.
 func SetDefaultHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Security-Policy", "default-src 'none'; "+

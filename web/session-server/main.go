@@ -1,20 +1,20 @@
 //go:build !js
 
-// The command session-server serves the session inspector, a page that shows what a
-// session saved with session-writer holds, and keeps copies of the sessions, so
-// that other devices can have them.
+// The command session-server keeps copies of sessions, so that one session is the same
+// on all of a user's devices. It also serves the session inspector, a page that shows
+// what a session holds.
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
 //		[-origin ORIGIN] [-restored]
 //
-// It answers to this machine's own names, over http. Others reach it through
-// something that ends TLS, and keeps the Host of what it passes on: then -origin
-// names the public origin, such as https://example.com.
+// It answers to this machine's own names, over http. Other machines reach it through a
+// proxy that ends TLS and keeps the Host of what it passes on. Then -origin names the
+// public origin, such as https://example.com.
 //
-// The copies are in a SQLite file. What was exchanged survives the end of the
-// server, however it comes, and a power cut. After the file was put back from a
-// backup, the server must be started with -restored once: then those who have
-// what was exchanged since the backup send it again.
+// The copies are in a SQLite file. What was exchanged survives the end of the server,
+// however that comes, and a power cut. After the file was put back from a backup, start
+// the server with -restored once. Then devices send again what they exchanged since
+// the backup.
 package main
 
 import (

@@ -20,13 +20,13 @@ const smallFile = 64 << 20
 // takes, others wait.
 const slicePages = 256
 
-// ErrFixed means that a file cannot shrink, as it was made so, and is too large
-// to be written anew in passing.
+// ErrFixed means that a file was made so that it cannot shrink, and is too large for
+// Prepare to write it anew.
 var ErrFixed = errors.New("the file cannot shrink")
 
-// Prepare makes a file such that Shrink can work, if it was made by an earlier
-// version of this package. It writes a small one anew; for a large one it
-// returns an error that wraps ErrFixed and says what to do.
+// Prepare lets Shrink work on a file that an earlier version of this package made. It
+// writes a small file anew. For a large one it returns an error that wraps ErrFixed
+// and says what to do.
 func Prepare(ctx context.Context, db *sql.DB) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -61,12 +61,13 @@ var ErrInUse = errors.New("something else uses the file, and what was removed ma
 // Shrink.
 const shrinkTimeout = 100 * time.Millisecond
 
-// Shrink gives the room of what was deleted back to the file system, in slices,
-// and empties the log, in which it could still be read. It is to be called after
-// what deletes much. Each slice is done by inTurn, which may wait before and
-// afterwards, and passes on the error (see sqlstore.DB.InTurn); with nil, others
-// have as much time between two slices. The error wraps ErrInUse when the file or
-// the log stays larger than need be.
+// Shrink gives the room of deleted rows back to the file system. It also empties the
+// log, in which deleted text could still be read. Call it after much was deleted.
+//
+// It works in slices. inTurn does each of them, may wait before and afterwards, and
+// passes on its error (see sqlstore.DB.InTurn). When inTurn is nil, others have as
+// much time between two slices as a slice takes. The error wraps ErrInUse when the
+// file or the log stays larger than need be.
 func Shrink(ctx context.Context, db *sql.DB, inTurn func(ctx context.Context, do func() error) error) error {
 	if inTurn == nil {
 		inTurn = spaced

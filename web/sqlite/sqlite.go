@@ -32,19 +32,19 @@ const cacheSize = 8 << 10
 
 // A Config says how to open a file. The zero Config is the default.
 type Config struct {
-	// MaxBytes is how large the file may grow, or 0. What would make it larger is
-	// refused. A file that is larger stays as it is.
+	// MaxBytes is how large the file may grow, or 0 for no limit. A commit that would
+	// make it larger fails. A file that is larger already stays as it is.
 	MaxBytes int64
 }
 
-// Open returns the database in a file, which is made when it is missing. What
-// is committed there survives the end of the process, however it comes, and a
-// power cut, as far as the disk keeps what it says that it has written: each
-// commit is flushed (synchronous=FULL, in a write-ahead log).
+// Open returns the database in a file, and makes the file if it is missing. A commit
+// survives the end of the process, however that comes. It survives a power cut if the
+// disk has really written what it says it has. Each commit is flushed
+// (synchronous=FULL, in a write-ahead log).
 //
-// The path is always that of a file, also :memory:, and may be a link to one. The
-// file is for its user alone, also one that others could read until now.
-// What is deleted is overwritten in it, and in the log by the next Shrink.
+// The path is always that of a file, also :memory:, and may be a link to one. A file
+// that everybody could read is its user's alone afterwards. Deleted text is
+// overwritten in the file at once, and in the log by the next Shrink.
 //
 // Several processes can use one file, on one machine.
 func Open(path string, config Config) (*sql.DB, error) {

@@ -16,17 +16,16 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
-// Exchanged is what came of an exchange.
+// Exchanged is the result of an exchange.
 type Exchanged struct {
-	// Received has no cursor, and an Age less than 0, when there is no session
-	// and when only its owner was asked for.
+	// Received has no cursor and a negative Age if there is no session, or if the
+	// sender only asked for the owner.
 	session.Received
-	// Skipped counts what was left out of what was sent, as it is no item that
-	// this version can read.
+	// Skipped counts the items sent that this version cannot read, and left out.
 	Skipped int
 }
 
-// Replica returns the replica of a session.
+// Replica returns the replica of an owner's session.
 func (d *DB) Replica(owner, name string) session.Replica {
 	return func(ctx context.Context, sent session.Sent) (session.Received, error) {
 		done, err := d.Exchange(ctx, owner, name, sent)
@@ -34,23 +33,21 @@ func (d *DB) Replica(owner, name string) session.Replica {
 	}
 }
 
-// Exchange merges what is sent, all of it or nothing, and returns what was
-// merged since the cursor, and not in this call. No batch is ever returned in
-// part.
+// Exchange merges what is sent, all of it or nothing. It returns what was merged since
+// the cursor and before this call, in whole batches.
 //
-// Without Sent.Owner only that is asked for: nothing is merged, nor given but
-// the owner's tag.
+// Without Sent.Owner, Exchange merges nothing, and returns only the owner's tag.
 //
-// When Sent.MaxAge says how long after its last save the session is over, by this
-// clock, what is given is of its last life: of after the last time that it was
-// over, if it is not over now. What somebody has saved may come late, and show that
-// it was alive all the time; then more is there, or less. Received.Complete says
-// that what is given takes the place of all that the sender has.
+// With Sent.MaxAge, a session is over when nobody has saved for so long, by this
+// database's clock. Exchange then returns what was saved since the session was last
+// over, and nothing if it is over now. A save may arrive late, and show that the
+// session was alive all the time, so that there is more or less to return.
+// Received.Complete then says that Item replaces all that the sender has.
 //
-// After a *session.OwnerError, a *session.StampError, or an error that wraps
-// session.ErrCursor, session.ErrQuota, ErrMalformed or session.ErrConfig, nothing
-// has been merged. After another it may have been, and to send it again does no
-// harm.
+// Nothing has been merged if the error wraps a *session.OwnerError, a
+// *session.StampError, session.ErrCursor, session.ErrQuota, ErrMalformed or
+// session.ErrConfig. After any other error it may have been merged, and may be sent
+// again.
 func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {
 	done, err := d.exchange(ctx, owner, name, sent)
 	if err != nil {

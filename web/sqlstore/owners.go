@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// AddOwner makes somebody an owner whom HasOwner then knows. Only who is known
-// by nothing but his id need be one. The error wraps ErrBusy when Limits.Owners
-// were made in the last minute.
+// AddOwner takes note of a new owner's id, for HasOwner. Owners whom the program knows
+// in another way need not be added. The error wraps ErrBusy if Limits.Owners were
+// added in the last minute.
 func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
@@ -65,7 +65,7 @@ func (o *owners) add(owner, today string) {
 	o.found[owner] = true
 }
 
-// HasOwner reports whether somebody was made an owner, and notes that he came.
+// HasOwner reports whether AddOwner added an owner, and takes note that he was here.
 func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 	of, today := digest(owner), date(d.now())
 	if d.owners.has(of, today) {

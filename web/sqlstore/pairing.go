@@ -27,9 +27,9 @@ const crockfordLetters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 var crockford = base32.NewEncoding(crockfordLetters).WithPadding(base32.NoPadding)
 
-// Pair makes a code by which another device can join the owner's sessions,
-// once. The database alone does not tell the owner or the code. The error wraps
-// session.ErrQuota when the owner has as many codes as there may be.
+// Pair makes a code with which another device can join the owner's sessions, once. The
+// database alone does not tell the owner or the code. The error wraps
+// session.ErrQuota if the owner already has as many codes as Limits.Codes.
 func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.Time, err error) {
 	var random [10]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -58,9 +58,9 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	return letters[:4] + "-" + letters[4:8] + "-" + letters[8:12] + "-" + letters[12:], expires, nil
 }
 
-// Join returns the owner for whom a code was made. Of all calls with one code,
-// one succeeds; the error of the others wraps ErrPairing. Case, hyphens and
-// spaces don't matter, nor O for 0 and I or L for 1.
+// Join returns the owner for whom a code was made. One call with a code succeeds. The
+// errors of all others wrap ErrPairing. Case, hyphens and spaces don't matter, nor
+// does O for 0, and I or L for 1.
 func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 	letters, ok := readCode(code)
 	if !ok {

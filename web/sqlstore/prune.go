@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Prune deletes what now nobody can use any more: sessions that were not used
-// for KeptFor, removals that came as long ago as that, what came then and is over
-// since, owners who have no session and did not come for a week, and pairing
-// codes that have expired; also what a process has left that was killed. It is to
-// be called from time to time, by one process or several. Others have their turns
-// meanwhile. Where there is nothing to delete, it writes nothing.
+// Prune deletes what nobody can use any more: pairing codes that have expired, owners
+// who have no session and did not come for a week, what a killed process has left, and
+// what is older than KeptFor. That is sessions that nobody used, removals, and entries
+// of sessions that are over since. Call it from time to time, in one process or
+// several. Other calls have their turns meanwhile. Where there is nothing to delete,
+// Prune writes nothing.
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	before := date(now.Add(-KeptFor))
 	p := pruning{ctx, d}

@@ -16,8 +16,8 @@ import (
 	"github.com/session-interop/session-writer/writertest/encode"
 )
 
-// A Session is a writer's and reader's access to one session of an owner. It
-// is safe for concurrent use, and holds nothing that would have to be closed.
+// A Session is one session of an owner, to be saved into and read. It is safe for
+// concurrent use, and need not be closed.
 type Session struct {
 	db     *DB
 	name   string
@@ -37,7 +37,7 @@ var (
 )
 
 // Open opens a session, which need not be there yet. The error wraps
-// session.ErrConfig for an owner or a name that is not acceptable.
+// session.ErrConfig if the owner or the name is not acceptable.
 func (d *DB) Open(ctx context.Context, owner, name string) (*Session, error) {
 	id, err := newID(owner, name)
 	if err == nil {
@@ -49,8 +49,8 @@ func (d *DB) Open(ctx context.Context, owner, name string) (*Session, error) {
 	return &Session{db: d, name: name, id: id, writer: engine.NewWriter()}, nil
 }
 
-// Save implements session.Writer. What it survives is up to the database: see
-// the package.
+// Save implements session.Writer. What is saved survives what the database's own
+// commits survive.
 func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) error {
 	set, err := encode.Entries(entries)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Session) Save(ctx context.Context, entries iter.Seq2[string, any]) erro
 	return s.wrap("save", s.write(ctx, records, false))
 }
 
-// Remove removes entries, all of them or none, as one batch. To remove what is
+// Remove removes entries, all of them or none, as one batch. Removing a key that is
 // not there is no error.
 func (s *Session) Remove(ctx context.Context, keys ...string) error {
 	if err := encode.CheckKeys(keys...); err != nil {
@@ -81,7 +81,7 @@ func (s *Session) Clear(ctx context.Context) error {
 	return s.wrap("clear", s.write(ctx, nil, true))
 }
 
-// Load returns all entries, their values as JSON texts. It is never nil.
+// Load returns all entries, their values as JSON texts. The map is never nil.
 func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) {
 	done, err := s.db.turn(ctx, s.id.owner, 0)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 }
 
 // Get decodes the value of a key into what into points to, as json.Unmarshal
-// does, and reports whether the key is there. With nil it only reports that.
+// does, and reports whether the key is there. If into is nil, that is all it does.
 func (s *Session) Get(ctx context.Context, key string, into any) (found bool, err error) {
 	done, err := s.db.turn(ctx, s.id.owner, 0)
 	if err != nil {

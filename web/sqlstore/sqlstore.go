@@ -1,12 +1,10 @@
-// Package sqlstore keeps sessions in a database, by way of database/sql: on
-// SQLite natively, and on D1, which is SQLite too, in a Cloudflare Worker. DB.Open
-// gives programs on the server a session.Writer and session.Reader, and DB.Replica
-// what browsers sync their sessions with; what is saved in one way is found in the
-// other.
+// Package sqlstore keeps sessions in a database, with database/sql: on SQLite
+// natively, and in a Cloudflare Worker on D1, which is SQLite too. DB.Open gives the
+// server's own code a session.Writer and session.Reader. DB.Replica gives what
+// browsers sync their sessions with. Both have the same sessions.
 //
-// What is saved survives what the database's own commits survive. Package
-// web/sqlite opens SQLite so that they survive the end of the process and a
-// power cut.
+// What is saved survives what the database's own commits survive. Package web/sqlite
+// opens SQLite so that they survive the end of the process and a power cut.
 package sqlstore
 
 import (
@@ -31,21 +29,23 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
-// What went wrong, beside what package session names.
+// What went wrong, for errors.Is, beside the errors of package session.
 var (
-	// ErrMalformed means that what came is not in the form that it must have.
+	// ErrMalformed means that what was sent does not have the form that it must have.
 	ErrMalformed = errors.New("malformed")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
-	// ErrFull means that the database has no room for more. It is a
-	// session.ErrQuota that is nobody's fault.
+	// ErrFull means that the database is full. It wraps session.ErrQuota, though the
+	// session itself is within its limits.
 	ErrFull = fmt.Errorf("%w: the database is full", session.ErrQuota)
-	// ErrBusy means that more came at once than is taken. It may be tried again.
+	// ErrBusy means that there were too many calls at once. The call may be tried
+	// again.
 	ErrBusy = turns.ErrBusy
 )
 
-// KeptFor is how long what is not used is kept, and a removal is remembered:
-// the longest that browsers keep a cookie (RFC 6265bis, section 5.5).
+// KeptFor is how long a session is kept that nobody uses, and how long a removal is
+// remembered. It is the longest that browsers keep a cookie (RFC 6265bis, section
+// 5.5).
 const KeptFor = 400 * 24 * time.Hour
 
 // maxSkew is how far ahead of this clock another may be. A session that is
@@ -62,12 +62,12 @@ const drift = 60_000
 // maxName is the size of the name of a session.
 const maxName = 1024
 
-// Limits are what a DB takes at most. A zero stands for the default.
+// Limits are the most that a DB accepts. A zero stands for the default.
 type Limits struct {
 	// Body is the size of what is sent in one exchange: 2 MiB.
 	Body int
-	// Batch is the size of what that says, as it is handed to the database:
-	// 2,000,000 bytes, which is what D1 allows.
+	// Batch is the size of its entries as they are handed to the database: 2,000,000
+	// bytes, which is what D1 allows.
 	Batch int
 	// Key is the size of a key: 16 KiB.
 	Key int
@@ -78,11 +78,11 @@ type Limits struct {
 	Bytes int
 	// Sessions is how many sessions an owner has: 100.
 	Sessions int
-	// Codes is how many pairing codes an owner has that can be used: 10.
+	// Codes is how many valid pairing codes an owner has: 10.
 	Codes int
-	// Owners is how many owners AddOwner makes in a minute: 1,000.
+	// Owners is how many owners AddOwner makes each minute: 1,000.
 	Owners int
-	// Waiting is how many calls wait for the database: 1,000. A quarter of them
+	// Waiting is how many calls wait for the database: 1,000. Up to a quarter of them
 	// may be one owner's. None waits longer than ten seconds.
 	Waiting int
 }
@@ -109,8 +109,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// A DB is a database with sessions in it. It is safe for concurrent use, also
-// by several processes.
+// A DB is a database with sessions. It is safe for concurrent use, and several
+// processes may use one database.
 type DB struct {
 	db       *sql.DB
 	limits   Limits
@@ -129,7 +129,7 @@ type DB struct {
 // patience is how long a call waits for its turn.
 const patience = 10 * time.Second
 
-// New returns the DB on db, whose schema Create must have made at some time.
+// New returns the DB on db. Create must have made its tables at some time.
 func New(db *sql.DB, limits Limits) *DB {
 	limits = limits.withDefaults()
 	atOnce := db.Stats().MaxOpenConnections
@@ -153,10 +153,9 @@ func (d *DB) Limits() Limits { return d.limits }
 //go:embed restored.sql
 var restored string
 
-// Restored has all that exchange a session send again what it lacks, and
-// returns how many sessions there are. It is to be called after the database
-// was put back from a backup, before it is used: otherwise what was exchanged
-// since the backup is missing for good.
+// Restored makes every device send again what the database lacks, and returns how many
+// sessions there are. Call it after the database was put back from a backup, and
+// before it is used. Otherwise what was exchanged since the backup is missing for good.
 func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
 	result, err := d.db.ExecContext(ctx, restored)
 	if err == nil {
@@ -287,8 +286,8 @@ func digest(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Tag returns what those who exchange an owner's sessions may know of the
-// owner: 16 hexadecimal digits, by which they tell one from another.
+// Tag returns the tag of an owner: 16 hexadecimal digits. Devices tell owners apart by
+// their tags, which do not tell the owner's id.
 func Tag(owner string) string { return digest("session-writer owner\x00" + owner)[:16] }
 
 func jsonString(text string) string { return string(engine.AppendString(nil, text)) }
@@ -526,9 +525,8 @@ func shorten(text string) string {
 // also that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
-// describe makes errors of the constraints in the schema, and of a database
-// that is full, such as can be told apart. The drivers have no error in common
-// but SQLite's own words.
+// describe returns the errors of this package for those of the schema's constraints
+// and of a full database. The drivers have nothing in common but SQLite's own words.
 func (d *DB) describe(err error) error {
 	if err == nil {
 		return nil

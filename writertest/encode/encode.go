@@ -1,5 +1,5 @@
-// Package encode is for those who implement session.Writer: it turns what Save
-// is given into JSON texts, by the contract's rules 6 to 8.
+// Package encode is for those who implement session.Writer. It turns the entries that
+// Save is given into JSON texts, by the contract's rules 6 to 8.
 package encode
 
 import (
@@ -14,13 +14,13 @@ import (
 // An Entry is one key with its value.
 type Entry struct {
 	Key string
-	// Value is JSON text without needless white space.
+	// Value is JSON text without white space between its tokens.
 	Value json.RawMessage
 }
 
-// Entries returns the entries, each key once: of equal keys the last counts. What
-// cannot be saved is refused with a *session.EntryError, or with an error that
-// wraps session.ErrValue when entries is nil or panics.
+// Entries returns the entries, each key once, with its last value. The error is a
+// *session.EntryError if a key or a value cannot be saved, and wraps
+// session.ErrValue if entries is nil or panics.
 func Entries(entries iter.Seq2[string, any]) ([]Entry, error) {
 	encoded, err := given.Entries(entries)
 	if err != nil {
@@ -33,7 +33,8 @@ func Entries(entries iter.Seq2[string, any]) ([]Entry, error) {
 	return list, nil
 }
 
-// CheckKeys returns a *session.EntryError for the first key that no entry can have.
+// CheckKeys returns a *session.EntryError for the first key that no entry can have,
+// or nil.
 func CheckKeys(keys ...string) error {
 	for _, key := range keys {
 		if err := given.CheckKey(key); err != nil {

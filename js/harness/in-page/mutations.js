@@ -179,8 +179,8 @@ export async function damage(seed, count) {
 }
 
 /**
- * Returns the keys that an item of that text sets, and undefined when it is
- * not well-formed, as the README says what is.
+ * Returns the keys that an item of that text sets, and undefined when
+ * internal/engine/README.md does not let an item have that text.
  *
  * @param {string} text
  * @returns {string[] | undefined}

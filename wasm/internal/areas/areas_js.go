@@ -1,4 +1,4 @@
-// Package shim is the page's storage as js/src/storage.js lends it to the
+// Package areas is the page's storage as js/src/storage.js lends it to the
 // module: what package localstorage does through syscall/js, as any Go program
 // can, but through imports of the module's own, which cost a fraction.
 package areas

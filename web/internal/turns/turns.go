@@ -1,5 +1,5 @@
-// Package turns has those who want something take turns: who wants little time is
-// before who wants much, and nobody fills the line.
+// Package turns gives callers turns. A short turn comes before a long one, and no
+// owner can fill the line.
 package turns
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrBusy means that there is no turn to be had in time.
+// ErrBusy means that too many others wait for a turn.
 var ErrBusy = errors.New("too much at once")
 
 // Long is how long a turn is after which others come first.
