@@ -137,19 +137,22 @@ func Open(ctx context.Context, storage Storage, name string, options ...Option) 
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	e, err := engine.Open(storage, name, clockOf(storage, name), c.maxAge.Milliseconds())
-	if err != nil {
+	e := engine.New(storage, name, clockOf(storage, name), c.maxAge.Milliseconds())
+	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1)}
+	w, ok := storage.(Watcher)
+	if !ok {
+		if err := e.Look(); err != nil {
+			return fail(err)
+		}
+		return s, nil
+	}
+	var err error
+	if s.unwatch, err = w.Watch(s.changed); err != nil {
 		return fail(err)
 	}
-	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1)}
-	if w, ok := storage.(Watcher); ok {
-		if s.unwatch, err = w.Watch(s.changed); err != nil {
-			return fail(err)
-		}
-		if err := e.Told(true); err != nil {
-			s.unwatch()
-			return fail(err)
-		}
+	if err := e.Told(true); err != nil {
+		s.unwatch()
+		return fail(err)
 	}
 	return s, nil
 }

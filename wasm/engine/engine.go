@@ -119,13 +119,12 @@ type Session struct {
 	last  snapshot // what was read last
 }
 
-// Open returns a Session of that name, which is not empty and has no slash.
+// New returns a Session of that name, which is not empty and has no slash.
 // A session whose newest batch is more than maxAge milliseconds old is over; 0
 // means that it never is. What is exchanged goes by what the server tells, too: see
-// life.go. It lists the session's items, and so fails when
-// the storage is not to be had.
-func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
-	s := &Session{
+// life.go. Look or Told must be called before anything else.
+func New(storage Storage, name string, clock *Clock, maxAge int64) *Session {
+	return &Session{
 		storage: storage,
 		prefix:  name + "/",
 		clock:   clock,
@@ -135,7 +134,12 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 
 		newWriter: NewWriter,
 	}
-	return s, s.look()
+}
+
+// Open returns a Session, as New does, that has looked.
+func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
+	s := New(storage, name, clock, maxAge)
+	return s, s.Look()
 }
 
 // Told says whether from now on every change that others make is reported
@@ -144,7 +148,7 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 func (s *Session) Told(told bool) error {
 	s.told = told
 	if told {
-		return s.look()
+		return s.Look()
 	}
 	return nil
 }
@@ -169,9 +173,9 @@ func (s *Session) See(key string) bool {
 	return true
 }
 
-// look sees all items that there are. When they have piled up, the next save
-// has them compacted.
-func (s *Session) look() error {
+// Look sees all items that there are, and fails where the storage cannot be used.
+// When they have piled up, the next save has them compacted.
+func (s *Session) Look() error {
 	if _, err := s.attend(); err != nil {
 		return err
 	}
@@ -212,7 +216,8 @@ func (s *Session) awake() bool {
 
 // Save writes a batch as one item. An empty one is nothing. After an error the
 // session is what it was. While somebody watches, it returns what the batch
-// changed in what they know.
+// changed in what they know; but of what was Given nothing, for whoever gave it
+// can tell them without its being read back.
 func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if b.empty() {
 		return Change{}, nil
@@ -230,7 +235,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 			over = snap.items
 		}
 	} else if !s.told || s.turned.Load() {
-		if err := s.look(); err != nil {
+		if err := s.Look(); err != nil {
 			return Change{}, err
 		}
 	}
@@ -258,7 +263,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	s.newest = max(s.newest, at)
 	s.lived = max(s.lived, at.Millis())
 	s.cleared = s.cleared || b.Clear
-	return s.follow(now, key, text, anew), nil
+	return s.follow(now, at, text, b, anew), nil
 }
 
 // write writes an item of about that size, in the place of those that are over.
@@ -344,7 +349,7 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 
 // follow returns what an item of this session's own making changed in what the
 // reader of changes knows. It may have begun the session anew.
-func (s *Session) follow(now int64, key, text string, anew bool) Change {
+func (s *Session) follow(now int64, at Stamp, text string, b Batch, anew bool) Change {
 	if s.view == nil {
 		return Change{}
 	}
@@ -352,13 +357,14 @@ func (s *Session) follow(now int64, key, text string, anew bool) Change {
 		change, _ := s.catchUp(now) // until Refresh finds out
 		return change
 	}
+	if b.Set == Given {
+		keys := scanner{text: b.GivenKeys}
+		keys.list('[', ']', func() { s.view.set(keys.str(), version{at, Given}) })
+		return Change{}
+	}
 	saved, err := decode(text)
-	if err != nil { // it was given, so only the storage has all of it
-		it, err := s.get(key)
-		if err != nil || it.err != nil {
-			return Change{} // until Refresh finds out
-		}
-		saved = it.says
+	if err != nil {
+		return Change{} // until Refresh finds out
 	}
 	return s.view.apply(saved)
 }
@@ -459,7 +465,7 @@ func (s *Session) Watch(now int64, on bool) error {
 func (s *Session) Refresh(now int64) (Change, error) {
 	s.hear(now)
 	if s.view == nil {
-		return Change{}, s.look()
+		return Change{}, s.Look()
 	}
 	return s.catchUp(now)
 }

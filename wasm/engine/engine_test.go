@@ -53,6 +53,9 @@ func TestSaveAllocatesLittle(t *testing.T) {
 func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 	storage := new(lab)
 	tab := openTab(t, storage)
+	if err := tab.Told(true); err != nil {
+		t.Fatal(err)
+	}
 	if err := tab.Watch(tab.now, true); err != nil {
 		t.Fatal(err)
 	}
@@ -62,10 +65,23 @@ func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 		value := fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", size))
 		storage.given = fmt.Sprintf(`{"a":%s,"%d":1}`, value, i)
 		want["a"], want[fmt.Sprint(i)] = value, "1"
-		change := tab.write(Batch{Set: Given, GivenSize: len(storage.given)})
-		if got := asMap(change.Set); !maps.Equal(got, entries{"a": value, fmt.Sprint(i): "1"}) {
-			t.Fatalf("the change is %v", got)
+		gets := storage.gets
+		change := tab.write(Batch{Set: Given, GivenSize: len(storage.given), GivenKeys: fmt.Sprintf(`["a","%d"]`, i)})
+		if !change.Empty() {
+			t.Fatalf("who gave it is told of %v", change)
 		}
+		if i+1 < compactEvery && storage.gets > gets {
+			t.Fatal("it is read back")
+		}
+	}
+	if change := tab.refresh(); !change.Empty() {
+		t.Errorf("after all was saved, %v is new", change)
+	}
+	openTab(t, storage).write(Batch{Remove: `["a","0"]`})
+	delete(want, "a")
+	delete(want, "0")
+	if change := tab.refresh(); len(change.Set) > 0 || !slices.Equal(change.Removed, []string{"0", "a"}) {
+		t.Errorf("after a removal elsewhere, the change is %v", change)
 	}
 	tab.has(want)
 	openTab(t, storage).has(want)

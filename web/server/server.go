@@ -16,13 +16,15 @@
 // is 204 when there is none. Session-Owner is the tag, Session-Cursor is for the
 // next exchange, and Session-Age is in milliseconds, and missing when nobody
 // saved. Session-Complete is there, and true, when the item has all that there is,
-// and is to be in the place of what the sender has. Session-Skipped counts the items
-// that could not be read, if any.
+// and is to be in the place of what the sender has.
 //
 // An exchange without an owner only asks for him: nothing is merged, and the
 // answer has Session-Owner and an empty Session-Cursor, nothing else. Somebody
 // unknown becomes an owner, and gets a cookie, if there are items, such as []:
 // he has something to keep. Otherwise the answer to him has no Session-Owner.
+//
+// The answer to pair is a JSON object: code, and expiresIn, which is how many
+// seconds are left to use it.
 //
 // Answers to pair and join have Session-Owner, too, and so have refusals of
 // exchanges as soon as it is known who asks.
@@ -340,9 +342,6 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	if done.Age >= 0 {
 		w.Header().Set("Session-Age", strconv.FormatInt(done.Age, 10))
 	}
-	if done.Skipped > 0 {
-		w.Header().Set("Session-Skipped", strconv.Itoa(done.Skipped))
-	}
 	if done.Item == "" {
 		w.WriteHeader(http.StatusNoContent)
 	} else {
@@ -415,9 +414,9 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", sqlwriter.Tag(who.id))
 	answer(w, http.StatusOK, struct {
-		Code    string `json:"code"`
-		Expires string `json:"expires"`
-	}{code, expires.Format(time.RFC3339)})
+		Code      string `json:"code"`
+		ExpiresIn int    `json:"expiresIn"`
+	}{code, int(time.Until(expires).Seconds())})
 	return nil
 }
 
