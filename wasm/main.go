@@ -155,12 +155,16 @@ func tidy(handle int32, now float64) int32 {
 	})
 }
 
-// load replies with all entries as a JSON object.
+// load replies with all entries as a JSON object. When that is the same as the
+// last time, it replies with nothing, unless it is given 1.
 //
 //go:wasmexport load
-func load(handle int32, now float64) int32 {
-	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
-		entries, err := s.Load(in.now)
+func load(handle int32, now float64, _ int32, always float64) int32 {
+	return call(handle, now, 0, always, func(s *engine.Session, in arguments) (int32, error) {
+		entries, anew, err := s.LoadAnew(in.now, in.number != 0)
+		if !anew {
+			return 0, nil
+		}
 		return reply(appendEntries(buf[:0], entries)), err
 	})
 }

@@ -187,6 +187,8 @@ export class Engine {
    */
   #handle;
   #watched = false;
+  /** What the module replied to the last load: it need not do so again. */
+  #loaded = "";
 
   /**
    * @param {Module} module
@@ -268,7 +270,13 @@ export class Engine {
 
   /** @returns {Record<string, unknown>} */
   load() {
-    return JSON.parse(this.#text("load"));
+    const length = this.#call("load", undefined, this.#loaded ? 0 : 1);
+    if (length > 0) {
+      const text = this.#module.read(length);
+      this.#loaded = this.isOpen ? text : "";
+      return JSON.parse(text);
+    }
+    return JSON.parse(this.#loaded);
   }
 
   /**
@@ -371,6 +379,7 @@ export class Engine {
     const handle = this.#handle;
     this.#handle = undefined;
     this.#watched = false;
+    this.#loaded = "";
     if (handle !== undefined) this.#module.call("close", handle, 0, 0);
   }
 

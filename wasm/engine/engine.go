@@ -117,6 +117,9 @@ type Session struct {
 	// written twice, one that has the same text says the same.
 	items map[string]*item
 	last  snapshot // what was read last
+
+	taken  int // how often that changed what is shown, or may have
+	loaded int // taken at the last load
 }
 
 // New returns a Session of that name, which is not empty and has no slash.
@@ -399,8 +402,19 @@ func (s *Session) Tidy(now int64) {
 // Load returns all entries, in the order in which they were last set; those of
 // one batch in any order.
 func (s *Session) Load(now int64) ([]Entry, error) {
+	entries, _, err := s.LoadAnew(now, true)
+	return entries, err
+}
+
+// LoadAnew returns what Load does; or, unless always, nothing and false when that
+// is the same as the last time.
+func (s *Session) LoadAnew(now int64, always bool) (entries []Entry, anew bool, err error) {
 	snap, err := s.load(now)
-	return snap.live(), err
+	if err != nil || !always && s.loaded == s.taken {
+		return nil, err != nil, err
+	}
+	s.loaded = s.taken
+	return snap.live(), true, nil
 }
 
 // Get returns the value of a key as JSON text, and whether it has one.
@@ -638,12 +652,15 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			it.merged = false
 		}
 	}
+	// What is over, or of which life it is, goes by the time and the ledger.
+	changed := gone || s.maxAge > 0
 	for _, key := range keys {
 		it := readings[key]
 		if it.err != nil {
 			next.corrupt = append(next.corrupt, it)
 			continue
 		}
+		changed = changed || it.guest || !it.merged
 		if it.guest {
 			next.guests = append(next.guests, it)
 			continue
@@ -655,6 +672,9 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 		next.items = append(next.items, it)
 	}
 	next.admit()
+	if changed {
+		s.taken++
+	}
 	s.items = readings
 	s.last = next
 	if s.newest = max(s.newest, next.state.newest); s.newest != "" {

@@ -154,6 +154,7 @@ func (s *Session) belong(owner string) {
 	s.owner = owner
 	s.items = make(map[string]*item)
 	s.last = snapshot{}
+	s.taken++
 	s.newest, s.lived = "", 0
 	s.saves, s.cleared = 0, false
 }

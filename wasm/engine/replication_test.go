@@ -791,6 +791,7 @@ type tab struct {
 	name    string
 	open    bool
 	view    map[string]string
+	loaded  []engine.Entry
 	pending []change // its own that have not reached the browser's process
 	heard   int      // of the device's log
 	mine    map[string]int
@@ -1232,10 +1233,15 @@ func (t *tab) owner() string {
 // all loads everything.
 func (t *tab) all() map[string]string {
 	w := t.device.world
-	list, err := t.Load(t.device.now())
+	// As a page does, which keeps what it was given the last time.
+	list, anew, err := t.LoadAnew(t.device.now(), t.loaded == nil)
 	if err != nil {
 		w.fail("%s: load: %v", t.name, err)
 	}
+	if anew {
+		t.loaded = append([]engine.Entry{}, list...)
+	}
+	list = t.loaded
 	all := make(map[string]string, len(list))
 	for _, e := range list {
 		if _, ok := all[e.Key]; ok {
