@@ -37,17 +37,3 @@ func Code(err error) int32 {
 	}
 	return CodeInternal
 }
-
-// failure returns the error that a code stands for, and nil when it is none.
-// What was thrown is kept outside: see js/src/storage.js.
-func failure(code int32) error {
-	if code >= 0 {
-		return nil
-	}
-	for _, f := range failures {
-		if f.code == code {
-			return f.err
-		}
-	}
-	return ErrThrown
-}

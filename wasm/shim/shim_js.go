@@ -93,3 +93,17 @@ func taken(length int32) string {
 	take(unsafe.Pointer(unsafe.SliceData(text)))
 	return unsafe.String(unsafe.SliceData(text), length)
 }
+
+// failure returns the error that a code stands for, and nil when it is none.
+// What was thrown is kept outside: see js/src/storage.js.
+func failure(code int32) error {
+	if code >= 0 {
+		return nil
+	}
+	for _, f := range failures {
+		if f.code == code {
+			return f.err
+		}
+	}
+	return ErrThrown
+}
