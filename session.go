@@ -129,19 +129,22 @@ func Open(ctx context.Context, storage Storage, name string, config Config) (*Se
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	e, err := engine.Open(storage, name, clockOf(storage, name), config.MaxAge.Milliseconds())
-	if err != nil {
+	e := engine.New(storage, name, clockOf(storage, name), config.MaxAge.Milliseconds())
+	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1)}
+	w, ok := storage.(Watcher)
+	if !ok {
+		if err := e.Look(); err != nil {
+			return fail(err)
+		}
+		return s, nil
+	}
+	var err error
+	if s.unwatch, err = w.Watch(s.changed); err != nil {
 		return fail(err)
 	}
-	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1)}
-	if w, ok := storage.(Watcher); ok {
-		if s.unwatch, err = w.Watch(s.changed); err != nil {
-			return fail(err)
-		}
-		if err := e.Told(true); err != nil {
-			s.unwatch()
-			return fail(err)
-		}
+	if err := e.Listen(true); err != nil {
+		s.unwatch()
+		return fail(err)
 	}
 	return s, nil
 }
@@ -164,7 +167,7 @@ func (s *Session) Close() error {
 	wasActive := s.active
 	s.active = false
 	s.drop(s.subscriptions...)
-	err := s.engine.Told(false)
+	err := s.engine.Listen(false)
 	s.mu.Unlock()
 	if wasActive && s.unwatch != nil {
 		s.unwatch()
@@ -217,12 +220,11 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 // Remove removes entries, all of them or none, as one batch. Removing a key that is
 // not there is no error.
 func (s *Session) Remove(ctx context.Context, keys ...string) error {
-	for _, key := range keys {
-		if err := encode.CheckKey(key); err != nil {
-			return s.wrap("remove", err)
-		}
+	remove, err := encode.Keys(keys)
+	if err == nil {
+		err = s.write(ctx, engine.Batch{Remove: remove})
 	}
-	return s.wrap("remove", s.write(ctx, engine.Batch{Remove: string(engine.AppendKeys(nil, keys))}))
+	return s.wrap("remove", err)
 }
 
 // Clear removes all entries that were saved before, also those of other devices
@@ -251,7 +253,7 @@ func (s *Session) write(ctx context.Context, b engine.Batch) error {
 		return err
 	}
 	if s.active && s.unseen.Swap(false) {
-		if err := s.engine.Told(true); err != nil {
+		if err := s.engine.Listen(true); err != nil {
 			s.unseen.Store(true)
 			return err
 		}

@@ -17,11 +17,21 @@ await build({
   minify: true, // each visitor pays for it
 });
 
-// A file of its own, for those who call sync.
+// A file of its own, for those who call sync. The class of its errors is the one
+// that pages know.
 await build({
   ...common,
   entryPoints: ["src/sync.js"],
-  external: ["./index.js"],
+  plugins: [
+    {
+      name: "errors of index.js",
+      setup: ({ onResolve }) =>
+        onResolve({ filter: /^\.\/error\.js$/ }, () => ({
+          path: "./index.js",
+          external: true,
+        })),
+    },
+  ],
   minify: true,
 });
 

@@ -1,16 +1,17 @@
 //go:build js
 
 // Command wasm is the module that the npm package session-writer loads. Its
-// exports are the engine's calls; js/src/module.js is their only user, and the
+// exports are the engine's calls; js/src/engine.js is their only user, and the
 // two are built together.
 //
 // Text goes both ways through one buffer. The caller asks for room with
 // buffer, writes its argument there as UTF-8, and passes the number of bytes;
 // the reply is in the buffer afterwards, and its number of bytes is what the
 // call returned. Only what is saved never comes here: the caller gives it to
-// the storage. Less than 0 stands for a failure: one of the codes below. Times
-// are milliseconds since 1970, from the caller, for whom they are cheaper to
-// come by.
+// the storage. Less than 0 stands for a failure: one of package areas's codes.
+//
+// Exports about a session take its handle and the time, in milliseconds since
+// 1970: the caller comes by it for less. What else they take comes after these.
 package main
 
 //lint:file-ignore U1000 staticcheck does not know that exports are used
@@ -25,30 +26,24 @@ import (
 
 // protocol changes with every change to the exports that an older shim, or
 // module, could not do without.
-const protocol = 3
-
-const (
-	failedDisabled = -1
-	failedQuota    = -2
-	failedStorage  = -3 // the storage threw what no storage throws
-	failedInternal = -5 // message says what
-	failedServer   = -6 // what a server sent is no item
-)
+const protocol = 4
 
 // maxArgument keeps a batch that no browser's storage could ever take from
 // using up the memory that all sessions of the page live in.
 const maxArgument = 64 << 20
 
 var (
-	buf      []byte
-	failure  string
+	buf     []byte
+	failure string
+
+	// sessions are those that are open, by their handles.
 	sessions = make(map[int32]*engine.Session)
 	opened   int32
 
 	// clocks are shared by the sessions of a name in each storage area, so that
 	// of two saves within a millisecond the later wins. What one session has
 	// seen stays out of another's stamps: it may be from a clock that was wrong.
-	clocks [3]map[string]*engine.Clock
+	clocks = make(map[string]*engine.Clock)
 )
 
 func main() { select {} } // the exports are called while main waits
@@ -79,29 +74,28 @@ func message() int32 { return reply([]byte(failure)) }
 //
 //go:wasmexport open
 func open(where, length int32, maxAge float64) (handle int32) {
-	return try(func() (int32, error) {
-		name := argument(length)
-		storage, err := areas.Open(where)
-		if err != nil {
-			return 0, err
-		}
-		if clocks[where] == nil {
-			clocks[where] = make(map[string]*engine.Clock)
-		}
-		if clocks[where][name] == nil {
-			clocks[where][name] = new(engine.Clock)
-		}
-		s, err := engine.Open(storage, name, clocks[where][name], int64(maxAge))
-		if err != nil {
-			return 0, err
-		}
-		if err := s.Told(true); err != nil {
-			return 0, err
-		}
-		opened++
-		sessions[opened] = s
-		return opened, nil
-	})
+	defer recovered(&handle)
+	return checked(openSession(where, argument(length), int64(maxAge)))
+}
+
+func openSession(where int32, name string, maxAge int64) (handle int32, err error) {
+	storage, err := areas.Open(where)
+	if err != nil {
+		return 0, err
+	}
+	at := "012"[where:where+1] + name
+	clock := clocks[at]
+	if clock == nil {
+		clock = new(engine.Clock)
+		clocks[at] = clock
+	}
+	s := engine.New(storage, name, clock, maxAge)
+	if err := s.Listen(true); err != nil {
+		return 0, err
+	}
+	opened++
+	sessions[opened] = s
+	return opened, nil
 }
 
 //go:wasmexport close
@@ -110,60 +104,68 @@ func closeSession(handle int32) {
 }
 
 // save saves what the storage was given, a JSON object of about so many bytes.
-// While the session is watched it replies with the change. What it returns is
-// the number of bytes times four, and one more when tidy has something to do,
-// or two when that cannot wait.
+// While the session is watched, its keys are in the buffer as a JSON array. It
+// replies with the change if that is another than to set what was given, and the
+// session is watched. What it returns is the number of bytes times four, and one
+// more when tidy has something to do, or two when that cannot wait.
 //
 //go:wasmexport save
-func save(handle, size int32, now float64) int32 {
-	return write(handle, now, engine.Batch{Set: engine.Given, GivenSize: int(size)})
+func save(handle int32, now float64, length int32, size float64) int32 {
+	return call(handle, now, length, size, func(s *engine.Session, in arguments) (int32, error) {
+		return write(s, in.now, engine.Batch{Set: engine.Given, GivenSize: int(in.number), GivenKeys: in.text})
+	})
 }
 
 // remove removes the keys in the JSON array in the buffer, as save does.
 //
 //go:wasmexport remove
-func remove(handle, length int32, now float64) int32 {
-	return write(handle, now, engine.Batch{Remove: argument(length)})
+func remove(handle int32, now float64, length int32) int32 {
+	return call(handle, now, length, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return write(s, in.now, engine.Batch{Remove: in.text})
+	})
 }
 
 // clearSession removes all entries, as save does.
 //
 //go:wasmexport clear
 func clearSession(handle int32, now float64) int32 {
-	return write(handle, now, engine.Batch{Clear: true})
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return write(s, in.now, engine.Batch{Clear: true})
+	})
 }
 
-func write(handle int32, now float64, b engine.Batch) int32 {
-	return try(func() (int32, error) {
-		s := sessions[handle]
-		change, err := s.Save(int64(now), b)
-		result := replyChange(change) << 2
-		if due, canWait := s.Due(); due && canWait {
-			result++
-		} else if due {
-			result += 2
-		}
-		return result, err
-	})
+func write(s *engine.Session, now int64, b engine.Batch) (int32, error) {
+	change, err := s.Save(now, b)
+	result := replyChange(change) << 2
+	if due, canWait := s.Due(); due && canWait {
+		result++
+	} else if due {
+		result += 2
+	}
+	return result, err
 }
 
 // tidy compacts the session when that is due.
 //
 //go:wasmexport tidy
 func tidy(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		sessions[handle].Tidy(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		s.Tidy(in.now)
 		return 0, nil
 	})
 }
 
-// load replies with all entries as a JSON object.
+// load replies with all entries as a JSON object. When that is the same as the
+// last time, it replies with nothing, unless it is given 1.
 //
 //go:wasmexport load
-func load(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		entries, err := sessions[handle].Load(int64(now))
-		return reply(appendEntries(buf[:0], entries)), err
+func load(handle int32, now float64, _ int32, always float64) int32 {
+	return call(handle, now, 0, always, func(s *engine.Session, in arguments) (int32, error) {
+		entries, anew, err := s.LoadAnew(in.now, in.number != 0)
+		if !anew {
+			return 0, nil
+		}
+		return reply(engine.AppendEntries(buf[:0], entries)), err
 	})
 }
 
@@ -171,9 +173,9 @@ func load(handle int32, now float64) int32 {
 // it has none.
 //
 //go:wasmexport get
-func get(handle, length int32, now float64) int32 {
-	return try(func() (int32, error) {
-		value, _, err := sessions[handle].Get(int64(now), argument(length))
+func get(handle int32, now float64, length int32) int32 {
+	return call(handle, now, length, 0, func(s *engine.Session, in arguments) (int32, error) {
+		value, _, err := s.Get(in.now, in.text)
 		return reply(append(buf[:0], value...)), err
 	})
 }
@@ -182,10 +184,10 @@ func get(handle, length int32, now float64) int32 {
 //
 //go:wasmexport stats
 func stats(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		s, err := sessions[handle].Stats(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		n, err := s.Stats(in.now)
 		out := append(buf[:0], '[')
-		for i, n := range []int{s.Entries, s.Items, s.Bytes, s.Corrupt} {
+		for i, n := range []int{n.Entries, n.Items, n.Bytes, n.Corrupt} {
 			if i > 0 {
 				out = append(out, ',')
 			}
@@ -195,27 +197,32 @@ func stats(handle int32, now float64) int32 {
 	})
 }
 
-// watch begins, or ends, to keep what refresh compares with.
+// watch begins, with 1, or ends, with 0, to keep what refresh compares with.
 //
 //go:wasmexport watch
-func watch(handle, on int32, now float64) int32 {
-	return try(func() (int32, error) {
-		return 0, sessions[handle].Watch(int64(now), on != 0)
+func watch(handle int32, now float64, _ int32, on float64) int32 {
+	return call(handle, now, 0, on, func(s *engine.Session, in arguments) (int32, error) {
+		return 0, s.Watch(in.now, in.number != 0)
 	})
 }
 
-// see tells that somebody else changed the item whose key is in the buffer.
+// see tells that somebody else changed the item whose key is in the buffer, and
+// returns 1 when it is one of the session's.
 //
 //go:wasmexport see
-func see(handle, length int32) { sessions[handle].See(argument(length)) }
+func see(handle int32, now float64, length int32) int32 {
+	return call(handle, now, length, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return truth(s.See(in.text)), nil
+	})
+}
 
 // refresh sees all items there are, and replies with the change since watch or
 // the last refresh, if there was any.
 //
 //go:wasmexport refresh
 func refresh(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		change, err := sessions[handle].Refresh(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		change, err := s.Refresh(in.now)
 		return replyChange(change), err
 	})
 }
@@ -227,7 +234,9 @@ func refresh(handle int32, now float64) int32 {
 //
 //go:wasmexport prepare
 func prepare(handle int32, now float64) int32 {
-	return try(func() (int32, error) { return 0, sessions[handle].Prepare(int64(now)) })
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return 0, s.Prepare(in.now)
+	})
 }
 
 // alive replies with the text of an item that has what is shown, and with
@@ -235,8 +244,8 @@ func prepare(handle int32, now float64) int32 {
 //
 //go:wasmexport alive
 func alive(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		text, err := sessions[handle].Alive(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		text, err := s.Alive(in.now)
 		return reply(append(buf[:0], text...)), err
 	})
 }
@@ -244,9 +253,9 @@ func alive(handle int32, now float64) int32 {
 // stamp replies with a stamp for the item in the buffer, which others have made.
 //
 //go:wasmexport stamp
-func stamp(handle, length int32, now float64) int32 {
-	return try(func() (int32, error) {
-		at, err := sessions[handle].Stamp(int64(now), argument(length))
+func stamp(handle int32, now float64, length int32) int32 {
+	return call(handle, now, length, 0, func(s *engine.Session, in arguments) (int32, error) {
+		at, err := s.Stamp(in.now, in.text)
 		return reply(append(buf[:0], at...)), err
 	})
 }
@@ -255,12 +264,9 @@ func stamp(handle, length int32, now float64) int32 {
 // returns 1 if it could.
 //
 //go:wasmexport divide
-func divide(handle, length int32, now float64) int32 {
-	return try(func() (int32, error) {
-		if sessions[handle].Divide(int64(now), argument(length)) {
-			return 1, nil
-		}
-		return 0, nil
+func divide(handle int32, now float64, length int32) int32 {
+	return call(handle, now, length, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return truth(s.Divide(in.now, in.text)), nil
 	})
 }
 
@@ -268,8 +274,8 @@ func divide(handle, length int32, now float64) int32 {
 //
 //go:wasmexport compact
 func compact(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		sessions[handle].Compact(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		s.Compact(in.now)
 		return 0, nil
 	})
 }
@@ -277,8 +283,10 @@ func compact(handle int32, now float64) int32 {
 // restamp stamps anew what is unsent and stamped later than a time.
 //
 //go:wasmexport restamp
-func restamp(handle int32, latest, now float64) int32 {
-	return try(func() (int32, error) { return 0, sessions[handle].Restamp(int64(now), int64(latest)) })
+func restamp(handle int32, now float64, _ int32, latest float64) int32 {
+	return call(handle, now, 0, latest, func(s *engine.Session, in arguments) (int32, error) {
+		return 0, s.Restamp(in.now, int64(in.number))
+	})
 }
 
 // unsent replies with the number of entries and removals that the server may not
@@ -286,8 +294,8 @@ func restamp(handle int32, latest, now float64) int32 {
 //
 //go:wasmexport unsent
 func unsent(handle int32, now float64) int32 {
-	return try(func() (int32, error) {
-		n, stamps, err := sessions[handle].Unsent(int64(now))
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		n, stamps, err := s.Unsent(in.now)
 		out := strconv.AppendInt(buf[:0], int64(n), 10)
 		for _, stamp := range stamps {
 			out = append(append(out, ' '), stamp...)
@@ -299,8 +307,17 @@ func unsent(handle int32, now float64) int32 {
 // forget drops what is here of the session, and nothing on the server.
 //
 //go:wasmexport forget
-func forget(handle int32) int32 {
-	return try(func() (int32, error) { return 0, sessions[handle].Forget() })
+func forget(handle int32, now float64) int32 {
+	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
+		return 0, s.Forget()
+	})
+}
+
+func truth(is bool) int32 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // argument copies what the caller wrote.
@@ -316,7 +333,7 @@ func replyChange(c engine.Change) int32 {
 		return 0
 	}
 	out := append(buf[:0], `{"set":`...)
-	out = appendEntries(out, c.Set)
+	out = engine.AppendEntries(out, c.Set)
 	out = append(out, `,"removed":[`...)
 	for i, key := range c.Removed {
 		if i > 0 {
@@ -329,41 +346,37 @@ func replyChange(c engine.Change) int32 {
 	return reply(append(out, '}'))
 }
 
-func appendEntries(out []byte, entries []engine.Entry) []byte {
-	out = append(out, '{')
-	for i, e := range entries {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(engine.AppendString(out, e.Key), ':')
-		out = append(out, e.Value...)
-	}
-	return append(out, '}')
+// arguments are what a call about a session is given.
+type arguments struct {
+	now    int64 // in milliseconds since 1970
+	text   string
+	number float64
 }
 
-// try calls f. An error, or a panic, becomes a failure: the module goes on.
-func try(f func() (int32, error)) (result int32) {
-	defer func() {
-		if p := recover(); p != nil {
-			result, failure = failedInternal, "unexpected failure"
-			if err, ok := p.(error); ok {
-				failure = err.Error()
-			}
-		}
-	}()
-	result, err := f()
-	switch {
-	case err == nil:
-		return result
-	case engine.Is(err, engine.ErrDisabled):
-		return failedDisabled
-	case engine.Is(err, engine.ErrQuota):
-		return failedQuota
-	case engine.Is(err, areas.ErrThrown):
-		return failedStorage
-	case engine.Is(err, engine.ErrServer):
-		return failedServer
+// call calls f with a session. Functions that take all from there cost a page a
+// fifth less than those that keep what is around them.
+func call(handle int32, now float64, length int32, number float64, f func(*engine.Session, arguments) (int32, error)) (result int32) {
+	defer recovered(&result)
+	result, err := f(sessions[handle], arguments{int64(now), argument(length), number})
+	return checked(result, err)
+}
+
+// checked returns a result, or the code of an error, on which there is then a
+// sentence.
+func checked(result int32, err error) int32 {
+	if err != nil {
+		failure = err.Error()
+		return areas.Code(err)
 	}
-	failure = err.Error()
-	return failedInternal
+	return result
+}
+
+// recovered makes a panic a failure: the module goes on.
+func recovered(result *int32) {
+	if p := recover(); p != nil {
+		*result, failure = areas.CodeInternal, "unexpected failure"
+		if err, ok := p.(error); ok {
+			failure = err.Error()
+		}
+	}
 }

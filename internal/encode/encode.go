@@ -89,6 +89,21 @@ func CheckKey(key string) error {
 	return nil
 }
 
+// Keys returns the keys as the text of a JSON array, or the *EntryError of one.
+func Keys(keys []string) (string, error) {
+	text := []byte{'['}
+	for i, key := range keys {
+		if err := CheckKey(key); err != nil {
+			return "", err
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = engine.AppendString(text, key)
+	}
+	return string(append(text, ']')), nil
+}
+
 // encodeValue returns v as JSON text. The error wraps ErrValue.
 func encodeValue(v any) (text string, err error) {
 	defer func() {

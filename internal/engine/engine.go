@@ -91,7 +91,7 @@ type Session struct {
 	lived     int64       // when somebody saved last, as far as is known here
 	forgotten int         // how often Forget was called
 
-	told    bool         // whether all stamps come to See or Refresh as they are made
+	listens bool         // whether all stamps come to See or Refresh as they are made
 	newest  Stamp        // greatest batch stamp read or made
 	ahead   atomic.Bool  // whether the clock may be ahead for something that is gone
 	now     atomic.Int64 // at the last call
@@ -104,15 +104,17 @@ type Session struct {
 	// written twice, one that has the same text says the same.
 	items map[string]*item
 	last  snapshot // what was read last
+
+	taken  int // how often that changed what is shown, or may have
+	loaded int // taken at the last load
 }
 
-// Open returns a Session of that name, which is not empty and has no slash.
+// New returns a Session of that name, which is not empty and has no slash.
 // A session whose newest batch is more than maxAge milliseconds old is over; 0
 // means that it never is. What is exchanged goes by what the server tells, too: see
-// life.go. It lists the session's items, and so fails when
-// the storage is not to be had.
-func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
-	s := &Session{
+// life.go. Look or Told must be called before anything else.
+func New(storage Storage, name string, clock *Clock, maxAge int64) *Session {
+	return &Session{
 		storage: storage,
 		prefix:  name + "/",
 		clock:   clock,
@@ -122,16 +124,21 @@ func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, e
 
 		newWriter: NewWriter,
 	}
-	return s, s.look()
 }
 
-// Told says whether from now on every change that others make is reported
+// Open returns a Session, as New does, that has looked.
+func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
+	s := New(storage, name, clock, maxAge)
+	return s, s.Look()
+}
+
+// Listen says whether from now on every change that others make is reported
 // through See or Refresh. While it is not, Save looks for what it must come
 // after.
-func (s *Session) Told(told bool) error {
-	s.told = told
-	if told {
-		return s.look()
+func (s *Session) Listen(on bool) error {
+	s.listens = on
+	if on {
+		return s.Look()
 	}
 	return nil
 }
@@ -156,9 +163,9 @@ func (s *Session) See(key string) bool {
 	return true
 }
 
-// look sees all items that there are. When they have piled up, the next save
-// has them compacted.
-func (s *Session) look() error {
+// Look sees all items that there are, and fails where the storage cannot be used.
+// When they have piled up, the next save has them compacted.
+func (s *Session) Look() error {
 	if _, err := s.attend(); err != nil {
 		return err
 	}
@@ -199,7 +206,8 @@ func (s *Session) awake() bool {
 
 // Save writes a batch as one item. An empty one is nothing. After an error the
 // session is what it was. While somebody watches, it returns what the batch
-// changed in what they know.
+// changed in what they know; but of what was Given nothing, for whoever gave it
+// can tell them without its being read back.
 func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if b.empty() {
 		return Change{}, nil
@@ -216,8 +224,8 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		if anew = s.expired(now); anew && s.owner == "" {
 			over = snap.items
 		}
-	} else if !s.told || s.turned.Load() {
-		if err := s.look(); err != nil {
+	} else if !s.listens || s.turned.Load() {
+		if err := s.Look(); err != nil {
 			return Change{}, err
 		}
 	}
@@ -245,7 +253,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	s.newest = max(s.newest, at)
 	s.lived = max(s.lived, at.Millis())
 	s.cleared = s.cleared || b.Clear
-	return s.follow(now, key, text, anew), nil
+	return s.follow(now, at, text, b, anew), nil
 }
 
 // write writes an item of about that size, in the place of those that are over.
@@ -331,7 +339,7 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 
 // follow returns what an item of this session's own making changed in what the
 // reader of changes knows. It may have begun the session anew.
-func (s *Session) follow(now int64, key, text string, anew bool) Change {
+func (s *Session) follow(now int64, at Stamp, text string, b Batch, anew bool) Change {
 	if s.view == nil {
 		return Change{}
 	}
@@ -339,13 +347,14 @@ func (s *Session) follow(now int64, key, text string, anew bool) Change {
 		change, _ := s.catchUp(now) // until Refresh finds out
 		return change
 	}
+	if b.Set == Given {
+		keys := scanner{text: b.GivenKeys}
+		keys.list('[', ']', func() { s.view.set(keys.str(), version{at, Given}) })
+		return Change{}
+	}
 	saved, err := decode(text)
-	if err != nil { // it was given, so only the storage has all of it
-		it, err := s.get(key)
-		if err != nil || it.err != nil {
-			return Change{} // until Refresh finds out
-		}
-		saved = it.says
+	if err != nil {
+		return Change{} // until Refresh finds out
 	}
 	return s.view.apply(saved)
 }
@@ -380,8 +389,19 @@ func (s *Session) Tidy(now int64) {
 // Load returns all entries, in the order in which they were last set; those of
 // one batch in any order.
 func (s *Session) Load(now int64) ([]Entry, error) {
+	entries, _, err := s.LoadAnew(now, true)
+	return entries, err
+}
+
+// LoadAnew returns what Load does; or, unless always, nothing and false when that
+// is the same as the last time.
+func (s *Session) LoadAnew(now int64, always bool) (entries []Entry, anew bool, err error) {
 	snap, err := s.load(now)
-	return snap.live(), err
+	if err != nil || !always && s.loaded == s.taken {
+		return nil, err != nil, err
+	}
+	s.loaded = s.taken
+	return snap.live(), true, nil
 }
 
 // Get returns the value of a key as JSON text, and whether it has one.
@@ -446,7 +466,7 @@ func (s *Session) Watch(now int64, on bool) error {
 func (s *Session) Refresh(now int64) (Change, error) {
 	s.hear(now)
 	if s.view == nil {
-		return Change{}, s.look()
+		return Change{}, s.Look()
 	}
 	return s.catchUp(now)
 }
@@ -563,7 +583,7 @@ func (s snapshot) live() []Entry {
 //
 // What it returns is valid until the next call.
 func (s *Session) read() (snapshot, error) {
-	if !s.told || s.turned.Load() {
+	if !s.listens || s.turned.Load() {
 		if _, err := s.attend(); err != nil {
 			return snapshot{}, err
 		}
@@ -619,12 +639,15 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			it.merged = false
 		}
 	}
+	// What is over, or of which life it is, goes by the time and the ledger.
+	changed := gone || s.maxAge > 0
 	for _, key := range keys {
 		it := readings[key]
 		if it.err != nil {
 			next.corrupt = append(next.corrupt, it)
 			continue
 		}
+		changed = changed || it.guest || !it.merged
 		if it.guest {
 			next.guests = append(next.guests, it)
 			continue
@@ -636,6 +659,9 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 		next.items = append(next.items, it)
 	}
 	next.admit()
+	if changed {
+		s.taken++
+	}
 	s.items = readings
 	s.last = next
 	if s.newest = max(s.newest, next.state.newest); s.newest != "" {

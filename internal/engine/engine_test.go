@@ -15,7 +15,7 @@ func TestSaveIsOneWriteWhateverTheNumberOfKeys(t *testing.T) {
 	for _, n := range []int{1, 20, 1000} {
 		storage := new(lab)
 		tab := openTab(t, storage)
-		if err := tab.Told(true); err != nil {
+		if err := tab.Listen(true); err != nil {
 			t.Fatal(err)
 		}
 		saved := entries{}
@@ -34,7 +34,7 @@ func TestSaveIsOneWriteWhateverTheNumberOfKeys(t *testing.T) {
 // Each allocation of a save costs a page some of its time.
 func TestSaveAllocatesLittle(t *testing.T) {
 	tab := openTab(t, new(Memory))
-	if err := tab.Told(true); err != nil {
+	if err := tab.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	batch := Batch{Set: `{"a":1}`}
@@ -53,6 +53,9 @@ func TestSaveAllocatesLittle(t *testing.T) {
 func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 	storage := new(lab)
 	tab := openTab(t, storage)
+	if err := tab.Listen(true); err != nil {
+		t.Fatal(err)
+	}
 	if err := tab.Watch(tab.now, true); err != nil {
 		t.Fatal(err)
 	}
@@ -62,10 +65,23 @@ func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 		value := fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", size))
 		storage.given = fmt.Sprintf(`{"a":%s,"%d":1}`, value, i)
 		want["a"], want[fmt.Sprint(i)] = value, "1"
-		change := tab.write(Batch{Set: Given, GivenSize: len(storage.given)})
-		if got := asMap(change.Set); !maps.Equal(got, entries{"a": value, fmt.Sprint(i): "1"}) {
-			t.Fatalf("the change is %v", got)
+		gets := storage.gets
+		change := tab.write(Batch{Set: Given, GivenSize: len(storage.given), GivenKeys: fmt.Sprintf(`["a","%d"]`, i)})
+		if !change.Empty() {
+			t.Fatalf("who gave it is told of %v", change)
 		}
+		if i+1 < compactEvery && storage.gets > gets {
+			t.Fatal("it is read back")
+		}
+	}
+	if change := tab.refresh(); !change.Empty() {
+		t.Errorf("after all was saved, %v is new", change)
+	}
+	openTab(t, storage).write(Batch{Remove: `["a","0"]`})
+	delete(want, "a")
+	delete(want, "0")
+	if change := tab.refresh(); len(change.Set) > 0 || !slices.Equal(change.Removed, []string{"0", "a"}) {
+		t.Errorf("after a removal elsewhere, the change is %v", change)
 	}
 	tab.has(want)
 	openTab(t, storage).has(want)
@@ -84,7 +100,7 @@ func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 func TestSavesDoNotList(t *testing.T) {
 	storage := new(lab)
 	tab := openTab(t, storage)
-	if err := tab.Told(true); err != nil {
+	if err := tab.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	lists := storage.lists
@@ -125,7 +141,7 @@ func TestAnItemThatSomebodyRewroteIsReadAgain(t *testing.T) {
 		*lab
 	}{{plain, plain}, {rereading, &rereading.lab}} {
 		tab := openTab(t, storage.Storage)
-		if err := tab.Told(true); err != nil {
+		if err := tab.Listen(true); err != nil {
 			t.Fatal(err)
 		}
 		tab.save(entries{"a": "1"})
@@ -208,7 +224,7 @@ func TestSaveComesAfterWhatIsThereThoughTheClockJumpedBack(t *testing.T) {
 func TestSaveComesAfterWhatItWasToldOf(t *testing.T) {
 	var storage lab
 	a, b := openTab(t, &storage), openTab(t, &storage)
-	if err := b.Told(true); err != nil {
+	if err := b.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	a.save(entries{"k": `"a"`})
@@ -941,7 +957,7 @@ func TestStorageErrorsAreReturned(t *testing.T) {
 	_, refreshErr := tab.Refresh(tab.now)
 	for call, err := range map[string]error{
 		"Save": saveErr, "Load": loadErr, "Get": getErr, "Stats": statsErr, "Refresh": refreshErr,
-		"Watch": tab.Watch(tab.now, true), "Told": tab.Told(true),
+		"Watch": tab.Watch(tab.now, true), "Told": tab.Listen(true),
 	} {
 		if !errors.Is(err, ErrDisabled) {
 			t.Errorf("%s returned %v", call, err)

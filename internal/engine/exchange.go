@@ -206,7 +206,7 @@ func (x *Exchange) begin(now int64) error {
 		x.heir = ""
 	}
 	if x.with = l; l.owner == "" || x.heir != "" {
-		return s.look() // whether there is something to be kept
+		return s.Look() // whether there is something to be kept
 	}
 	if x.with, err = s.prepare(now, l); err != nil {
 		return err

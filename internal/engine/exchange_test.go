@@ -470,7 +470,7 @@ func TestATabThatHasNotHeardOfAnotherOwner(t *testing.T) {
 	a.save(entries{"a": "1"})
 	a.sync()
 	deaf := openTab(t, a.storage)
-	if err := deaf.Told(true); err != nil {
+	if err := deaf.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	a.owner = ben
@@ -673,7 +673,7 @@ func TestWhatIsNobodysHidesNothing(t *testing.T) {
 	a := f.device(ada, 0)
 	a.save(entries{"a": "1", "b": "1"})
 	deaf := openTab(t, a.storage)
-	if err := deaf.Told(true); err != nil {
+	if err := deaf.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	a.sync()
@@ -690,7 +690,7 @@ func TestWhatAnotherTabHasSavedIsKept(t *testing.T) {
 	f := newFleet(t)
 	for _, told := range []bool{false, true} {
 		a := f.device("", 0)
-		if err := a.Told(told); err != nil {
+		if err := a.Listen(told); err != nil {
 			t.Fatal(err)
 		}
 		other := openTab(t, a.storage)
@@ -993,7 +993,7 @@ func TestWhatIsStampedAnewComesAfterWhatIsNobodysYet(t *testing.T) {
 	a := f.device(ada, 0)
 	tab := f.device(ada, 0)
 	tab.visit(a.storage)
-	if err := tab.Told(true); err != nil { // but it does not hear whose session it is
+	if err := tab.Listen(true); err != nil { // but it does not hear whose session it is
 		t.Fatal(err)
 	}
 	a.sync()
@@ -1021,7 +1021,7 @@ func TestWhatCannotBeStampedAnewHidesNothing(t *testing.T) {
 	f := newFleet(t)
 	a := f.device(ada, 0)
 	a.sync()
-	if err := a.Told(true); err != nil {
+	if err := a.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	a.skew = 365 * 24 * hour
@@ -1503,7 +1503,7 @@ func TestATabThatWasFrozenBringsNothingBack(t *testing.T) {
 	}
 	frozen := openTab(t, new(lab)) // it still sees the storage as it was
 	maps.Copy(frozen.lab().seed(), storage.items)
-	if err := frozen.Told(true); err != nil {
+	if err := frozen.Listen(true); err != nil {
 		t.Fatal(err)
 	}
 	frozen.save(entries{"before": "1"})

@@ -126,6 +126,9 @@ type Batch struct {
 	Remove string
 	// GivenSize is the size of what Given stands for, in bytes or about.
 	GivenSize int
+	// GivenKeys is an array of the keys in it, which is needed while somebody
+	// watches.
+	GivenKeys string
 }
 
 // Given is the one text in a Batch that is no JSON. It stands for a text that

@@ -338,15 +338,3 @@ func AppendEntries(dst []byte, entries []Entry) []byte {
 	}
 	return append(dst, '}')
 }
-
-// AppendKeys appends the keys to dst as a JSON array.
-func AppendKeys(dst []byte, keys []string) []byte {
-	dst = append(dst, '[')
-	for i, key := range keys {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendString(dst, key)
-	}
-	return append(dst, ']')
-}

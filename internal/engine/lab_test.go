@@ -105,8 +105,9 @@ func (l *lab) sessionKeys() []string { return slices.Sorted(maps.Keys(l.items)) 
 // A tab is a Session with a wall clock. What it does must not fail.
 type tab struct {
 	*Session
-	t   *testing.T
-	now int64
+	t      *testing.T
+	now    int64
+	loaded entries
 }
 
 func openTab(t *testing.T, storage Storage) *tab {
@@ -120,7 +121,7 @@ func openAged(t *testing.T, storage Storage, maxAge int64) *tab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tab{s, t, start}
+	return &tab{Session: s, t: t, now: start}
 }
 
 // entries are keys with JSON texts.
@@ -170,11 +171,15 @@ func encodeList(keys []string) string {
 
 func (b *tab) load() entries {
 	b.t.Helper()
-	list, err := b.Load(b.now)
+	// As a page does, which keeps what it was given the last time.
+	list, anew, err := b.LoadAnew(b.now, b.loaded == nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return asMap(list)
+	if anew {
+		b.loaded = asMap(list)
+	}
+	return maps.Clone(b.loaded)
 }
 
 func asMap(list []Entry) entries {

@@ -105,7 +105,7 @@ func (s *Session) ledgerKey() string { return "/" + s.prefix[:len(s.prefix)-1] }
 // another are now. It is the same for all sessions.
 func heirKey(owner string) string { return "//" + owner }
 
-func (s *Session) markKey(l ledger) string { return s.prefix + l.owner + "/" + l.generation }
+func (s *Session) markKey(l ledger) string { return s.prefixOf(l.owner) + l.generation }
 
 // nameOf returns what the key of an item says beside whose it is, and whether
 // it belongs to what is shown here: to the owner's items or, as a guest's, to
@@ -123,11 +123,17 @@ func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 }
 
 // own returns the key of an item of the owner's.
-func (s *Session) own(name string) string {
-	if s.owner == "" {
-		return s.prefix + name
+func (s *Session) own(name string) string { return s.prefixOf(s.owner) + name }
+
+// prefixOf returns what the keys of an owner's items begin with, or of those that
+// are nobody's yet.
+//
+//go:noinline
+func (s *Session) prefixOf(owner string) string {
+	if owner == "" {
+		return s.prefix
 	}
-	return s.prefix + s.owner + "/" + name
+	return s.prefix + owner + "/"
 }
 
 // ledger returns the ledger as it is stored.
@@ -154,6 +160,7 @@ func (s *Session) belong(owner string) {
 	s.owner = owner
 	s.items = make(map[string]*item)
 	s.last = snapshot{}
+	s.taken++
 	s.newest, s.lived = "", 0
 	s.saves, s.cleared = 0, false
 }
@@ -185,7 +192,10 @@ func (s *Session) begin(owner string, active int64) (ledger, error) {
 
 // unmark removes the marks of an owner's generations, but for one.
 func (s *Session) unmark(owner, generation string) error {
-	prefix := s.prefix + owner + "/"
+	if owner == "" { // what is nobody's has none
+		return nil
+	}
+	prefix := s.prefixOf(owner)
 	keys, err := s.storage.Keys(prefix)
 	for _, key := range keys {
 		if name := key[len(prefix):]; err == nil && isWriter(name) && name != generation {

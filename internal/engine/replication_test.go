@@ -791,6 +791,7 @@ type tab struct {
 	name    string
 	open    bool
 	view    map[string]string
+	loaded  []engine.Entry
 	pending []change // its own that have not reached the browser's process
 	heard   int      // of the device's log
 	mine    map[string]int
@@ -860,7 +861,7 @@ func (d *device) openTab() *tab {
 	}
 	s, err := engine.Open(t, "cart", new(engine.Clock), w.maxAge)
 	if err == nil && !w.chance(5) {
-		err = s.Told(true)
+		err = s.Listen(true)
 	}
 	if err != nil {
 		w.fail("%s: open: %v", t.name, err)
@@ -1232,10 +1233,15 @@ func (t *tab) owner() string {
 // all loads everything.
 func (t *tab) all() map[string]string {
 	w := t.device.world
-	list, err := t.Load(t.device.now())
+	// As a page does, which keeps what it was given the last time.
+	list, anew, err := t.LoadAnew(t.device.now(), t.loaded == nil)
 	if err != nil {
 		w.fail("%s: load: %v", t.name, err)
 	}
+	if anew {
+		t.loaded = append([]engine.Entry{}, list...)
+	}
+	list = t.loaded
 	all := make(map[string]string, len(list))
 	for _, e := range list {
 		if _, ok := all[e.Key]; ok {
@@ -1851,7 +1857,7 @@ func (t *tab) act() {
 	w, d, r := t.device.world, t.device, t.device.world.r
 	if t.look {
 		t.look = false
-		if err := t.Told(true); err != nil {
+		if err := t.Listen(true); err != nil {
 			w.fail("%s: %v", t.name, err)
 		}
 	}

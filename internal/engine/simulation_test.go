@@ -346,7 +346,7 @@ func (w *world) openTab() *simTab {
 	w.tabs = append(w.tabs, t)
 	s, err := Open(t, "cart", new(Clock), w.maxAge)
 	if err == nil && w.r.IntN(4) > 0 {
-		err = s.Told(true)
+		err = s.Listen(true)
 	}
 	if err != nil {
 		w.fail("%s: %v", t.name, err)

@@ -37,6 +37,12 @@ type version struct {
 
 func (v version) removed() bool { return v.value == "" }
 
+// shows reports whether who knows v knows w. Of what was Given he knows the value,
+// though it is not here.
+func (v version) shows(w version) bool {
+	return v == w || v.stamp == w.stamp && v.value == Given
+}
+
 // less orders what a key got. The stamps of two batches always differ; the
 // rest is there so that damaged items, too, read the same everywhere.
 func (v version) less(w version) bool {
@@ -171,7 +177,7 @@ func (s *state) diff(next state) Change {
 	cleared := next.cleared > s.cleared || had && len(next.entries) == 0
 	for key, v := range next.entries {
 		// Who is told of a clearing forgets all that he knew.
-		if !v.removed() && (cleared || s.entries[key] != v) {
+		if !v.removed() && (cleared || !s.entries[key].shows(v)) {
 			set.set(key, v)
 		}
 	}

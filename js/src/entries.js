@@ -1,4 +1,5 @@
-import { attempt, describe, own, say, SessionError, tag } from "./error.js";
+import { attempt, describe, own, say, tag } from "./describe.js";
+import { SessionError } from "./error.js";
 
 /**
  * What `save` takes: anything that yields pairs of a key and a value, such as
@@ -9,15 +10,20 @@ import { attempt, describe, own, say, SessionError, tag } from "./error.js";
  */
 
 /**
- * Returns the entries as the text of a JSON object. Of equal keys the last
- * counts.
+ * Entries as the text of a JSON object, and the keys in it.
+ *
+ * @typedef {{ text: string, keys: string[] }} Encoded
+ */
+
+/**
+ * Encodes entries. Of equal keys the last counts.
  *
  * @param {Entries} entries
- * @returns {string}
+ * @returns {Encoded}
  */
 export function encodeEntries(entries) {
-  const text = attempt(() => encodeAtOnce(entries));
-  if (text) return text;
+  const encoded = attempt(() => encodeAtOnce(entries));
+  if (encoded) return encoded;
   try {
     return encodeEach(entries);
   } catch (cause) {
@@ -30,17 +36,20 @@ export function encodeEntries(entries) {
  * throws, for entries that are of another kind than most or need a closer look.
  *
  * @param {any} entries
+ * @returns {Encoded | undefined}
  */
 function encodeAtOnce(entries) {
   if (Symbol.iterator in entries || !isPlain(entries)) return;
   const copy = { ...entries }; // so that a getter is asked once
   if (typeof copy.toJSON === "function") return;
-  for (const key of Reflect.ownKeys(copy)) {
+  const keys = Reflect.ownKeys(copy);
+  for (const key of keys) {
     if (typeof key !== "string" || key === "" || !isUsual(copy[key])) return;
   }
   const text = JSON.stringify(copy);
   // It may be the escape of a lone surrogate, which no key may have.
-  return text.includes("\\ud") ? undefined : text;
+  if (text.includes("\\ud")) return;
+  return { text, keys: /** @type {string[]} */ (keys) };
 }
 
 /**
@@ -67,7 +76,10 @@ function isUsual(value) {
   }
 }
 
-/** @param {Entries} entries */
+/**
+ * @param {Entries} entries
+ * @returns {Encoded}
+ */
 function encodeEach(entries) {
   /** @type {Map<string, string>} */
   const texts = new Map();
@@ -79,7 +91,7 @@ function encodeEach(entries) {
   for (const [key, value] of texts) {
     text += `${text && ","}${JSON.stringify(key)}:${value}`;
   }
-  return `{${text}}`;
+  return { text: `{${text}}`, keys: [...texts.keys()] };
 }
 
 /**

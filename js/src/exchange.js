@@ -1,10 +1,11 @@
-import { describe } from "./error.js";
-// The one that pages know.
-import { SessionError } from "./index.js";
+import { SessionError } from "./error.js";
 import {
+  heirKey,
   latestTime,
+  ledgerKey,
   markForm,
   noCursor,
+  prefixOf,
   readItem,
   readLedger,
   stampForm,
@@ -14,24 +15,12 @@ import {
 /** @typedef {import("./item.js").Ledger} Ledger */
 
 /**
- * What a session lends to its exchange. Items are texts here: what they say is
- * for the module alone to read.
+ * The copy of a session that is here. Items are texts for an exchange: what they
+ * say is for the engine to read.
  *
- * @typedef {object} Lent
- * @property {string} name
- * @property {number} maxAge In milliseconds; 0 for none.
- * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} area
- * @property {(begin: string) => string[]} keys those in the area that begin so
- * @property {() => { count: number, stamps: string[] }} unsent how many entries
- *   and removals the server may not have, and the items that say so, those to be
- *   sent first last
+ * @typedef {object} Local
+ * @property {import("./engine.js").Engine} engine
  * @property {() => void} changed is told that items, or whose they are, changed
- * @property {() => void} prepare makes what is unsent such that it can be sent
- * @property {() => string} alive the text of an item with what is shown
- * @property {(text: string) => string} stamp for an item that others have made
- * @property {(stamp: string) => boolean} divide puts two items in an item's place
- * @property {() => void} compact merges all items
- * @property {(latest: number) => void} restamp stamps anew what is later, and unsent
  */
 
 /**
@@ -59,6 +48,7 @@ import {
  * @property {number} latest The time up to which it takes stamps.
  * @property {string} newest The greatest stamp that it has, with a refusal of one.
  * @property {string} why What it says of a refusal.
+ * @property {string} [reason] The code of that.
  */
 
 /**
@@ -69,6 +59,7 @@ import {
  * @property {string} key That of the largest entry.
  * @property {number} size Its, key and value, in characters.
  * @property {string} why
+ * @property {string} [reason]
  */
 
 /** The size from which what is sent is sent in parts, in UTF-16 code units. */
@@ -82,7 +73,8 @@ const maxHeirs = 16;
 
 /** One exchange of a session with the server that keeps a copy of it. */
 export class Exchange {
-  #lent;
+  #local;
+  #engine;
   #send;
   #skip;
   #ended;
@@ -103,13 +95,14 @@ export class Exchange {
   #refused;
 
   /**
-   * @param {Lent} lent
+   * @param {Local} local
    * @param {(sent: Sent) => Promise<Answer>} send
    * @param {Set<string>} skip the stamps of items that are not to be sent
    * @param {() => boolean} ended whether nothing is to be stored any more
    */
-  constructor(lent, send, skip, ended) {
-    this.#lent = lent;
+  constructor(local, send, skip, ended) {
+    this.#local = local;
+    this.#engine = local.engine;
     this.#send = send;
     this.#skip = skip;
     this.#ended = ended;
@@ -124,7 +117,7 @@ export class Exchange {
     for (let begun = 0; begun < maxBegun; begun++) {
       if (await this.#attempt()) return this.#refused;
     }
-    throw failure(this.#lent, "whose session this is changes all the time");
+    throw failure("whose session this is changes all the time");
   }
 
   /** Reports whether nothing changed that it is about. */
@@ -170,7 +163,7 @@ export class Exchange {
           answered = true;
           break;
         case 412:
-          if (asks || !ledger) throw stranger(this.#lent);
+          if (asks || !ledger) throw stranger();
           if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
           else this.#begin(ledger.owner, ledger.active); // it has lost all
           return false;
@@ -179,12 +172,14 @@ export class Exchange {
             this.#single = true; // for which of them has it no room?
             items.push(...part.reverse());
           } else if (part.length === 0 || !ledger) {
-            throw failure(this.#lent, answer.why);
-          } else if (this.#lent.divide(part[0].stamp)) {
+            throw new SessionError("sync", answer.why, {
+              reason: answer.reason,
+            });
+          } else if (this.#engine.divide(part[0].stamp)) {
             items = this.#unsent(ledger);
           } else {
-            const text = this.#refuse(part[0], answer.why);
-            if (this.#lent.maxAge > 0) items.push({ stamp: "", text });
+            const text = this.#refuse(part[0], answer);
+            if (this.#engine.maxAge > 0) items.push({ stamp: "", text });
           }
           break;
         case 422:
@@ -196,7 +191,7 @@ export class Exchange {
             !(answer.newest === "" || stampForm.test(answer.newest)) ||
             !(timeOf(answer.newest) <= answer.latest)
           ) {
-            throw stranger(this.#lent);
+            throw stranger();
           }
           // Others have exchanged since.
           if (this.#read()?.cursor !== ledger.cursor) return false;
@@ -205,14 +200,16 @@ export class Exchange {
             ledger.stamps.add(answer.newest);
             this.#write(ledger);
           }
-          this.#lent.restamp(answer.latest);
+          this.#engine.restamp(answer.latest);
           // A removal or clearing may be older now than what it was made after,
           // and what that is may be gone from here.
           this.#begin(ledger.owner, Date.now());
           this.#restamped = true;
           return false;
         default:
-          throw failure(this.#lent, answer.why);
+          throw new SessionError("sync", answer.why, {
+            reason: answer.reason,
+          });
       }
     }
     return true;
@@ -222,7 +219,7 @@ export class Exchange {
   #prepare(ledger) {
     if (!this.#stands(ledger))
       ledger = this.#begin(ledger.owner, ledger.active);
-    this.#lent.prepare();
+    this.#engine.prepare();
     const size = this.#unsent(ledger).reduce(
       (sum, { text }) => sum + text.length,
       0,
@@ -230,16 +227,16 @@ export class Exchange {
     if (size > partSize) {
       // What is superseded need not be sent. But of what is compacted all is
       // sent, also what the server has.
-      if (size > 2 * this.#lent.alive().length) this.#lent.compact();
+      if (size > 2 * this.#engine.alive().length) this.#engine.compact();
       // As far as there is room: otherwise it is sent as it is.
       for (let divided = true; divided;) {
         divided = this.#unsent(ledger).some(
           ({ stamp, text }) =>
-            text.length > partSize && this.#lent.divide(stamp),
+            text.length > partSize && this.#engine.divide(stamp),
         );
       }
     }
-    this.#lent.changed();
+    this.#local.changed();
     return ledger;
   }
 
@@ -249,7 +246,7 @@ export class Exchange {
    * @param {Ledger} ledger
    */
   #unsent(ledger) {
-    return unsent(this.#lent, ledger).filter(
+    return unsent(this.#engine, ledger).filter(
       ({ stamp }) =>
         !this.#skip.has(stamp) && !this.#refused?.stamps.includes(stamp),
     );
@@ -262,7 +259,7 @@ export class Exchange {
    */
   #latest({ owner, stamps }) {
     const times = [...stamps].flatMap((stamp) => {
-      const text = this.#lent.area.getItem(this.#key(owner, stamp));
+      const text = this.#engine.area.getItem(this.#key(owner, stamp));
       return text === null
         ? []
         : batchesOf(text).map(({ stamp }) => timeOf(stamp));
@@ -277,7 +274,7 @@ export class Exchange {
    */
   #own(ledger) {
     const begin = this.#key(ledger?.owner, "");
-    return this.#lent
+    return this.#engine
       .keys(begin)
       .map((key) => key.slice(begin.length))
       .filter((name) => stampForm.test(name));
@@ -288,7 +285,7 @@ export class Exchange {
    * @param {string} name
    */
   #key(owner, name) {
-    return `${this.#lent.name}/${owner ? `${owner}/` : ""}${name}`;
+    return prefixOf(this.#engine.name, owner) + name;
   }
 
   /**
@@ -305,15 +302,15 @@ export class Exchange {
 
   /** @returns {Ledger | undefined} */
   #read() {
-    return ledgerOf(this.#lent);
+    return ledgerOf(this.#engine);
   }
 
   /** @param {Ledger} ledger */
   #write({ owner, generation, active, cursor, stamps }) {
     const time = String(Math.min(active, latestTime - 1)).padStart(13, "0");
     const fields = [owner, generation, time, cursor || noCursor, ...stamps];
-    this.#lent.area.setItem(`/${this.#lent.name}`, fields.join(" "));
-    this.#lent.changed();
+    this.#engine.area.setItem(ledgerKey(this.#engine.name), fields.join(" "));
+    this.#local.changed();
   }
 
   /**
@@ -323,7 +320,7 @@ export class Exchange {
    * @param {Ledger} ledger
    */
   #stands({ owner, generation }) {
-    return this.#lent.area.getItem(this.#key(owner, generation)) !== null;
+    return this.#engine.area.getItem(this.#key(owner, generation)) !== null;
   }
 
   /**
@@ -340,7 +337,7 @@ export class Exchange {
       .map((n) => n.toString(16).padStart(2, "0"))
       .join("");
     const ledger = { owner, generation, active, cursor: "", stamps: new Set() };
-    this.#lent.area.setItem(this.#key(owner, generation), "");
+    this.#engine.area.setItem(this.#key(owner, generation), "");
     this.#write(ledger);
     this.#unmark(owner, generation);
     return ledger;
@@ -352,10 +349,10 @@ export class Exchange {
    */
   #unmark(owner, generation) {
     const begin = this.#key(owner, "");
-    for (const key of this.#lent.keys(begin)) {
+    for (const key of this.#engine.keys(begin)) {
       const name = key.slice(begin.length);
       if (markForm.test(name) && name !== generation) {
-        this.#lent.area.removeItem(key);
+        this.#engine.area.removeItem(key);
       }
     }
   }
@@ -372,10 +369,10 @@ export class Exchange {
     const ledger = this.#read();
     if (ledger?.owner !== before?.owner) return false;
     if (owner === "" && !keeps) return true;
-    if (!tagForm.test(owner)) throw stranger(this.#lent);
+    if (!tagForm.test(owner)) throw stranger();
     if (!ledger) this.#begin(owner);
     else if (owner !== ledger.owner) {
-      this.#lent.area.setItem(`//${ledger.owner}`, owner);
+      this.#engine.area.setItem(heirKey(ledger.owner), owner);
       this.#give(ledger, owner);
     }
     this.#heir = "";
@@ -395,7 +392,6 @@ export class Exchange {
       // Who has just been told who he is does not know it any more.
       if (this.#knewNobody) {
         throw failure(
-          this.#lent,
           "the server does not know this browser again: it must keep cookies",
         );
       }
@@ -403,11 +399,10 @@ export class Exchange {
       this.#heir = ledger.owner;
       return;
     }
-    if (!tagForm.test(owner)) throw stranger(this.#lent);
-    /** @type {string | null} */
+    if (!tagForm.test(owner)) throw stranger();
     let heir = ledger.owner;
-    for (let i = 0; i < maxHeirs && heir !== owner; i++) {
-      heir = this.#lent.area.getItem(`//${heir}`);
+    for (let i = 0; i < maxHeirs && heir && heir !== owner; i++) {
+      heir = this.#engine.area.getItem(heirKey(heir)) ?? "";
     }
     if (heir === owner) this.#give(ledger, owner);
     else this.#leave(ledger, owner);
@@ -421,10 +416,10 @@ export class Exchange {
    * @param {string} owner
    */
   #give(ledger, owner) {
-    const { area } = this.#lent;
+    const { area } = this.#engine;
     const had = this.#own(ledger);
-    const text = this.#lent.alive();
-    const copied = text && this.#key(owner, this.#lent.stamp(text));
+    const text = this.#engine.alive();
+    const copied = text && this.#key(owner, this.#engine.stamp(text));
     if (copied) area.setItem(copied, text);
     try {
       this.#begin(owner, ledger.active);
@@ -438,7 +433,7 @@ export class Exchange {
       if (!("fault" in readItem(area.getItem(key) ?? ""))) area.removeItem(key);
     }
     this.#unmark(ledger.owner);
-    this.#lent.changed();
+    this.#local.changed();
   }
 
   /**
@@ -454,7 +449,7 @@ export class Exchange {
     this.#begin(owner); // before anybody sees a part of it
     for (const stamp of this.#own(ledger).sort()) {
       if (ledger.stamps.has(stamp)) {
-        this.#lent.area.removeItem(this.#key(ledger.owner, stamp));
+        this.#engine.area.removeItem(this.#key(ledger.owner, stamp));
       }
     }
   }
@@ -475,10 +470,10 @@ export class Exchange {
       cursor === noCursor ||
       (cursor === "" && (item !== "" || complete))
     ) {
-      throw stranger(this.#lent);
+      throw stranger();
     }
-    const { area } = this.#lent;
-    const stamp = item && this.#lent.stamp(item);
+    const { area } = this.#engine;
+    const stamp = item && this.#engine.stamp(item);
     const ledger = this.#read();
     if (
       ledger?.owner !== owner ||
@@ -533,7 +528,7 @@ export class Exchange {
       if (!batchesOf(item).some(({ clear }) => clear)) return true;
       // What was cleared is to be gone from the storage, too. What is left may
       // be in an item of its own then, and is to be sent once more.
-      this.#lent.compact();
+      this.#engine.compact();
       return area.getItem(key) !== null;
     }
     const stamps = complete || !cursor ? [] : has;
@@ -547,10 +542,10 @@ export class Exchange {
    * when something was saved, and nothing else.
    *
    * @param {{ stamp: string, text: string }} item
-   * @param {string} why
+   * @param {Answer} answer
    */
-  #refuse({ stamp, text }, why) {
-    this.#refused ??= { stamps: [], key: "", size: 0, why };
+  #refuse({ stamp, text }, { why, reason }) {
+    this.#refused ??= { stamps: [], key: "", size: 0, why, reason };
     this.#refused.stamps.push(stamp);
     let newest = "";
     let first = "";
@@ -571,25 +566,25 @@ export class Exchange {
 }
 
 /**
- * @param {Pick<Lent, "area" | "name">} lent
+ * @param {import("./engine.js").Engine} engine
  * @returns {Ledger | undefined}
  */
 function ledgerOf({ area, name }) {
-  return readLedger(area.getItem(`/${name}`) ?? "");
+  return readLedger(area.getItem(ledgerKey(name)) ?? "");
 }
 
 /**
  * Takes note that what is this browser's is from now on that owner's whose
  * sessions it has joined.
  *
- * @param {Lent} lent
+ * @param {import("./engine.js").Engine} engine
  * @param {string} owner his tag
  */
-export function joined(lent, owner) {
-  if (!tagForm.test(owner)) throw stranger(lent);
-  const before = ledgerOf(lent)?.owner;
+export function joined(engine, owner) {
+  if (!tagForm.test(owner)) throw stranger();
+  const before = ledgerOf(engine)?.owner;
   if (before !== undefined && before !== owner) {
-    lent.area.setItem(`//${before}`, owner);
+    engine.area.setItem(heirKey(before), owner);
   }
 }
 
@@ -597,15 +592,15 @@ export function joined(lent, owner) {
  * What a page that is about to go can send without waiting for an answer, if
  * there is something.
  *
- * @param {Lent} lent
+ * @param {import("./engine.js").Engine} engine
  * @param {Set<string>} skip the stamps of items that are not to be sent
  * @param {number} limit the size of the items, in UTF-16 code units
  * @returns {Sent | undefined}
  */
-export function draft(lent, skip, limit) {
-  const ledger = ledgerOf(lent);
+export function draft(engine, skip, limit) {
+  const ledger = ledgerOf(engine);
   if (!ledger) return undefined;
-  const texts = unsent(lent, ledger)
+  const texts = unsent(engine, ledger)
     .filter(({ stamp }) => !skip.has(stamp))
     .map(({ text }) => text);
   const items = `[${texts}]`;
@@ -633,12 +628,12 @@ function takePart(items, single) {
  * The items of whose words the server may not have all, those to be sent first
  * last.
  *
- * @param {Lent} lent
+ * @param {import("./engine.js").Engine} engine
  * @param {Ledger} ledger
  */
-function unsent({ area, name, unsent }, { owner }) {
-  return unsent().stamps.flatMap((stamp) => {
-    const text = area.getItem(`${name}/${owner}/${stamp}`);
+function unsent(engine, { owner }) {
+  return engine.unsent().stamps.flatMap((stamp) => {
+    const text = engine.area.getItem(prefixOf(engine.name, owner) + stamp);
     return text === null ? [] : [{ stamp, text }];
   });
 }
@@ -670,15 +665,11 @@ export function sizeOf(key, value) {
   return key.length + (value === undefined ? 0 : JSON.stringify(value).length);
 }
 
-/** @param {Pick<Lent, "name">} lent */
-function stranger(lent) {
-  return failure(lent, "what answers is no server for sessions");
+function stranger() {
+  return failure("what answers is no server for sessions");
 }
 
-/**
- * @param {Pick<Lent, "name">} lent
- * @param {string} why
- */
-function failure({ name }, why) {
-  return new SessionError("sync", `session ${describe(name)}: sync: ${why}`);
+/** @param {string} why */
+function failure(why) {
+  return new SessionError("sync", why);
 }

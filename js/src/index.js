@@ -5,9 +5,11 @@
  *
  * @module session-writer
  */
-import { describe, SessionError, within } from "./error.js";
+import { describe, within } from "./describe.js";
+import { Engine } from "./engine.js";
 import { faultOf } from "./entries.js";
-import { isWasmSource, loadModule } from "./module.js";
+import { SessionError } from "./error.js";
+import { isWasmSource, loadModule } from "./load.js";
 import { read } from "./options.js";
 import { Session as OpenSession } from "./session.js";
 import { places } from "./storage.js";
@@ -16,12 +18,12 @@ export { SessionError };
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./session.js").Change} Change */
-/** @typedef {import("./session.js").Stats} Stats */
+/** @typedef {import("./engine.js").Stats} Stats */
 /** @typedef {import("./sync.js").Sync} Sync */
 /** @typedef {import("./sync.js").SyncOptions} SyncOptions */
 /** @typedef {import("./sync.js").SyncState} SyncState */
 /** @typedef {import("./entries.js").Entries} Entries */
-/** @typedef {import("./module.js").WasmSource} WasmSource */
+/** @typedef {import("./load.js").WasmSource} WasmSource */
 /** @typedef {import("./error.js").SessionErrorCode} SessionErrorCode */
 
 /**
@@ -57,17 +59,19 @@ export async function open(name, options = {}) {
     if (typeof given === "string") throw new SessionError("config", given);
     const { storage = "local", maxAge = 0, fallback, wasm } = given;
     const module = await loadModule(wasm);
-    const place = places[storage];
     const milliseconds = Math.min(Math.ceil(maxAge * 1000), longest);
+    /** @param {import("./storage.js").Place} place */
+    const openIn = (place) =>
+      OpenSession.of(new Engine(module, place, name, milliseconds));
     try {
-      return OpenSession.open(module, name, place, milliseconds);
+      return openIn(places[storage]);
     } catch (error) {
       if (
         fallback === "memory" &&
         error instanceof SessionError &&
         error.code === "disabled"
       ) {
-        return OpenSession.open(module, name, places.memory, milliseconds);
+        return openIn(places.memory);
       }
       throw error;
     }

@@ -44,6 +44,36 @@ export const latestTime = 9_000_000_000_000;
  */
 
 /**
+ * Returns what the keys begin with of an owner's items, or of those that are
+ * nobody's yet. That is also the beginning of all owners' together.
+ *
+ * @param {string} name of the session
+ * @param {string} [owner] his tag
+ */
+export function prefixOf(name, owner) {
+  return owner ? `${name}/${owner}/` : `${name}/`;
+}
+
+/**
+ * Returns the key of a session's ledger.
+ *
+ * @param {string} name
+ */
+export function ledgerKey(name) {
+  return `/${name}`;
+}
+
+/**
+ * Returns the key of the item that has the tag of whoever an owner's sessions
+ * are now.
+ *
+ * @param {string} owner
+ */
+export function heirKey(owner) {
+  return `//${owner}`;
+}
+
+/**
  * Returns what the key of an item says, or undefined when it is none.
  *
  * @param {string} key

@@ -1,5 +1,5 @@
 import { isPlain } from "./entries.js";
-import { attempt, describe } from "./error.js";
+import { attempt, describe } from "./describe.js";
 
 /**
  * The options that there are.

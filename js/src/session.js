@@ -1,9 +1,12 @@
-import { describe, SessionError, within } from "./error.js";
+import { describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
-import { notLoaded } from "./module.js";
-import { keysOf, places } from "./storage.js";
+import { SessionError } from "./error.js";
+import { ledgerKey } from "./item.js";
+import { notLoaded } from "./load.js";
+import { places } from "./storage.js";
 
-/** @typedef {import("./storage.js").Place} Place */
+/** @typedef {import("./engine.js").Engine} Engine */
+/** @typedef {import("./engine.js").Stats} Stats */
 
 /**
  * What happened to a session.
@@ -19,27 +22,11 @@ import { keysOf, places } from "./storage.js";
  */
 
 /**
- * What a session takes in its storage.
- *
- * @typedef {object} Stats
- * @property {number} entries The number of keys that have a value.
- * @property {number} items The number of storage items that hold the session.
- * @property {number} bytes The size of all items under the session's name,
- *   keys and texts, as browsers count it against their quota: in UTF-16 code
- *   units, of which they allow 5,242,880 for an origin.
- * @property {number} corrupt The number of items under the session's name that
- *   cannot be read: damaged, foreign, or of a newer format.
- */
-
-/**
  * The sessions that follow what others save.
  *
  * @type {Set<Session>}
  */
 const active = new Set();
-
-/** The argument of a call that has none. */
-const nothing = () => "";
 
 /**
  * Makes entries such that Object.assign copies them, and sets no prototype.
@@ -73,15 +60,7 @@ let onPageShow;
 
 /** A session: a map of keys to JSON values that outlives the page. */
 export class Session {
-  #module;
-  #name;
-  #place;
-  #maxAge;
-  /**
-   * The session in the module, while this one is active.
-   * @type {number | undefined}
-   */
-  #handle;
+  #engine;
   /** @type {Set<{ listener: (change: Change) => void }>} */
   #subscriptions = new Set();
   #refreshing = false;
@@ -93,14 +72,9 @@ export class Session {
   static {
     onStorage = ({ storageArea, key }) => {
       for (const session of active) {
-        if (storageArea !== session.#area) continue;
+        if (storageArea !== session.#engine.area) continue;
         if (key === null) session.#refreshSoon();
-        else if (
-          key.startsWith(`${session.#name}/`) ||
-          key === `/${session.#name}`
-        ) {
-          session.#see(key);
-        }
+        else session.#see(key);
       }
     };
     onPageShow = ({ persisted }) => {
@@ -111,28 +85,16 @@ export class Session {
   }
 
   /**
-   * @param {import("./module.js").Module} module
-   * @param {string} name
-   * @param {Place} place
-   * @param {number} maxAge In milliseconds; 0 for none.
+   * @param {Engine} engine
    * @private
    */
-  constructor(module, name, place, maxAge) {
-    this.#module = module;
-    this.#name = name;
-    this.#place = place;
-    this.#maxAge = maxAge;
-    this.#handle = this.#open();
+  constructor(engine) {
+    this.#engine = engine;
   }
 
-  /**
-   * @param {import("./module.js").Module} module
-   * @param {string} name
-   * @param {Place} place
-   * @param {number} maxAge In milliseconds; 0 for none.
-   */
-  static open(module, name, place, maxAge) {
-    const session = new Session(module, name, place, maxAge);
+  /** @param {Engine} engine which is open */
+  static of(engine) {
+    const session = new Session(engine);
     if (active.size === 0 && globalThis.window) {
       addEventListener("storage", onStorage);
       addEventListener("pageshow", onPageShow);
@@ -143,7 +105,7 @@ export class Session {
 
   /** The name that it was opened with. */
   get name() {
-    return this.#name;
+    return this.#engine.name;
   }
 
   /**
@@ -151,12 +113,12 @@ export class Session {
    * still saves and loads.
    */
   get active() {
-    return this.#handle !== undefined;
+    return this.#engine.isOpen;
   }
 
   /** Whether it outlives the page: false when it is kept in memory. */
   get persistent() {
-    return this.#place !== places.memory;
+    return this.#engine.place !== places.memory;
   }
 
   /**
@@ -172,14 +134,11 @@ export class Session {
    * @throws {SessionError} `key`, `value`, `quota`, `disabled`
    */
   save(entries) {
-    this.#write(
-      "save",
-      () => encodeEntries(entries),
-      (handle, text) =>
-        this.#module.give(text, () =>
-          this.#module.write((go) => go.save(handle, text.length, Date.now())),
-        ),
-    );
+    this.#write("save", (engine) => {
+      // This may run code of the page's, which may use the session.
+      const { text, keys } = encodeEntries(entries);
+      return engine.save(text, keys);
+    });
   }
 
   /**
@@ -191,13 +150,7 @@ export class Session {
    * @throws {SessionError} `disabled`
    */
   load() {
-    return assignable(
-      JSON.parse(
-        this.#use("load", nothing, (handle) =>
-          this.#module.text((go) => go.load(handle, Date.now())),
-        ),
-      ),
-    );
+    return assignable(this.#use("load", (engine) => engine.load()));
   }
 
   /**
@@ -208,18 +161,10 @@ export class Session {
    * @throws {SessionError} `key`, `disabled`
    */
   get(key) {
-    const text = this.#use(
-      "get",
-      () => {
-        checkKey(key);
-        return key;
-      },
-      (handle, key) => {
-        const length = this.#module.pass(key);
-        return this.#module.text((go) => go.get(handle, length, Date.now()));
-      },
-    );
-    return text === "" ? undefined : JSON.parse(text);
+    return this.#use("get", (engine) => {
+      checkKey(key);
+      return engine.get(key);
+    });
   }
 
   /**
@@ -230,16 +175,7 @@ export class Session {
    * @throws {SessionError} `key`, `quota`, `disabled`
    */
   remove(...keys) {
-    this.#write(
-      "remove",
-      () => encodeKeys(keys),
-      (handle, text) => {
-        const length = this.#module.pass(text);
-        return this.#module.write((go) =>
-          go.remove(handle, length, Date.now()),
-        );
-      },
-    );
+    this.#write("remove", (engine) => engine.remove(encodeKeys(keys)));
   }
 
   /**
@@ -250,9 +186,7 @@ export class Session {
    * @throws {SessionError} `quota`, `disabled`
    */
   clear() {
-    this.#write("clear", nothing, (handle) =>
-      this.#module.write((go) => go.clear(handle, Date.now())),
-    );
+    this.#write("clear", (engine) => engine.clear());
   }
 
   /**
@@ -266,7 +200,7 @@ export class Session {
    */
   subscribe(listener) {
     const subscription = { listener };
-    this.#use("subscribe", nothing, (handle) => {
+    this.#use("subscribe", (engine) => {
       this.#mustBeActive();
       if (typeof listener !== "function") {
         throw new SessionError(
@@ -274,16 +208,16 @@ export class Session {
           `the listener is ${describe(listener)}: give a function`,
         );
       }
-      if (this.#subscriptions.size === 0) this.#watch(handle, true);
+      if (this.#subscriptions.size === 0) engine.watch(true);
       this.#subscriptions.add(subscription);
     });
     return () => {
       if (
         this.#subscriptions.delete(subscription) &&
         this.#subscriptions.size === 0 &&
-        this.#handle !== undefined
+        this.active
       ) {
-        this.#watch(this.#handle, false);
+        this.#engine.watch(false);
       }
     };
   }
@@ -300,11 +234,21 @@ export class Session {
    */
   async sync(url, options = {}) {
     const { Sync } = await import("./sync.js").catch((cause) => {
-      throw within(this.#name, "sync", notLoaded("sync.js", cause));
+      throw within(this.name, "sync", notLoaded("sync.js", cause));
     });
-    const sync = this.#use("sync", nothing, () => {
+    const sync = this.#use("sync", (engine) => {
       this.#mustBeActive();
-      return Sync.begin(this.#lend(), url, options);
+      return Sync.begin(
+        {
+          engine,
+          changed: () => this.#turned(),
+          onWrite: (listener) => {
+            this.#written = listener;
+          },
+        },
+        url,
+        options,
+      );
     });
     this.#sync?.close();
     return (this.#sync = sync);
@@ -321,63 +265,14 @@ export class Session {
    */
   forget() {
     for (const session of this.#here()) session.#sync?.close();
-    this.#use("forget", nothing, (handle) =>
-      this.#module.number((go) => go.forget(handle)),
-    );
+    this.#use("forget", (engine) => engine.forget());
     this.#turned();
-  }
-
-  /** @returns {import("./sync.js").Lent} */
-  #lend() {
-    const module = this.#module;
-    /** @type {<T>(f: (handle: number) => T) => T} */
-    const use = (f) => this.#use("sync", nothing, f);
-    const area = this.#area;
-    return {
-      name: this.#name,
-      maxAge: this.#maxAge,
-      area,
-      keys: (begin) => keysOf(area, begin),
-      onWrite: (listener) => {
-        this.#written = listener;
-      },
-      get: (key) => this.get(key),
-      changed: () => this.#turned(),
-      unsent: () => {
-        const [count, ...stamps] = use((handle) =>
-          module.text((go) => go.unsent(handle, Date.now())),
-        ).split(" ");
-        return { count: Number(count), stamps };
-      },
-      prepare: () =>
-        use((handle) => module.number((go) => go.prepare(handle, Date.now()))),
-      alive: () =>
-        use((handle) => module.text((go) => go.alive(handle, Date.now()))),
-      stamp: (text) =>
-        use((handle) => {
-          const length = module.pass(text);
-          return module.text((go) => go.stamp(handle, length, Date.now()));
-        }),
-      divide: (stamp) =>
-        use((handle) => {
-          const length = module.pass(stamp);
-          return (
-            module.number((go) => go.divide(handle, length, Date.now())) === 1
-          );
-        }),
-      compact: () =>
-        use((handle) => module.number((go) => go.compact(handle, Date.now()))),
-      restamp: (latest) =>
-        use((handle) =>
-          module.number((go) => go.restamp(handle, latest, Date.now())),
-        ),
-    };
   }
 
   /** Has every session here find out what is there, and whose that is. */
   #turned() {
     for (const session of this.#here()) {
-      session.#see(`/${this.#name}`);
+      session.#see(ledgerKey(this.name));
       session.#refreshSoon();
     }
   }
@@ -389,12 +284,7 @@ export class Session {
    * @throws {SessionError} `disabled`
    */
   stats() {
-    const [entries, items, bytes, corrupt] = JSON.parse(
-      this.#use("stats", nothing, (handle) =>
-        this.#module.text((go) => go.stats(handle, Date.now())),
-      ),
-    );
-    return { entries, items, bytes, corrupt };
+    return this.#use("stats", (engine) => engine.stats());
   }
 
   /**
@@ -410,30 +300,19 @@ export class Session {
       removeEventListener("storage", onStorage);
       removeEventListener("pageshow", onPageShow);
     }
-    try {
-      this.#use("close", nothing, (handle) => {
-        this.#tidy(handle);
-        this.#module.number((go) => go.close(handle));
-      });
-    } finally {
-      this.#handle = undefined;
-    }
+    this.#tidy();
+    this.#use("close", (engine) => engine.close());
   }
 
   /**
    * Saves, removes or clears.
    *
    * @param {string} operation
-   * @param {() => string} argument
-   * @param {(handle: number, text: string) => [change: string, tidy: number]} call
+   * @param {(engine: Engine) => import("./engine.js").Written} call
    */
-  #write(operation, argument, call) {
-    const change = this.#use(operation, argument, (handle, text) => {
-      const [change, tidy] = call(handle, text);
-      if (tidy === 2) this.#tidy(handle);
-      else if (tidy === 1) this.#tidySoon();
-      return change;
-    });
+  #write(operation, call) {
+    const { change, due } = this.#use(operation, call);
+    if (due) this.#tidySoon();
     if (change) this.#tell(change, false);
     for (const session of this.#here()) {
       session.#written();
@@ -444,22 +323,15 @@ export class Session {
 
   /** The sessions of this page that are the same as this, if they are active. */
   #here() {
-    return [...active].filter(
-      (other) => other.#place === this.#place && other.#name === this.#name,
-    );
+    return [...active].filter((other) => other.#engine.isSame(this.#engine));
   }
 
-  /**
-   * Compacts the session, if that is due.
-   *
-   * @param {number} handle
-   */
-  #tidy(handle) {
+  /** Compacts the session, if that is due. */
+  #tidy() {
     try {
-      this.#module.number((go) => go.tidy(handle, Date.now()));
+      this.#engine.tidy();
     } catch {
-      // What was to be saved is. If the module had to stop, the next call says
-      // so.
+      // Nobody waits for it. If the module had to stop, the next call says so.
     }
   }
 
@@ -468,34 +340,23 @@ export class Session {
     this.#tidying = true;
     whenIdle(() => {
       this.#tidying = false;
-      if (this.#handle !== undefined) this.#tidy(this.#handle);
+      if (this.active) this.#tidy();
     });
   }
 
   /**
-   * Calls f with the session in the module, which for a closed one is opened
-   * for this call only, and with the call's argument.
+   * Calls f, whose errors say then which session and call they are from.
    *
    * @template T
    * @param {string} operation
-   * @param {() => string} argument May run code of the page's, which may use
-   *   the session, so it is asked before anything else.
-   * @param {(handle: number, argument: string) => T} f
+   * @param {(engine: Engine) => T} f
    * @returns {T}
    */
-  #use(operation, argument, f) {
+  #use(operation, f) {
     try {
-      const text = argument();
-      const handle = this.#handle ?? this.#open();
-      try {
-        return f(handle, text);
-      } finally {
-        if (handle !== this.#handle) {
-          this.#module.number((go) => go.close(handle));
-        }
-      }
+      return f(this.#engine);
     } catch (error) {
-      throw within(this.#name, operation, error);
+      throw within(this.name, operation, error);
     }
   }
 
@@ -505,54 +366,33 @@ export class Session {
     }
   }
 
-  #open() {
-    const length = this.#module.pass(this.#name);
-    return this.#module.number((go) =>
-      go.open(this.#place, length, this.#maxAge),
-    );
-  }
-
-  /**
-   * @param {number} handle
-   * @param {boolean} on
-   */
-  #watch(handle, on) {
-    this.#module.number((go) => go.watch(handle, on ? 1 : 0, Date.now()));
-  }
-
   /**
    * Tells the subscriptions, in a microtask: a listener that throws must not
    * break the save that it is told of.
    *
-   * @param {string} text
+   * @param {string} text of the change
    * @param {boolean} remote
    */
   #tell(text, remote) {
     for (const subscription of this.#subscriptions) {
-      const change = { ...JSON.parse(text), remote };
-      assignable(change.set);
       queueMicrotask(() => {
-        if (this.#subscriptions.has(subscription))
-          subscription.listener(change);
+        if (!this.#subscriptions.has(subscription)) return;
+        const change = { ...JSON.parse(text), remote };
+        assignable(change.set);
+        subscription.listener(change);
       });
     }
   }
 
-  get #area() {
-    return this.#module.area(this.#place);
-  }
-
   /**
-   * Takes note of an item that another tab set or removed: what is saved from
-   * now on comes after it.
+   * Takes note of an item that another tab set or removed.
    *
    * @param {string} key
    */
   #see(key) {
-    const handle = /** @type {number} */ (this.#handle);
-    const length = this.#module.pass(key);
-    this.#module.number((go) => go.see(handle, length));
-    if (this.#subscriptions.size > 0) this.#refreshSoon();
+    if (this.#engine.see(key) && this.#subscriptions.size > 0) {
+      this.#refreshSoon();
+    }
   }
 
   /**
@@ -570,9 +410,7 @@ export class Session {
 
   /** Sees what others did, and tells of it. */
   #refresh() {
-    const change = this.#use("refresh", nothing, (handle) =>
-      this.#module.text((go) => go.refresh(handle, Date.now())),
-    );
+    const change = this.#use("refresh", (engine) => engine.refresh());
     if (change) this.#tell(change, true);
   }
 }

@@ -1,4 +1,5 @@
-import { say } from "./error.js";
+import { absent, disabled, quota, thrown } from "./codes.js";
+import { say } from "./describe.js";
 
 /**
  * A place where sessions are stored, by its number in the module.
@@ -10,12 +11,6 @@ export const places = /** @type {const} */ ({
   session: 1,
   memory: 2,
 });
-
-// The codes of wasm/internal/areas.
-const disabled = -1;
-const quota = -2;
-const thrown = -3;
-const absent = -4;
 
 /** What stands for the given text: engine.Given. */
 const given = "\0";

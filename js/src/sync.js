@@ -1,7 +1,8 @@
-import { attempt, describe, say } from "./error.js";
+import { attempt, describe, say, within } from "./describe.js";
+import { SessionError } from "./error.js";
 import { draft, Exchange, joined, sizeOf } from "./exchange.js";
-// The one that pages know; all else of its file is not that large.
-import { SessionError } from "./index.js";
+import { Server } from "./http.js";
+import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
 
 /**
@@ -27,13 +28,12 @@ import { read } from "./options.js";
  */
 
 /**
- * What a session lends to its Sync.
+ * The copy of a session that is here, and what tells of it.
  *
- * @typedef {import("./exchange.js").Lent & {
- *   get: (key: string) => unknown,
+ * @typedef {import("./exchange.js").Local & {
  *   onWrite: (listener: () => void) => void,
- * }} Lent get returns the value that a key has here; onWrite calls the listener
- *   after each save, removal and clearing, until it is given another
+ * }} Local onWrite calls the listener after each save, removal and clearing, until
+ *   it is given another
  */
 
 /**
@@ -46,31 +46,18 @@ const keepaliveLimit = 60_000;
 const backOff = { first: 1_000, longest: 300_000 };
 
 /**
- * How long nothing may come from the server, in milliseconds; and how much of
- * what is sent to it passes in one on a line that is slow, in bytes.
- */
-const patience = 30_000;
-const slowest = 4;
-
-/** The size of an answer that is none of our server's, in bytes. */
-const maxAnswer = 16 * 2 ** 20;
-
-/**
  * How long what the server has no room for is not sent again by itself, in
  * milliseconds.
  */
 const refusalTime = 300_000;
 
-/** A pairing code: what a link can bear, and somebody can type. */
-const codeForm = /^[\w-]+$/;
-
 /** A session's copy on a server, and what keeps the two the same. */
 export class Sync {
-  #lent;
-  #url;
+  #engine;
+  #local;
+  #server;
   #delay;
   #interval;
-  #fetch;
   #closed = false;
   #busy = false;
   /**
@@ -83,7 +70,6 @@ export class Sync {
    * @type {Promise<void>}
    */
   #last = Promise.resolve();
-  #offline = false;
   /**
    * The items for which the server had no room, the largest entry in them, and
    * when that was.
@@ -104,24 +90,27 @@ export class Sync {
   #subscriptions = new Set();
 
   /**
-   * @param {Lent} lent
+   * @param {Local} local
    * @param {string | URL} url
    * @param {SyncOptions} options
    * @private
    */
-  constructor(lent, url, options) {
+  constructor(local, url, options) {
     const given = read(options, known);
     if (typeof given === "string") throw new SessionError("config", given);
     const { delay = 1, interval = 30, fetch } = given;
-    this.#lent = lent;
-    this.#url = baseOf(url);
+    this.#local = local;
+    this.#engine = local.engine;
+    this.#server = new Server(
+      url, // The one that the page has then: it may come to wrap it.
+      fetch ?? ((...request) => globalThis.fetch(...request)),
+    );
     this.#delay = delay * 1000;
     this.#interval = interval * 1000;
-    this.#fetch = fetch ?? globalThis.fetch.bind(globalThis);
     for (const [target, type, listener] of this.#listeners()) {
       target.addEventListener(type, listener);
     }
-    lent.onWrite(() => {
+    local.onWrite(() => {
       this.#schedule(this.#delay);
       this.#tellSoon();
     });
@@ -129,12 +118,12 @@ export class Sync {
   }
 
   /**
-   * @param {Lent} lent
+   * @param {Local} local
    * @param {string | URL} url
    * @param {SyncOptions} options
    */
-  static begin(lent, url, options) {
-    return new Sync(lent, url, options);
+  static begin(local, url, options) {
+    return new Sync(local, url, options);
   }
 
   /**
@@ -144,13 +133,13 @@ export class Sync {
    */
   get state() {
     try {
-      this.#count = this.#lent.unsent().count;
+      this.#count = this.#engine.unsent().count;
     } catch {
       // The storage is disabled: the next exchange says so.
     }
     const unsent = this.#count;
     if (this.#busy) return { status: "syncing", unsent };
-    if (this.#offline) return { status: "offline", unsent };
+    if (this.#server.unreachable) return { status: "offline", unsent };
     if (this.#error) return { status: "error", unsent, error: this.#error };
     return { status: "idle", unsent };
   }
@@ -202,25 +191,13 @@ export class Sync {
    * Has the server make a code with which one other device can join the
    * sessions of this browser, once and not for long.
    *
-   * @returns {Promise<{ code: string, expires: Date }>} rejects with a
-   *   SessionError: `sync`
+   * @returns {Promise<{ code: string, expiresIn: number }>} expiresIn is how many
+   *   seconds are left to use the code; rejects with a SessionError: `sync`
    */
   async pair() {
     await this.now(); // so that it finds all that is here
     try {
-      const response = await this.#accepted(this.#request("pair"));
-      const pairing = await this.#read(response);
-      const { code, expires } = pairing ?? {};
-      const end = new Date(expires);
-      if (
-        typeof code !== "string" ||
-        !codeForm.test(code) ||
-        typeof expires !== "string" ||
-        isNaN(Number(end))
-      ) {
-        throw this.#stranger();
-      }
-      return { code, expires: end };
+      return await this.#server.pair();
     } catch (cause) {
       throw this.#own(cause);
     }
@@ -228,25 +205,27 @@ export class Sync {
 
   /**
    * Joins the sessions of the device that a code is from, with all that is
-   * saved here. Ask the user first: a link with a code can be anybody's.
+   * saved here. Ask the user first: a link with a code can be anybody's. It
+   * resolves when what the other device has is here, or when it has joined and
+   * could not exchange: the state tells of that, as it is tried again.
    *
    * @param {string} code
-   * @returns {Promise<void>} rejects with a SessionError: `sync`
+   * @returns {Promise<void>} rejects with a SessionError, and nothing is joined:
+   *   `sync`, with the reason `pairing` for a code that is not good
    */
   async join(code) {
     try {
-      const body = JSON.stringify({ code: String(code) });
+      const text = String(code);
       // What was saved here is on the server as this browser's, whatever becomes
       // of it.
       await this.now().catch(() => {});
-      await this.#inTurn(async () => {
-        const response = await this.#accepted(this.#request("join", body));
-        joined(this.#lent, response.headers.get("Session-Owner") ?? "");
-      });
+      await this.#inTurn(async () =>
+        joined(this.#engine, await this.#server.join(text)),
+      );
     } catch (cause) {
       throw this.#own(cause);
     }
-    await this.now();
+    await this.now().catch(() => {});
   }
 
   /** Ends it. What is not on the server yet stays here for another time. */
@@ -275,13 +254,13 @@ export class Sync {
   #onOnline = () => this.#schedule(0);
 
   #onOffline = () => {
-    this.#offline = true;
+    this.#server.unreachable = true;
     this.#tellSoon();
   };
 
   #onStorage = (/** @type {StorageEvent} */ { key }) => {
-    const { name } = this.#lent;
-    if (key === `/${name}` || key?.startsWith(`${name}/`)) {
+    const { name } = this.#engine;
+    if (key === ledgerKey(name) || key?.startsWith(prefixOf(name))) {
       this.#tellSoon();
     }
   };
@@ -294,11 +273,11 @@ export class Sync {
   /** Sends what there is, as the page may be about to go. */
   #onHidden = () => {
     try {
-      const sent = draft(this.#lent, this.#refused, keepaliveLimit);
+      const sent = draft(this.#engine, this.#refused, keepaliveLimit);
       if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
         // Its answer may find nobody here. Then all of it is sent again, which
         // does no harm.
-        this.#send(sent, true).catch(() => {});
+        this.#server.leave(this.#engine, sent);
       }
     } catch {
       // The storage is disabled.
@@ -335,7 +314,9 @@ export class Sync {
   }
 
   async #exchange() {
-    if (this.#closed) throw this.#failure("it is closed");
+    if (this.#closed) {
+      throw this.#own(new SessionError("sync", "it is closed"));
+    }
     clearTimeout(this.#timer);
     this.#due = Infinity; // what was due is done now
     this.#busy = true;
@@ -346,8 +327,8 @@ export class Sync {
       if (this.#hasRoom()) this.#refused.clear();
       refused = await this.#inTurn(() =>
         new Exchange(
-          this.#lent,
-          (sent) => this.#answer(this.#send(sent)),
+          this.#local,
+          (sent) => this.#server.exchange(this.#engine, sent),
           this.#refused,
           () => this.#closed,
         ).run(),
@@ -357,9 +338,10 @@ export class Sync {
         for (const stamp of refused.stamps) this.#refused.add(stamp);
         this.#largest = refused;
         this.#refusedAt = Date.now();
-        throw this.#failure(
+        throw new SessionError(
+          "sync",
           `the server has no room for the key ${describe(refused.key)}, which takes ${refused.size} characters: ${refused.why}`,
-          { key: refused.key },
+          { key: refused.key, reason: refused.reason },
         );
       }
       if (this.#refused.size === 0) this.#error = undefined;
@@ -379,7 +361,7 @@ export class Sync {
     const { key, size } = this.#largest;
     return (
       Date.now() - this.#refusedAt > refusalTime ||
-      sizeOf(key, this.#lent.get(key)) !== size
+      sizeOf(key, this.#engine.get(key)) !== size
     );
   }
 
@@ -394,168 +376,21 @@ export class Sync {
    */
   async #inTurn(f) {
     const locks = globalThis.navigator?.locks;
-    const name = `session-writer ${this.#url}`;
+    const name = `session-writer ${this.#server.url}`;
     return locks ? await locks.request(name, f) : await f();
   }
 
   /**
-   * @param {import("./exchange.js").Sent} sent
-   * @param {boolean} [keepalive]
-   */
-  #send({ owner, cursor, items, timed }, keepalive) {
-    const query = new URLSearchParams({ session: this.#lent.name });
-    if (owner) query.set("owner", owner);
-    if (cursor) query.set("cursor", cursor);
-    if (this.#lent.maxAge) query.set("max-age", String(this.#lent.maxAge));
-    if (timed) query.set("now", String(Date.now()));
-    return this.#request(`exchange?${query}`, items, keepalive);
-  }
-
-  /**
-   * Reads an answer to what was sent.
-   *
-   * @param {Promise<Response>} answer
-   * @returns {Promise<import("./exchange.js").Answer>}
-   */
-  async #answer(answer) {
-    const response = await answer;
-    const { ok, status, headers } = response;
-    const text = await this.#text(response);
-    const cursor = headers.get("Session-Cursor");
-    if (ok && cursor === null) throw this.#stranger();
-    /** @type {(name: string) => number} */
-    const number = (name) => {
-      const digits = headers.get(name) ?? "";
-      return /^\d{1,15}$/.test(digits) ? Number(digits) : NaN;
-    };
-    const age = number("Session-Age");
-    return {
-      status,
-      owner: headers.get("Session-Owner") ?? "",
-      cursor: cursor ?? "",
-      item: ok ? text : "",
-      complete: headers.has("Session-Complete"),
-      age: Number.isNaN(age) ? -1 : age,
-      latest: number("Session-Latest"),
-      newest: headers.get("Session-Newest") ?? "",
-      why: ok ? "" : why(status, text),
-    };
-  }
-
-  /**
-   * @param {string} path
-   * @param {string} [body]
-   * @param {boolean} [keepalive]
-   */
-  async #request(path, body = "", keepalive = false) {
-    const silence = new Silence();
-    try {
-      if (!keepalive) silence.allow(patience + body.length / slowest);
-      const response = await silence.unless(
-        this.#fetch(new URL(path, this.#url), {
-          method: "POST",
-          ...(body && {
-            body,
-            headers: { "Content-Type": "application/json" },
-          }),
-          cache: "no-store",
-          keepalive,
-          signal: keepalive ? null : silence.signal,
-        }),
-      );
-      this.#offline = false;
-      return response;
-    } catch (cause) {
-      throw this.#unreachable(cause);
-    } finally {
-      silence.end();
-    }
-  }
-
-  /**
-   * Returns the answer that a request gets, unless that is a refusal.
-   *
-   * @param {Response | Promise<Response>} answer
-   */
-  async #accepted(answer) {
-    const response = await answer;
-    if (response.ok) return response;
-    throw this.#failure(why(response.status, await this.#text(response)));
-  }
-
-  /** @param {Response} response */
-  async #text(response) {
-    const silence = new Silence();
-    silence.allow(patience);
-    const reader = response.body?.getReader?.();
-    try {
-      if (!reader) return await silence.unless(response.text());
-      const decoder = new TextDecoder();
-      let text = "";
-      for (let size = 0; ;) {
-        const { done, value } = await silence.unless(reader.read());
-        if (done) return text + decoder.decode();
-        silence.allow(patience);
-        size += value.length;
-        if (size > maxAnswer) throw this.#stranger();
-        text += decoder.decode(value, { stream: true });
-      }
-    } catch (cause) {
-      reader?.cancel().catch(() => {});
-      if (cause instanceof SessionError) throw cause;
-      throw this.#unreachable(cause);
-    } finally {
-      silence.end();
-    }
-  }
-
-  /** @param {Response} response */
-  async #read(response) {
-    const text = await this.#text(response);
-    try {
-      return JSON.parse(text);
-    } catch (cause) {
-      throw this.#stranger({ cause });
-    }
-  }
-
-  /** @param {{ cause?: unknown }} [more] */
-  #stranger(more) {
-    return this.#failure(
-      `what answers at ${this.#url} is no server for sessions`,
-      more,
-    );
-  }
-
-  /** @param {unknown} cause */
-  #unreachable(cause) {
-    this.#offline = true;
-    return this.#failure(`the server cannot be reached: ${say(cause)}`, {
-      cause,
-    });
-  }
-
-  /**
-   * Returns what was thrown, as an error of this package.
+   * Returns what was thrown, as an error of this package that says whose it is.
    *
    * @param {unknown} thrown
+   * @returns {SessionError}
    */
   #own(thrown) {
-    return attempt(() => thrown instanceof SessionError)
-      ? /** @type {SessionError} */ (thrown)
-      : this.#failure(say(thrown), { cause: thrown });
-  }
-
-  /**
-   * @param {string} why
-   * @param {{ cause?: unknown, key?: string }} [more]
-   */
-  #failure(why, more) {
-    return new SessionError(
-      "sync",
-      `session ${describe(this.#lent.name)}: sync: ${why}`,
-      more,
-    );
+    const own = attempt(() => thrown instanceof SessionError)
+      ? thrown
+      : new SessionError("sync", say(thrown), { cause: thrown });
+    return /** @type {SessionError} */ (within(this.#engine.name, "sync", own));
   }
 
   /** Tells the subscriptions, once for all that happens in this task. */
@@ -573,90 +408,6 @@ export class Sync {
         });
       }
     });
-  }
-}
-
-/** A time in which something must come. */
-class Silence {
-  #controller = new AbortController();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  /** @type {(reason: unknown) => void} */
-  #fail = () => {};
-  /** @type {Promise<never>} */
-  #broken = new Promise((_, reject) => {
-    this.#fail = reject;
-  });
-
-  constructor() {
-    this.#broken.catch(() => {});
-  }
-
-  get signal() {
-    return this.#controller.signal;
-  }
-
-  /** @param {number} milliseconds from now on, whatever was allowed before */
-  allow(milliseconds) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      const reason = new DOMException("it does not answer", "TimeoutError");
-      this.#controller.abort(reason);
-      this.#fail(reason);
-    }, milliseconds);
-  }
-
-  /**
-   * What becomes of a promise, unless nothing does in time. A page's own fetch
-   * need not heed the signal.
-   *
-   * @template T
-   * @param {Promise<T>} promise
-   * @returns {Promise<T>}
-   */
-  unless(promise) {
-    return Promise.race([promise, this.#broken]);
-  }
-
-  end() {
-    clearTimeout(this.#timer);
-  }
-}
-
-/**
- * What a server says of a refusal.
- *
- * @param {number} status
- * @param {string} text
- */
-function why(status, text) {
-  let words = "";
-  try {
-    const { error } = JSON.parse(text);
-    if (typeof error === "string") words = `: ${error}`;
-  } catch {
-    // It is not one of ours.
-  }
-  return `the server answers ${status}${words}`;
-}
-
-/**
- * Returns the URL below which the server is.
- *
- * @param {unknown} url
- */
-function baseOf(url) {
-  try {
-    if (typeof url !== "string" && !(url instanceof URL)) throw undefined;
-    const base = new URL(url, globalThis.document?.baseURI);
-    if (!base.pathname.endsWith("/")) base.pathname += "/";
-    base.search = base.hash = "";
-    return base.href;
-  } catch {
-    throw new SessionError(
-      "config",
-      `the server is ${describe(url)}: give its URL`,
-    );
   }
 }
 

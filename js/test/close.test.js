@@ -60,6 +60,41 @@ inBrowser("a closed session does all but tell", async ({ page, t }) => {
   }
 });
 
+inBrowser(
+  "that a session is closed is known before anything is read",
+  async ({ page }) => {
+    const { reads, codes } = await page.evaluate(async () => {
+      const session = await inPage.open();
+      await session.sync("/nowhere/", { delay: 1000 }); // which loads sync.js
+      session.close();
+      const reads = inPage.recordReads();
+      inPage.breakStorage(
+        "getItem",
+        () => new DOMException("", "SecurityError"),
+      );
+      const outcomes = [
+        await inPage.attempt(() => session.subscribe(() => {})),
+        await inPage.attempt(() => session.sync("/nowhere/")),
+      ];
+      return { reads, codes: outcomes.map(({ error }) => error?.code) };
+    });
+    assert.deepEqual(codes, ["closed", "closed"]);
+    assert.deepEqual(reads, []);
+  },
+);
+
+inBrowser("to open a session lists the storage once", async ({ page }) => {
+  const { reads, listed } = await page.evaluate(async () => {
+    (await inPage.open()).save({ a: 1 });
+    localStorage.setItem("other", "1");
+    const reads = inPage.recordReads();
+    await inPage.open();
+    return { reads, listed: localStorage.length };
+  });
+  const keys = reads.filter(([method]) => method === "key");
+  assert.equal(keys.length, listed);
+});
+
 inBrowser("a closed session cannot be subscribed to", async ({ page }) => {
   const { error } = await page.evaluate(async () => {
     const session = await inPage.open();

@@ -151,11 +151,11 @@ const sync: Sync = await session.sync("/sessions/", { delay: 1, fetch });
 const { status, unsent, error: failed }: SyncState = sync.state;
 const known: "idle" | "syncing" | "offline" | "error" = status;
 sync.subscribe((state: SyncState) => console.log(state, known, unsent, failed));
-const { code, expires }: { code: string; expires: Date } = await sync.pair();
+const { code, expiresIn }: { code: string; expiresIn: number } = await sync.pair();
 await sync.join(code);
 const done: void = await sync.now();
 sync.close();
-console.log(done, expires);
+console.log(done, expiresIn);
 session.close();
 
 try {
@@ -164,9 +164,10 @@ try {
   if (error instanceof SessionError) {
     const code: SessionErrorCode = error.code;
     const key: string | undefined = error.key;
+    const reason: string | undefined = error.reason;
     const known: "config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "sync" | "internal" = code;
     const text: string = error.name + error.message;
-    console.log(key, known, text, error.cause, error.stack);
+    console.log(key, reason, known, text, error.cause, error.stack);
     // @ts-expect-error the code is fixed
     error.code = "quota";
     // @ts-expect-error there is no such code

@@ -22,6 +22,39 @@ inBrowser("a listener is told after the save returned", async ({ page }) => {
   ]);
 });
 
+inBrowser("what is saved is told without being read back", async ({ page }) => {
+  const { reads, changes } = await page.evaluate(async () => {
+    const session = await inPage.open();
+    const other = await inPage.open();
+    const changes = inPage.recordChanges(session);
+    const reads = inPage.recordReads();
+    session.save({ a: { b: 1 }, c: "d" });
+    session.save(new Map([["a", 1]]));
+    session.remove("c");
+    session.clear();
+    session.save({ e: 1 });
+    reads.length = 0;
+    session.save({ e: 2 });
+    const after = [...reads];
+    await inPage.nextTask();
+    // What was told is known, and what others remove of it is told as well.
+    other.remove("e");
+    await inPage.until(() => changes.some(({ remote }) => remote));
+    return { reads: after, changes };
+  });
+  assert.deepEqual(reads, []);
+  const none = { set: {}, removed: [], cleared: false, remote: false };
+  assert.deepEqual(changes, [
+    { ...none, set: { a: { b: 1 }, c: "d" } },
+    { ...none, set: { a: 1 } },
+    { ...none, removed: ["c"] },
+    { ...none, removed: ["a"], cleared: true },
+    { ...none, set: { e: 1 } },
+    { ...none, set: { e: 2 } },
+    { ...none, removed: ["e"], remote: true },
+  ]);
+});
+
 inBrowser("a change is what the call changed", async ({ page }) => {
   const changes = await page.evaluate(async () => {
     const session = await inPage.open();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { inBrowser } from "./in-browser.js";
 import { serverName, startSessions } from "../harness/sessions-server.js";
 import {
+  day,
   load,
   minute,
   now,
@@ -470,9 +471,14 @@ withServer("a code is good for one device", async ({ page, newDevice }) => {
   await save(page, { a: 1 });
   const other = await newDevice();
   await sync(other);
-  const { code, expires } = await page.evaluate(() => inPage.kept.sync.pair());
+  // By this clock, the code would be no good for days.
+  await setClock(page, day);
+  const { code, expiresIn } = await page.evaluate(() =>
+    inPage.kept.sync.pair(),
+  );
+  await setClock(page, 0);
   assert.match(code, /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/);
-  assert.ok(new Date(expires) > new Date());
+  assert.ok(expiresIn > 300 && expiresIn <= 600, `${expiresIn} seconds`);
   await other.evaluate(
     (code) => inPage.kept.sync.join(` ${code.toLowerCase()} `),
     code,
@@ -483,9 +489,63 @@ withServer("a code is good for one device", async ({ page, newDevice }) => {
       bad,
     );
     assert.equal(error?.code, "sync");
+    assert.equal(error?.reason, "pairing");
     assert.match(String(error?.message), /^session "cart": sync: .* 410: /);
   }
 });
+
+withServer(
+  "an error has the code of the server's answer as its reason",
+  async ({ page }) => {
+    await sync(page);
+    await save(page, { ["k".repeat(16_385)]: 1 });
+    const { error, state } = await page.evaluate(async () => {
+      const { kept } = inPage;
+      const { error } = await inPage.attempt(() => kept.sync.now());
+      return { error, state: kept.sync.state.error.reason };
+    });
+    assert.deepEqual([error?.code, error?.reason], ["sync", "quota"]);
+    assert.equal(state, "quota");
+  },
+);
+
+inBrowser("a refusal without a code has no reason", async ({ page }) => {
+  await sync(page);
+  const { error } = await page.evaluate(() =>
+    inPage.attempt(() => inPage.kept.sync.now()),
+  );
+  assert.match(String(error?.message), /the server answers 404/);
+  assert.equal(error?.reason, undefined);
+});
+
+withServer(
+  "a device has joined though the exchange after that fails",
+  async ({ page, newDevice }) => {
+    await sync(page);
+    await save(page, { a: 1 });
+    const other = await newDevice();
+    await sync(other);
+    const { code } = await page.evaluate(() => inPage.kept.sync.pair());
+    const { error, status } = await other.evaluate(async (code) => {
+      const { session } = inPage.kept;
+      let joined = false;
+      const sync = await session.sync("/sessions/", {
+        ...{ delay: 1000, interval: 1000 },
+        fetch: async (/** @type {any} */ url, /** @type {any} */ init) => {
+          if (joined) throw new TypeError("no network");
+          joined = url.pathname.endsWith("/join");
+          return fetch(url, init);
+        },
+      });
+      const { error } = await inPage.attempt(() => sync.join(code));
+      sync.close();
+      return { error, status: sync.state.status };
+    }, code);
+    assert.deepEqual([error, status], [undefined, "offline"]);
+    await sync(other);
+    assert.deepEqual(await load(other), { a: 1 });
+  },
+);
 
 inBrowser("what is no server for sessions is an error", async ({ page }) => {
   await sync(page);

@@ -8,6 +8,18 @@ export function codeOf(error) {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
+/**
+ * Returns the code with which the server has refused, if that is what the error
+ * is of; or else "".
+ *
+ * @param {unknown} error
+ */
+export function reasonOf(error) {
+  return error instanceof Error && "reason" in error && error.reason
+    ? String(error.reason)
+    : "";
+}
+
 /** @param {unknown} error */
 export function messageOf(error) {
   return error instanceof Error ? error.message : String(error);

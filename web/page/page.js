@@ -5,7 +5,7 @@ import { codeOf, messageOf, withCode } from "./error.js";
 import { StoredItems } from "./items.js";
 import { indent } from "./json.js";
 import { setUpJoin, setUpPair, takeCode } from "./pairing.js";
-import { Server, setUpSync } from "./sync.js";
+import { setUpSync } from "./sync.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
 
@@ -52,11 +52,10 @@ async function start() {
  * @param {string} code of the link that the page was opened by, if any
  */
 async function connect(session, code) {
-  const server = new Server();
-  const sync = await setUpSync(session, server);
+  const sync = await setUpSync(session);
   if (sync) {
-    setUpPair(sync, server);
-    setUpJoin(sync, server, code);
+    setUpPair(sync);
+    setUpJoin(sync, code);
   }
 }
 

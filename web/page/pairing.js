@@ -1,14 +1,11 @@
 import { byId, showError } from "./dom.js";
-import { codeOf, messageOf, withCode } from "./error.js";
+import { codeOf, messageOf, reasonOf, withCode } from "./error.js";
+import { keepsNoCopies } from "./sync.js";
 
 /** @typedef {import("./session-writer/index.js").Sync} Sync */
-/** @typedef {import("./sync.js").Server} Server */
 
 /** What begins the fragment of a link that pairs. */
 const FRAGMENT = "#pair=";
-
-/** The status with which the server refuses a code (RFC 9110: 410 Gone). */
-const GONE = 410;
 
 /**
  * Returns the code that the address bears, if any, and takes it from there:
@@ -27,9 +24,8 @@ export function takeCode() {
  * Lets another device join this one's sessions.
  *
  * @param {Sync} sync
- * @param {Server} server
  */
-export function setUpPair(sync, server) {
+export function setUpPair(sync) {
   const dialog = byId("pair-dialog", HTMLDialogElement);
   const offer = byId("pair-offer", HTMLElement);
   const link = byId("pair-link", HTMLInputElement);
@@ -64,16 +60,17 @@ export function setUpPair(sync, server) {
         return;
       }
       const url = location.href.replace(/#.*/, "") + FRAGMENT + pairing.code;
-      const end = pairing.expires.getTime() + server.ahead;
+      const left = pairing.expiresIn * 1000;
+      const end = new Date(Date.now() + left);
       link.value = url;
       code.textContent = pairing.code;
       picture.replaceChildren(drawQRCode(url, "QR code of the link"));
       offer.hidden = false;
-      note.textContent = `Good for one device, until ${new Date(end).toLocaleTimeString("en", { timeStyle: "short", hourCycle: "h23" })}.`;
+      note.textContent = `Good for one device, until ${end.toLocaleTimeString("en", { timeStyle: "short", hourCycle: "h23" })}.`;
       expiry = setTimeout(() => {
         clear();
         note.textContent = "The code is no longer good. Make a new one.";
-      }, end - Date.now());
+      }, left);
     } catch (error) {
       if (asked === latest) {
         note.textContent = "";
@@ -105,10 +102,9 @@ export function setUpPair(sync, server) {
  * Lets this device join another's sessions, with its code.
  *
  * @param {Sync} sync
- * @param {Server} server
  * @param {string} linked the code of the link that the page was opened by, if any
  */
-export function setUpJoin(sync, server, linked) {
+export function setUpJoin(sync, linked) {
   const dialog = byId("join-dialog", HTMLDialogElement);
   const form = byId("join-form", HTMLFormElement);
   const code = byId("join-code", HTMLInputElement);
@@ -156,17 +152,13 @@ export function setUpJoin(sync, server, linked) {
     button.disabled = true;
     const answered = asked;
     try {
-      server.status = 0;
       await sync.join(code.value);
     } catch (error) {
-      if (server.status < 200 || server.status > 299) {
-        if (asked === answered) {
-          showError(code, refusal(server, error));
-          code.focus();
-        }
-        return;
+      if (asked === answered) {
+        showError(code, refusal(sync, error));
+        code.focus();
       }
-      // It has joined, and the exchange after that failed: the status says so.
+      return;
     } finally {
       enable();
     }
@@ -189,14 +181,14 @@ export function setUpJoin(sync, server, linked) {
 /**
  * Says why this device could not join.
  *
- * @param {Server} server
+ * @param {Sync} sync
  * @param {unknown} error
  */
-function refusal(server, error) {
-  if (server.keepsCopies === false) {
+function refusal(sync, error) {
+  if (keepsNoCopies(sync, error)) {
     return "This server keeps no copies: there is nothing to join.";
   }
-  return server.status === GONE
+  return reasonOf(error) === "pairing"
     ? "This code is not good: it is mistyped, used or too old. Make a new one on the other device."
     : withCode(codeOf(error), messageOf(error));
 }

@@ -1,5 +1,5 @@
 import { byId, formatNumber } from "./dom.js";
-import { codeOf, messageOf, withCode } from "./error.js";
+import { codeOf, messageOf, reasonOf, withCode } from "./error.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
 /** @typedef {import("./session-writer/index.js").Sync} Sync */
@@ -14,69 +14,61 @@ const SERVER = "/sessions/";
  */
 const PROGRESS_DELAY = 400;
 
-/** What the server says beside what a Sync makes of it. */
-export class Server {
-  /** Whether it keeps copies, once it is known. @type {boolean | undefined} */
-  keepsCopies;
-  /** The status of its latest answer about a code. */
-  status = 0;
-  /** How far the clock here is ahead of the server's, in milliseconds. */
-  ahead = 0;
-
-  /** @type {typeof fetch} */
-  fetch = async (input, init) => {
-    const response = await fetch(input, init);
-    const date = Date.parse(response.headers.get("Date") ?? "");
-    if (!Number.isNaN(date)) {
-      this.ahead = Date.now() - date;
-    }
-    if (!new URL(response.url).pathname.endsWith("/exchange")) {
-      this.status = response.status;
-    } else if (!this.keepsCopies) {
-      this.keepsCopies = keepsCopies(response) ?? this.keepsCopies;
-    }
-    return response;
-  };
-}
-
 /**
- * Reports whether an answer to an exchange is of a server that keeps copies;
- * undefined when it does not tell. Servers of mere files have no such path, or
- * allow no POST, or answer with a page to whatever is asked.
+ * Reports whether an error is of what gives no reason, as our server does: a
+ * server of mere files has no such path, or allows no POST, or answers with a page
+ * to whatever is asked. One that cannot be reached is none.
  *
- * @param {Response} response
+ * @param {Sync} sync
+ * @param {unknown} error
  */
-function keepsCopies({ ok, status, headers }) {
-  if (ok) {
-    return headers.has("Session-Cursor");
-  }
-  return [404, 405, 501].includes(status) ? false : undefined;
+export function keepsNoCopies(sync, error) {
+  return (
+    codeOf(error) === "sync" &&
+    reasonOf(error) === "" &&
+    sync.state.status !== "offline"
+  );
 }
 
 /**
  * Keeps a copy of the session on the server, and shows how that goes.
  *
  * @param {Session} session
- * @param {Server} server
  * @returns {Promise<Sync | undefined>} undefined when it could not begin
  */
-export async function setUpSync(session, server) {
+export async function setUpSync(session) {
   const status = new SyncStatus();
   try {
-    const sync = await session.sync(SERVER, { fetch: server.fetch });
+    const sync = await session.sync(SERVER);
+    /** Whether it is known how the session stands to its copy. */
+    let known = false;
+    /** Whether there is such a copy, so that no failure means that there is none. */
+    let kept = false;
+    let none = false;
     const show = () => {
-      if (server.keepsCopies === false) {
-        sync.close();
+      const { state } = sync;
+      kept ||= known && state.status === "idle";
+      if (!kept && keepsNoCopies(sync, state.error)) {
+        none = true;
         status.showNoCopies();
-      } else if (server.keepsCopies || sync.state.status !== "idle") {
-        status.show(sync.state); // before that it is not known
+      } else if (none && state.status === "syncing") {
+        // It tries again by itself, and most likely in vain.
+      } else if (known || state.status !== "idle") {
+        none = false;
+        status.show(state);
       }
     };
     sync.subscribe(show);
-    show();
+    void sync
+      .now()
+      .catch(() => {}) // the state tells of it
+      .then(() => {
+        known = true;
+        show();
+      });
     const now = byId("sync-now", HTMLButtonElement);
     now.addEventListener("click", async () => {
-      await sync.now().catch(() => {}); // the state tells of it
+      await sync.now().catch(() => {});
       show();
       status.announce();
     });
@@ -93,6 +85,7 @@ class SyncStatus {
   #text = byId("sync-text", HTMLElement);
   /** What screen readers read out: less than there is to see. */
   #announcement = byId("sync-announcement", HTMLElement);
+  #tools = byId("sync-tools", HTMLElement);
   /** The status that was announced, or needed no announcement. */
   #known = "idle";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -101,6 +94,7 @@ class SyncStatus {
   /** @param {SyncState} state */
   show(state) {
     clearTimeout(this.#progress);
+    this.#tools.hidden = false;
     if (state.status === "syncing") {
       this.#progress = setTimeout(
         () => this.#say(state.status, sentence(state)),
@@ -121,13 +115,13 @@ class SyncStatus {
       "none",
       "This server keeps no copies. The session is saved in this browser only.",
     );
-    byId("sync-tools", HTMLElement).hidden = true;
+    this.#tools.hidden = true;
   }
 
   /** @param {string} message */
   showFailure(message) {
     this.#say("error", `Saved here only. ${message}`);
-    byId("sync-tools", HTMLElement).hidden = true;
+    this.#tools.hidden = true;
   }
 
   announce() {

@@ -14,13 +14,15 @@
 // The answer has what a session.Received has. The body is the item. Without an item
 // the status is 204. The headers have the other members: Session-Owner,
 // Session-Cursor, and Session-Age in milliseconds, which is missing if nobody saved.
-// Session-Complete is true if the item has all that there is. Otherwise it is missing. Session-Skipped counts the items
-// that could not be read, if any.
+// Session-Complete is true if the item has all that there is. Otherwise it is missing.
 //
 // An exchange without an owner only asks who the sender is. Nothing is merged, and the
 // answer has only Session-Owner and an empty Session-Cursor. A sender whom the server
 // does not know becomes an owner and gets a cookie if there is a body with items,
 // which may be []. Without a body, the answer to him has no Session-Owner.
+//
+// The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
+// are left to use it.
 //
 // Answers to pair and join have Session-Owner, too. So has the refusal of an exchange
 // whose sender is known.
@@ -343,9 +345,6 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	if done.Age >= 0 {
 		w.Header().Set("Session-Age", strconv.FormatInt(done.Age, 10))
 	}
-	if done.Skipped > 0 {
-		w.Header().Set("Session-Skipped", strconv.Itoa(done.Skipped))
-	}
 	if done.Item == "" {
 		w.WriteHeader(http.StatusNoContent)
 	} else {
@@ -430,9 +429,9 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", sqlstore.Tag(who.id))
 	answer(w, http.StatusOK, struct {
-		Code    string `json:"code"`
-		Expires string `json:"expires"`
-	}{code, expires.Format(time.RFC3339)})
+		Code      string `json:"code"`
+		ExpiresIn int    `json:"expiresIn"`
+	}{code, int(time.Until(expires).Seconds())})
 	return nil
 }
 

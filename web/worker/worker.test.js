@@ -158,7 +158,8 @@ test("what one device sends, another receives after pairing", async () => {
 
   const paired = await post("pair", { headers: first });
   assert.equal(paired.status, 200);
-  const { code } = await paired.json();
+  const { code, expiresIn } = await paired.json();
+  assert.ok(expiresIn > 300 && expiresIn <= 600, `${expiresIn} seconds`);
   const body = JSON.stringify({ code: code.toLowerCase() });
   const joined = await post("join", { body });
   assert.equal(joined.status, 204);

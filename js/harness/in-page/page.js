@@ -24,6 +24,7 @@
  * @property {string} message
  * @property {string} [code]
  * @property {string} [key]
+ * @property {string} [reason]
  * @property {string} [cause]
  * @property {boolean} isError whether it is an Error
  * @property {boolean} isSessionError whether it is a SessionError
@@ -74,6 +75,7 @@ export async function attempt(f) {
         message: String(error?.message ?? error),
         code: error?.code,
         key: error?.key,
+        reason: error?.reason,
         cause: error?.cause === undefined ? undefined : String(error.cause),
         isError: error instanceof Error,
         isSessionError: error instanceof SessionError,
@@ -107,6 +109,24 @@ export function items(area = localStorage) {
   return Array.from({ length: area.length }, (_, i) => String(area.key(i)))
     .sort()
     .map((key) => [key, String(area.getItem(key))]);
+}
+
+/**
+ * Returns a list that grows with every item that is read, and every key that is
+ * listed, as the name of the method and what it is given.
+ */
+export function recordReads() {
+  /** @type {[method: string, what: unknown][]} */
+  const reads = [];
+  const prototype = /** @type {any} */ (Storage.prototype);
+  for (const method of ["getItem", "key"]) {
+    const original = prototype[method];
+    prototype[method] = function (/** @type {unknown} */ what) {
+      reads.push([method, what]);
+      return original.call(this, what);
+    };
+  }
+  return reads;
 }
 
 /**
@@ -278,6 +298,7 @@ globalThis.inPage = {
   nextTask,
   open,
   recordChanges,
+  recordReads,
   recordWrites,
   sessionWriter,
   stamp,

@@ -41,12 +41,6 @@ func listed(i int32) (length int32)
 //go:wasmimport session take
 func take(at unsafe.Pointer)
 
-const (
-	codeDisabled = -1
-	codeQuota    = -2
-	codeAbsent   = -4
-)
-
 // An Area is one of the page's storage areas, by its number in
 // js/src/storage.js. Where the text of an item has [engine.Given], it sets
 // what the page saves, which never comes into the module's memory.
@@ -60,7 +54,7 @@ func Open(number int32) (Area, error) { return Area(number), failure(open(number
 // GetItem implements engine.Storage.
 func (a Area) GetItem(key string) (text string, ok bool, err error) {
 	length := getItem(int32(a), key)
-	if length == codeAbsent {
+	if length == CodeAbsent {
 		return "", false, nil
 	}
 	if length < 0 {
@@ -103,17 +97,13 @@ func taken(length int32) string {
 // failure returns the error that a code stands for, and nil when it is none.
 // What was thrown is kept outside: see js/src/storage.js.
 func failure(code int32) error {
-	switch {
-	case code >= 0:
+	if code >= 0 {
 		return nil
-	case code == codeDisabled:
-		return engine.ErrDisabled
-	case code == codeQuota:
-		return engine.ErrQuota
+	}
+	for _, f := range failures {
+		if f.code == code {
+			return f.err
+		}
 	}
 	return ErrThrown
 }
-
-// ErrThrown means that a page's own wrapper of its storage threw something
-// that no storage throws.
-var ErrThrown = engine.Fault("the storage threw")

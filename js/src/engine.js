@@ -1,0 +1,487 @@
+import { disabled, internal, quota, server, thrown } from "./codes.js";
+import { SessionError } from "./error.js";
+import { keysOf } from "./storage.js";
+
+/** @typedef {import("./storage.js").Place} Place */
+
+/**
+ * What a session takes in its storage.
+ *
+ * @typedef {object} Stats
+ * @property {number} entries The number of keys that have a value.
+ * @property {number} items The number of storage items that hold the session.
+ * @property {number} bytes The size of all items under the session's name,
+ *   keys and texts, as browsers count it against their quota: in UTF-16 code
+ *   units, of which they allow 5,242,880 for an origin.
+ * @property {number} corrupt The number of items under the session's name that
+ *   cannot be read: damaged, foreign, or of a newer format.
+ */
+
+/**
+ * What came of a save, removal or clearing.
+ *
+ * @typedef {object} Written
+ * @property {string} change What it changed, as JSON, when somebody is to be
+ *   told; or else empty.
+ * @property {boolean} due Whether `tidy` has something to do.
+ */
+
+/**
+ * What a failure means, by its code. Any other is the module's own.
+ *
+ * @type {Readonly<Record<number, [code: import("./error.js").SessionErrorCode, sentence: string]>>}
+ */
+const failures = {
+  [disabled]: ["disabled", "the storage is not available"],
+  [quota]: ["quota", "the storage is full"],
+  [thrown]: ["internal", "the storage threw"],
+  [server]: ["sync", "what the server sent is no item"],
+};
+
+/**
+ * Keeps a batch that no browser's storage could ever take from using up the
+ * memory that all sessions of the page live in, when it is loaded. The module
+ * takes no longer argument either.
+ */
+const maxText = 64 * 2 ** 20;
+
+// What a call that writes returns, beside the length of the change: whether
+// there is something to tidy up.
+const canWait = 1;
+const cannotWait = 2;
+
+/**
+ * The exports of wasm/main.go.
+ *
+ * @typedef {object} Exports
+ * @property {WebAssembly.Memory} [mem] Go's name for the memory
+ * @property {WebAssembly.Memory} [memory] TinyGo's
+ * @property {() => number} protocol
+ * @property {(size: number) => number} buffer
+ * @property {() => number} message
+ */
+
+/**
+ * Its exports about sessions. Each takes as many of these arguments as it needs:
+ * a handle, the time, the length of a text, and a number.
+ *
+ * @typedef {"open" | "close" | "save" | "remove" | "clear" | "tidy" | "load"
+ *   | "get" | "stats" | "watch" | "see" | "refresh" | "prepare" | "alive"
+ *   | "stamp" | "divide" | "compact" | "restamp" | "unsent" | "forget"} Call
+ */
+
+/** The Go program that is running in this page. */
+export class Module {
+  #exports;
+  #memory;
+  #stopped = false;
+  #encoder = new TextEncoder();
+  // A text may begin with U+FEFF, which is no byte order mark there.
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+  /**
+   * @param {any} go
+   * @param {WebAssembly.Instance} instance
+   * @param {import("./storage.js").StorageAreas} areas
+   */
+  constructor(go, instance, areas) {
+    this.#exports =
+      /** @type {Exports & Record<Call, (...args: (number | undefined)[]) => number | void>} */ (
+        /** @type {unknown} */ (instance.exports)
+      );
+    this.areas = areas;
+    this.#memory = areas.memory = /** @type {WebAssembly.Memory} */ (
+      this.#exports.mem ?? this.#exports.memory
+    );
+    const stop = () => {
+      this.#stopped = true;
+    };
+    go.exit = stop;
+    go.run(instance).catch(stop);
+  }
+
+  /** The protocol that the module speaks. */
+  get protocol() {
+    return this.#exports.protocol();
+  }
+
+  /**
+   * Calls an export about sessions.
+   *
+   * @param {Call} name
+   * @param {number} first
+   * @param {number} second
+   * @param {number} third
+   * @param {number} [fourth]
+   * @returns {number}
+   */
+  call(name, first, second, third, fourth) {
+    let result;
+    try {
+      result = this.#stopped
+        ? 0
+        : (this.#exports[name](first, second, third, fourth) ?? 0);
+    } catch (cause) {
+      this.#stopped = true;
+      throw stopped(cause);
+    }
+    if (this.#stopped) throw stopped();
+    if (result < 0) throw this.#failure(result);
+    return result;
+  }
+
+  /** @param {number} code */
+  #failure(code) {
+    const [meaning, sentence] = failures[code] ?? [
+      "internal",
+      this.read(this.#exports.message()),
+    ];
+    // The last two are not the storage's.
+    if (code <= internal) return new SessionError(meaning, sentence);
+    return new SessionError(meaning, `${sentence}: ${this.areas.say()}`, {
+      cause: this.areas.thrown,
+    });
+  }
+
+  /**
+   * Writes an argument for the next call, and returns its length.
+   *
+   * @param {string} text
+   * @returns {number}
+   */
+  pass(text) {
+    check(text);
+    // Three bytes are the most that a UTF-16 code unit takes.
+    const size = text.length * 3;
+    const start = this.#exports.buffer(size);
+    if (start === 0) throw tooLong(text);
+    return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
+  }
+
+  /**
+   * Reads what the last call replied, which may be nothing.
+   *
+   * @param {number} length
+   */
+  read(length) {
+    if (length === 0) return "";
+    return this.#decoder.decode(this.#bytes(this.#exports.buffer(0), length));
+  }
+
+  /**
+   * @param {number} start
+   * @param {number} length
+   */
+  #bytes(start, length) {
+    // Read anew each time: the memory's buffer is another after it has grown.
+    return new Uint8Array(this.#memory.buffer, start, length);
+  }
+}
+
+/** A session in the module. */
+export class Engine {
+  #module;
+  /**
+   * What the module knows it by, while it is open.
+   * @type {number | undefined}
+   */
+  #handle;
+  #watched = false;
+  /** What the module replied to the last load: it need not do so again. */
+  #loaded = "";
+
+  /**
+   * @param {Module} module
+   * @param {Place} place
+   * @param {string} name
+   * @param {number} maxAge In milliseconds; 0 for none.
+   */
+  constructor(module, place, name, maxAge) {
+    this.#module = module;
+    this.place = place;
+    this.name = name;
+    this.maxAge = maxAge;
+    this.#handle = this.#open();
+  }
+
+  /** The storage area where the session is. */
+  get area() {
+    return this.#module.areas.opened[this.place];
+  }
+
+  /**
+   * The keys in the area that begin with a text.
+   *
+   * @param {string} begin
+   */
+  keys(begin) {
+    return keysOf(this.area, begin);
+  }
+
+  /** @param {Engine} other Whether that is the same session. */
+  isSame({ place, name }) {
+    return place === this.place && name === this.name;
+  }
+
+  /** Whether it is open. Otherwise each call opens it for itself. */
+  get isOpen() {
+    return this.#handle !== undefined;
+  }
+
+  /**
+   * @param {string} text of a JSON object
+   * @param {string[]} keys those of its members
+   */
+  save(text, keys) {
+    check(text);
+    const { areas } = this.#module;
+    // A page's own wrapper of its storage may save, too, in the middle of it.
+    const outer = areas.given;
+    areas.given = text;
+    try {
+      const told = this.#watched && keys.length > 0;
+      const written = this.#write(
+        "save",
+        told ? JSON.stringify(keys) : undefined,
+        text.length,
+      );
+      if (told && !written.change) {
+        written.change = `{"set":${text},"removed":[],"cleared":false}`;
+      }
+      return written;
+    } finally {
+      areas.given = outer;
+    }
+  }
+
+  /** @param {string} keys as a JSON array */
+  remove(keys) {
+    return this.#write("remove", keys);
+  }
+
+  clear() {
+    return this.#write("clear");
+  }
+
+  /** Compacts the session, if that is due. */
+  tidy() {
+    this.#call("tidy");
+  }
+
+  /** @returns {Record<string, unknown>} */
+  load() {
+    const length = this.#call("load", undefined, this.#loaded ? 0 : 1);
+    if (length > 0) {
+      const text = this.#module.read(length);
+      this.#loaded = this.isOpen ? text : "";
+      return JSON.parse(text);
+    }
+    return JSON.parse(this.#loaded);
+  }
+
+  /**
+   * @param {string} key
+   * @returns {unknown}
+   */
+  get(key) {
+    const text = this.#text("get", key);
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  /** @returns {Stats} */
+  stats() {
+    const [entries, items, bytes, corrupt] = JSON.parse(this.#text("stats"));
+    return { entries, items, bytes, corrupt };
+  }
+
+  /**
+   * Begins, or ends, to keep what changes are told by.
+   *
+   * @param {boolean} on
+   */
+  watch(on) {
+    this.#call("watch", undefined, on ? 1 : 0);
+    this.#watched = on;
+  }
+
+  /**
+   * Takes note of an item that another tab set or removed: what is saved from
+   * now on comes after it. Reports whether it is one of the session's.
+   *
+   * @param {string} key
+   */
+  see(key) {
+    return this.#call("see", key) > 0;
+  }
+
+  /** Sees what others did. Returns it as JSON, if it is to be told. */
+  refresh() {
+    return this.#text("refresh");
+  }
+
+  /**
+   * How many entries and removals the server may not have, and the stamps of the
+   * items that say so, those to be sent first last.
+   */
+  unsent() {
+    const [count, ...stamps] = this.#text("unsent").split(" ");
+    return { count: Number(count), stamps };
+  }
+
+  /** Makes what is unsent such that it can be sent. */
+  prepare() {
+    this.#call("prepare");
+  }
+
+  /** Returns the text of an item with what is shown; or nothing. */
+  alive() {
+    return this.#text("alive");
+  }
+
+  /**
+   * Returns a stamp for an item that others have made.
+   *
+   * @param {string} text
+   */
+  stamp(text) {
+    return this.#text("stamp", text);
+  }
+
+  /**
+   * Puts two items in an item's place, and reports whether it could.
+   *
+   * @param {string} stamp
+   */
+  divide(stamp) {
+    return this.#call("divide", stamp) > 0;
+  }
+
+  /** Merges all items. */
+  compact() {
+    this.#call("compact");
+  }
+
+  /**
+   * Stamps anew what is unsent, and stamped later than a time.
+   *
+   * @param {number} latest
+   */
+  restamp(latest) {
+    this.#call("restamp", undefined, latest);
+  }
+
+  /** Drops what is here of the session, and nothing on the server. */
+  forget() {
+    this.#call("forget");
+  }
+
+  close() {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    this.#watched = false;
+    this.#loaded = "";
+    if (handle !== undefined) this.#module.call("close", handle, 0, 0);
+  }
+
+  #open() {
+    const length = this.#module.pass(this.name);
+    return this.#module.call("open", this.place, length, this.maxAge);
+  }
+
+  /**
+   * Calls an export with a text and a number.
+   *
+   * @param {Call} name
+   * @param {string} [text]
+   * @param {number} [number]
+   */
+  #call(name, text, number) {
+    return this.#opened((handle) => this.#callOn(handle, name, text, number));
+  }
+
+  /**
+   * Calls f with the session in the module, which is opened for that if it is
+   * not.
+   *
+   * @template T
+   * @param {(handle: number) => T} f
+   * @returns {T}
+   */
+  #opened(f) {
+    const handle = this.#handle ?? this.#open();
+    try {
+      return f(handle);
+    } finally {
+      // A reply stays where it is.
+      if (handle !== this.#handle) this.#module.call("close", handle, 0, 0);
+    }
+  }
+
+  /**
+   * @param {number} handle
+   * @param {Call} name
+   * @param {string} [text]
+   * @param {number} [number]
+   */
+  #callOn(handle, name, text, number) {
+    const length = text === undefined ? 0 : this.#module.pass(text);
+    return this.#module.call(name, handle, Date.now(), length, number);
+  }
+
+  /**
+   * Calls an export that replies with text, which may be empty.
+   *
+   * @param {Call} name
+   * @param {string} [argument]
+   */
+  #text(name, argument) {
+    return this.#module.read(this.#call(name, argument));
+  }
+
+  /**
+   * Calls an export that writes.
+   *
+   * @param {Call} name
+   * @param {string} [argument]
+   * @param {number} [size]
+   * @returns {Written}
+   */
+  #write(name, argument, size) {
+    return this.#opened((handle) => {
+      const result = this.#callOn(handle, name, argument, size);
+      const change = this.#module.read(result >> 2);
+      const due = result & 3;
+      if (due === cannotWait) {
+        try {
+          this.#callOn(handle, "tidy");
+        } catch {
+          // What was to be saved is. If the module had to stop, the next call
+          // says so.
+        }
+      }
+      return { change, due: due === canWait };
+    });
+  }
+}
+
+/** @param {string} text */
+function check(text) {
+  if (text.length > maxText) throw tooLong(text);
+}
+
+/** @param {string} text */
+function tooLong(text) {
+  return new SessionError(
+    "quota",
+    `${text.length} characters are more than any storage takes`,
+  );
+}
+
+/** @param {unknown} [cause] */
+function stopped(cause) {
+  return new SessionError(
+    "internal",
+    "the WebAssembly module has stopped, the console says why; reload the page",
+    { cause },
+  );
+}

@@ -1,0 +1,307 @@
+import { describe, say } from "./describe.js";
+import { SessionError } from "./error.js";
+
+/** @typedef {import("./exchange.js").Answer} Answer */
+/** @typedef {import("./exchange.js").Sent} Sent */
+
+/**
+ * Which session an exchange is of.
+ *
+ * @typedef {object} Named
+ * @property {string} name
+ * @property {number} maxAge In milliseconds; 0 for none.
+ */
+
+/**
+ * How long nothing may come from the server, in milliseconds; and how much of
+ * what is sent to it passes in one on a line that is slow, in bytes.
+ */
+const patience = 30_000;
+const slowest = 4;
+
+/** The size of an answer that is none of our server's, in bytes. */
+const maxAnswer = 16 * 2 ** 20;
+
+/** The server that keeps copies of sessions: package web/server says what it takes. */
+export class Server {
+  #fetch;
+
+  /**
+   * @param {string | URL} url below which it is
+   * @param {typeof fetch} fetch
+   */
+  constructor(url, fetch) {
+    this.url = baseOf(url);
+    this.#fetch = fetch;
+  }
+
+  /** Whether the latest request came to nothing. */
+  unreachable = false;
+
+  /**
+   * Exchanges what is sent for what the server answers, which may be a refusal.
+   *
+   * @param {Named} session
+   * @param {Sent} sent
+   * @returns {Promise<Answer>}
+   */
+  async exchange(session, sent) {
+    const response = await this.#send(session, sent);
+    const { ok, status, headers } = response;
+    const text = await this.#text(response);
+    const cursor = headers.get("Session-Cursor");
+    if (ok && cursor === null) throw this.#stranger();
+    /** @type {(name: string) => number} */
+    const number = (name) => {
+      const digits = headers.get(name) ?? "";
+      return /^\d{1,15}$/.test(digits) ? Number(digits) : NaN;
+    };
+    const age = number("Session-Age");
+    return {
+      status,
+      owner: headers.get("Session-Owner") ?? "",
+      cursor: cursor ?? "",
+      item: ok ? text : "",
+      complete: headers.has("Session-Complete"),
+      age: Number.isNaN(age) ? -1 : age,
+      latest: number("Session-Latest"),
+      newest: headers.get("Session-Newest") ?? "",
+      ...(ok ? { why: "" } : refusalOf(status, text)),
+    };
+  }
+
+  /**
+   * Sends what is to be exchanged, for a page that is about to go: the browser
+   * goes on with it, and nobody hears of the answer.
+   *
+   * @param {Named} session
+   * @param {Sent} sent
+   */
+  leave(session, sent) {
+    this.#send(session, sent, true).catch(() => {});
+  }
+
+  /**
+   * @param {Named} session
+   * @param {Sent} sent
+   * @param {boolean} [keepalive]
+   */
+  #send({ name, maxAge }, { owner, cursor, items, timed }, keepalive) {
+    const query = new URLSearchParams({ session: name });
+    if (owner) query.set("owner", owner);
+    if (cursor) query.set("cursor", cursor);
+    if (maxAge) query.set("max-age", String(maxAge));
+    if (timed) query.set("now", String(Date.now()));
+    return this.#request(`exchange?${query}`, items, keepalive);
+  }
+
+  /** Has it make a code for another device. */
+  async pair() {
+    const response = await this.#accepted(this.#request("pair"));
+    const text = await this.#text(response);
+    let pairing;
+    try {
+      pairing = JSON.parse(text);
+    } catch (cause) {
+      throw this.#stranger({ cause });
+    }
+    const { code, expiresIn } = pairing ?? {};
+    if (
+      typeof code !== "string" ||
+      !/^[\w-]+$/.test(code) ||
+      !Number.isFinite(expiresIn)
+    ) {
+      throw this.#stranger();
+    }
+    return { code, expiresIn };
+  }
+
+  /**
+   * Takes a code of another device's, and returns the tag of the owner whose the
+   * sessions of this one are then.
+   *
+   * @param {string} code
+   */
+  async join(code) {
+    const body = JSON.stringify({ code });
+    const { headers } = await this.#accepted(this.#request("join", body));
+    return headers.get("Session-Owner") ?? "";
+  }
+
+  /**
+   * @param {string} path
+   * @param {string} [body]
+   * @param {boolean} [keepalive]
+   */
+  async #request(path, body = "", keepalive = false) {
+    const silence = new Silence();
+    try {
+      if (!keepalive) silence.allow(patience + body.length / slowest);
+      const response = await silence.unless(
+        this.#fetch(new URL(path, this.url), {
+          method: "POST",
+          ...(body && {
+            body,
+            headers: { "Content-Type": "application/json" },
+          }),
+          cache: "no-store",
+          keepalive,
+          signal: keepalive ? null : silence.signal,
+        }),
+      );
+      this.unreachable = false;
+      return response;
+    } catch (cause) {
+      throw this.#unreachable(cause);
+    } finally {
+      silence.end();
+    }
+  }
+
+  /**
+   * Returns the answer that a request gets, unless that is a refusal.
+   *
+   * @param {Response | Promise<Response>} answer
+   */
+  async #accepted(answer) {
+    const response = await answer;
+    if (response.ok) return response;
+    const { why, reason } = refusalOf(
+      response.status,
+      await this.#text(response),
+    );
+    throw new SessionError("sync", why, { reason });
+  }
+
+  /** @param {Response} response */
+  async #text(response) {
+    const silence = new Silence();
+    silence.allow(patience);
+    const reader = response.body?.getReader?.();
+    try {
+      if (!reader) return await silence.unless(response.text());
+      const decoder = new TextDecoder();
+      let text = "";
+      for (let size = 0; ;) {
+        const { done, value } = await silence.unless(reader.read());
+        if (done) return text + decoder.decode();
+        silence.allow(patience);
+        size += value.length;
+        if (size > maxAnswer) throw this.#stranger();
+        text += decoder.decode(value, { stream: true });
+      }
+    } catch (cause) {
+      reader?.cancel().catch(() => {});
+      if (cause instanceof SessionError) throw cause;
+      throw this.#unreachable(cause);
+    } finally {
+      silence.end();
+    }
+  }
+
+  /** @param {{ cause?: unknown }} [more] */
+  #stranger(more) {
+    return new SessionError(
+      "sync",
+      `what answers at ${this.url} is no server for sessions`,
+      more,
+    );
+  }
+
+  /** @param {unknown} cause */
+  #unreachable(cause) {
+    this.unreachable = true;
+    return new SessionError(
+      "sync",
+      `the server cannot be reached: ${say(cause)}`,
+      { cause },
+    );
+  }
+}
+
+/** A time in which something must come. */
+class Silence {
+  #controller = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {(reason: unknown) => void} */
+  #fail = () => {};
+  /** @type {Promise<never>} */
+  #broken = new Promise((_, reject) => {
+    this.#fail = reject;
+  });
+
+  constructor() {
+    this.#broken.catch(() => {});
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  /** @param {number} milliseconds from now on, whatever was allowed before */
+  allow(milliseconds) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const reason = new DOMException("it does not answer", "TimeoutError");
+      this.#controller.abort(reason);
+      this.#fail(reason);
+    }, milliseconds);
+  }
+
+  /**
+   * What becomes of a promise, unless nothing does in time. A page's own fetch
+   * need not heed the signal.
+   *
+   * @template T
+   * @param {Promise<T>} promise
+   * @returns {Promise<T>}
+   */
+  unless(promise) {
+    return Promise.race([promise, this.#broken]);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * What a server says of a refusal: a sentence and, if it is one of ours, a code.
+ *
+ * @param {number} status
+ * @param {string} text
+ * @returns {{ why: string, reason?: string }}
+ */
+function refusalOf(status, text) {
+  const why = `the server answers ${status}`;
+  try {
+    const { code, error } = JSON.parse(text);
+    return {
+      why: typeof error === "string" ? `${why}: ${error}` : why,
+      ...(typeof code === "string" && { reason: code }),
+    };
+  } catch {
+    return { why };
+  }
+}
+
+/**
+ * Returns the URL below which the server is.
+ *
+ * @param {unknown} url
+ */
+function baseOf(url) {
+  try {
+    if (typeof url !== "string" && !(url instanceof URL)) throw undefined;
+    const base = new URL(url, globalThis.document?.baseURI);
+    if (!base.pathname.endsWith("/")) base.pathname += "/";
+    base.search = base.hash = "";
+    return base.href;
+  } catch {
+    throw new SessionError(
+      "config",
+      `the server is ${describe(url)}: give its URL`,
+    );
+  }
+}
