@@ -83,7 +83,8 @@ type Limits struct {
 	// Owners is how many owners AddOwner makes each minute: 1,000.
 	Owners int
 	// Waiting is how many calls wait for the database: 1,000. Up to a quarter of them
-	// may be one owner's. None waits longer than ten seconds.
+	// may be one owner's. None waits longer than ten seconds
+	// for a turn; an exchange of much takes several.
 	Waiting int
 }
 
