@@ -99,6 +99,7 @@ test:
 
 # The longest is first. What needs other modules than the first comes after it.
 test-all: export LONG = 1
+test-all: export MUTANTS = 8
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge
@@ -135,10 +136,13 @@ SIMULATED = 3000000
 test-long:
 	go test -run 'TestSimulation$$' ./internal/engine -sim.ops $(SIMULATED)
 
-# What they find of mistakes that are put into the code: it may take long to find
-# a schedule that does.
+# What they find of mistakes that are put into the code. To find a schedule that
+# does may take long: those that did are in internal/engine/testdata/mutants.json,
+# which -mutants.update writes. MUTANTS is how many of either simulation are tried, at
+# random; 0 for all.
+MUTANTS = 0
 mutants:
-	go test -run Mutants -timeout 60m -v ./internal/engine
+	go test -run Mutants -timeout 60m -v ./internal/engine -mutants.sample $(MUTANTS)
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages
 # that exchange their sessions with it.

@@ -6,14 +6,18 @@ package engine
 
 import (
 	"encoding/json"
+	"flag"
 	"go/parser"
 	"go/token"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -274,62 +278,70 @@ func TestSimulationCatchesMutants(t *testing.T) { catch(t, mutants, "TestSimulat
 
 func TestReplicationCatchesMutants(t *testing.T) { catch(t, replicationMutants, "TestReplication") }
 
-// seeds are those of schedules that found a mutant out. When the code changes and
-// they do not any more, others are looked for.
-var seeds = map[string]uint64{
-	"the server is taken to have what was saved during an exchange": 1807261199140885818,
-	"one stamp for all entries of a merged item":                    11498772375588133007,
-	"compaction removes an item that it did not read":               14682694870112491495,
-	"removals are forgotten at once":                                12758376787354652938,
-	"removals are forgotten while other items are left":             12041185585607122894,
-	"a removal is forgotten before what it suppresses is gone":      11081165975518999467,
-	"the clock forgets what it saw":                                 9975434387007927452,
-	"the clock follows the wall clock back":                         5480038202063755665,
-	"ties are broken by arrival":                                    3249630009484808866,
-	"compaction removes before it writes":                           215225417552641972,
-	"compaction removes though its write was refused":               12274554608369207224,
-	"superseded is what has any newer entry":                        13907614785943840316,
-	"a clearing is lost in compaction":                              11840165151652858394,
-	"a load does not list again when items are gone":                10452134116075428610,
-	"a load keeps what it read of items that are gone":              7793148997992832318,
-	"an item is written again in its place":                         18104915512183995156,
-	"a load compacts nothing and a save neither":                    3804321133095955517,
-	"a removal is forgotten before the server has it":               2944408575717274276,
-	"forgetting asks the ledger only for the first item":            3222656395338346516,
-	"what is merged during an exchange counts as sent":              17529236770489334931,
-	"only what is stamped later than all that was sent is sent":     12472127227585750829,
-	"a clearing is not merged":                                      1939994211039275808,
-	"what was sent to a server that has lost it is not sent again":  6887208254201218002,
-	"the generation mark is not looked at":                          9415242003528281363,
-	"the ledger is written before the received item":                14044153661946440378,
-	"what becomes another's brings removals":                        14156338479564233003,
-	"what was nobody's brings removals":                             17678582432964944743,
-	"what is too large is divided for whoever is shown":             820763358953332821,
-	"whom the server did not know stays so for whoever is shown":    13105684723816535001,
-	"a former owner's session is shown to the next":                 14639332017599078604,
-	"a clearing is told without all that is left":                   2655306622404505136,
-	"one batch gets several stamps anew":                            18321531316886415654,
-	"whoever finds a session over drops it at once":                 2984199409083701400,
-	"a load of a session that is over drops it at once":             10309911567012963670,
-	"divided, a batch is lost":                                      9713616085774575492,
-	"divided, a clearing is lost":                                   9849401502264996874,
-	"what is received is stamped before it":                         13474828372528834844,
-	"the newest batch may be dropped, which tells the age":          10985074836052028730,
-	"removals are pruned a day after they came":                     14258558837618451623,
-	"what is sent of a key is left out, though another won":         9320039569710114937,
-	"a database that was put back is taken for what it was":         18065659969217751672,
-	"a writer on the server does not come after what it found":      6743249850244677200,
-	"the age of a session is that of its arrival":                   11388930448876896611,
-	"a stranger's session is asked for with his cursor":             7484777695063404082,
+var (
+	mutantsSample = flag.Int("mutants.sample", 0, "try only so many mutants, at random; 0 for all")
+	mutantsSeed   = flag.Uint64("mutants.seed", 0, "try the sample of this seed; 0 for any")
+	mutantsUpdate = flag.Bool("mutants.update", false, "write which schedules caught them to "+seedsFile)
+)
+
+// seedsFile has the seeds of schedules that caught a mutant, by its name. When the
+// code changes, and they do not any more, others are looked for, which takes long.
+const seedsFile = "testdata/mutants.json"
+
+var seeds = struct {
+	sync.Mutex
+	of map[string]uint64
+}{}
+
+func readSeeds(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(seedsFile)
+	if err == nil {
+		err = json.Unmarshal(text, &seeds.of)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeSeeds(t *testing.T) {
+	t.Helper()
+	text, err := json.MarshalIndent(seeds.of, "", "  ")
+	if err == nil {
+		err = os.WriteFile(seedsFile, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// sample returns those of the mutants that are to be tried.
+func sample(t *testing.T, mutants []mutant) []mutant {
+	t.Helper()
+	if *mutantsSample == 0 {
+		return mutants
+	}
+	seed := *mutantsSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-mutants.sample %d -mutants.seed %d", *mutantsSample, seed)
+	some := slices.Clone(mutants)
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(some), func(i, k int) { some[i], some[k] = some[k], some[i] })
+	return some[:min(*mutantsSample, len(some))]
 }
 
 func catch(t *testing.T, mutants []mutant, test string) {
 	if testing.Short() {
 		t.SkipNow() // it takes minutes
 	}
+	readSeeds(t)
+	if *mutantsUpdate {
+		t.Cleanup(func() { writeSeeds(t) })
+	}
 	caught := regexp.MustCompile(`schedule (\d+), -sim\.seed (\d+): after \d+ steps: (.*)`)
 	caughtAgain := regexp.MustCompile(`: after \d+ steps: `)
-	for _, m := range mutants {
+	for _, m := range sample(t, mutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			place, test := ".", test
@@ -340,13 +352,16 @@ func catch(t *testing.T, mutants []mutant, test string) {
 			}
 			overlay := m.overlay(t)
 			run := func(arguments ...string) ([]byte, error) {
-				command := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-overlay", overlay, "-run", "^" + test + "$", place}, arguments...)...)
+				command := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-timeout=1h", "-overlay", overlay, "-run", "^" + test + "$", place}, arguments...)...)
 				if place != "." || strings.HasPrefix(m.test, ". ") {
 					command.Dir = module
 				}
 				return command.CombinedOutput()
 			}
-			if seed := seeds[m.name]; seed != 0 {
+			seeds.Lock()
+			seed := seeds.of[m.name]
+			seeds.Unlock()
+			if seed != 0 {
 				if out, err := run("-sim.seed", strconv.FormatUint(seed, 10)); err != nil && caughtAgain.Match(out) {
 					return
 				}
@@ -365,6 +380,13 @@ func catch(t *testing.T, mutants []mutant, test string) {
 				t.Errorf("failed otherwise: %.2000s", out)
 			default:
 				t.Logf("caught by schedule %s, -sim.seed %s: %.100s", found[1], found[2], found[3])
+				seed, err := strconv.ParseUint(string(found[2]), 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seeds.Lock()
+				seeds.of[m.name] = seed
+				seeds.Unlock()
 			}
 		})
 	}
