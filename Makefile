@@ -140,7 +140,7 @@ test-long:
 # does may take long: those that did are in internal/engine/testdata/mutants.json,
 # which -mutants.update writes. MUTANTS is how many of either simulation are tried, at
 # random; 0 for all.
-MUTANTS = 0
+MUTANTS ?= 0
 mutants:
 	go test -run Mutants -timeout 60m -v ./internal/engine -mutants.sample $(MUTANTS)
 
