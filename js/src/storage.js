@@ -205,11 +205,12 @@ export class StorageAreas {
 }
 
 /**
- * Returns the code for what a storage threw.
+ * Returns the code for what a storage threw. testdata/exceptions.json has examples,
+ * for package localstorage as well.
  *
  * @param {any} error
  */
-function codeOf(error) {
+export function codeOf(error) {
   try {
     const name = String(error?.name);
     switch (name) {
