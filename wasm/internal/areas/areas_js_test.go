@@ -15,11 +15,11 @@ import (
 	"github.com/session-interop/session-writer/writertest"
 )
 
-// areas are by their numbers; the last is no browser's.
-var areas = []string{"localStorage", "sessionStorage", "memory"}
+// properties are by their numbers; the last is no browser's.
+var properties = []string{"localStorage", "sessionStorage", "memory"}
 
 func each(t *testing.T, f func(t *testing.T, storage areas.Area, property string)) {
-	for number, property := range areas {
+	for number, property := range properties {
 		t.Run(property, func(t *testing.T) {
 			storage, err := areas.Open(int32(number))
 			if err != nil {
