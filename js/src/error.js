@@ -3,7 +3,7 @@
  *
  * - `config`: the session name or an option is not acceptable.
  * - `load`: the WebAssembly module, or another file of the package, could not
- *   be loaded. The next `open` tries again.
+ *   be loaded.
  * - `disabled`: the storage is switched off or forbidden, or there is none.
  * - `quota`: the storage is full.
  * - `key`: a key is not a non-empty string of well-formed Unicode.

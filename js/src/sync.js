@@ -76,6 +76,7 @@ export class Sync {
    * @type {Set<string>}
    */
   #refused = new Set();
+  /** The largest entry in those items, when they were refused last. */
   #largest = { key: "", size: 0 };
   #refusedAt = 0;
   /** @type {SessionError | undefined} */
@@ -278,8 +279,8 @@ export class Sync {
     try {
       const sent = draft(this.#engine, this.#refused, keepaliveLimit);
       if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
-        // The answer may come too late. Then the same items are sent again,
-        // which does no harm.
+        // The page may be gone before the answer comes. Then the same items are
+        // sent again, which does no harm.
         this.#server.leave(this.#engine, sent);
       }
     } catch {
