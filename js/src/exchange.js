@@ -87,8 +87,7 @@ export class Exchange {
   #heir = "";
   #knewNobody = false;
   /**
-   * Whether something got new stamps, which are by the server's clock and not by
-   * this one.
+   * Whether something got new stamps. These do not tell when it was saved.
    */
   #restamped = false;
   /** Whether each item is sent by itself. */
@@ -535,7 +534,7 @@ export class Exchange {
       dropOld();
       if (!batchesOf(item).some(({ clear }) => clear)) return true;
       // A clearing removes the texts from the storage, too. The compaction may
-      // merge unsent items into a new one, which has to be sent.
+      // put what is left into a new item, which has to be sent.
       this.#engine.compact();
       return area.getItem(key) !== null;
     }

@@ -214,7 +214,7 @@ function codeOf(error) {
   try {
     const name = String(error?.name);
     switch (name) {
-      case "QuotaExceededError": // in newer browsers no DOMException any more
+      case "QuotaExceededError": // in newer browsers a class of its own
       case "NS_ERROR_DOM_QUOTA_REACHED": // Firefox before 2024
       case "NS_ERROR_FILE_NO_DEVICE_SPACE": // Firefox, when the disk is full
         return quota;
