@@ -4,11 +4,11 @@ import (
 	"math/bits"
 )
 
-// compact merges the small items with each other, and larger ones once the
-// small have grown to them, so that a save does not pay for the size of the
-// session. It looks at no more than it knows to be there, because a listing
-// passes over everything that the origin stores. What it cannot do is left for
-// another time: every reader makes do with what is there.
+// compact merges the small items with each other. It merges a larger item once the
+// small ones have grown to its size, so that a save does not pay for the size of the
+// session. It looks only at items that it knows of, because a listing goes through
+// everything that the origin stores. If compact fails, it is tried again later: readers
+// do not depend on it.
 func (s *Session) compact(now int64) {
 	s.saves = 0
 	keys := make([]string, 0, len(s.items))
@@ -21,7 +21,7 @@ func (s *Session) compact(now int64) {
 		return
 	}
 	if s.maxAge > 0 {
-		if _, err := s.read(); err != nil { // which finds out of which life each is
+		if _, err := s.read(); err != nil { // read finds the life of each item
 			return
 		}
 	}
@@ -48,8 +48,8 @@ func (s *Session) compact(now int64) {
 	s.merge(now, group)
 }
 
-// compactAll merges all items, or as many as there is room to write in one. It
-// reports whether it removed any.
+// compactAll merges all items, or as many as there is room for in one. It reports
+// whether it removed any.
 func (s *Session) compactAll(now int64) (freed bool) {
 	s.saves = 0
 	snap, err := s.read()
@@ -60,7 +60,7 @@ func (s *Session) compactAll(now int64) (freed bool) {
 		if err != nil {
 			break
 		}
-		// Smaller groups, when there is no room for the larger one's item.
+		// If there is no room for the item of a group, a smaller group is tried.
 		merged := false
 		for top := tiers; top > 0 && !merged; top-- {
 			group := upTo(snap.items, top)
@@ -77,10 +77,10 @@ func (s *Session) compactAll(now int64) (freed bool) {
 	return freed
 }
 
-// merge writes one item that says what the items say together, and removes
-// them. Those whose every word is superseded by another's are removed first,
-// which makes room; but when they tell how long the session was alive, only if
-// there is none. Those of each life are merged by themselves. It reports whether it
+// merge writes one item that says what the items say together, and removes them. It
+// merges the items of each life by themselves. It first removes the items that others
+// supersede, which makes room. With a maximum age these tell how long the session was
+// alive, so they are removed first only if there is no room. It reports whether it
 // removed any.
 func (s *Session) merge(now int64, all []*item) (freed bool) {
 	for life := 0; all != nil; life++ {
@@ -135,7 +135,7 @@ func (s *Session) mergeLife(now int64, items []*item) (freed bool) {
 	return s.remove(kept) || freed
 }
 
-// add writes an item that says nothing new, and returns its key.
+// add writes an item that only repeats what others say, and returns its key.
 func (s *Session) add(now int64, says state) (key string, err error) {
 	at, err := s.tick(now)
 	if err != nil {
@@ -150,8 +150,8 @@ func (s *Session) add(now int64, says state) (key string, err error) {
 	return key, nil
 }
 
-// encode returns the text of an item. How long the session was alive is of no
-// interest if it is never over.
+// encode returns the text of an item. Without a maximum age, nobody needs to know since
+// when the session was alive.
 func (s *Session) encode(says state) string {
 	if s.maxAge == 0 {
 		says.since = 0
@@ -159,8 +159,8 @@ func (s *Session) encode(says state) string {
 	return encode(says)
 }
 
-// adopt makes what is nobody's yet, and alive, the owner's. Removals and
-// clearings are not: they were made without having seen what the owner has.
+// adopt gives the owner what is alive and nobody's yet. Removals and clearings do not go
+// along, because whoever made them had not seen the owner's entries.
 func (s *Session) adopt(now int64) error {
 	snap, err := s.read()
 	if err != nil || len(snap.guests) == 0 {
@@ -184,9 +184,9 @@ func (s *Session) adopt(now int64) error {
 	return nil
 }
 
-// restamp stamps anew what is stamped later than a time, in the same order: what
-// the server does not have or, to be able to go on, all of it. Then the clock is
-// where it should be.
+// restamp gives new stamps, in the same order, to what is stamped later than latest. It
+// leaves what the server has, unless all is true, which is for a clock that has no later
+// stamp left. It also moves the clock back.
 func (s *Session) restamp(now, latest int64, all bool) error {
 	l, err := s.ledger()
 	if err != nil {
@@ -207,7 +207,7 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 		}
 	}
 	s.lower(snap, l, latest)
-	s.ahead.Store(false) // or tick would move the clock to where it was
+	s.ahead.Store(false) // otherwise tick would move the clock again
 	if items == nil {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 	}
 	if anew.newest = max(anew.newest, anew.cleared); anew.newest != "" {
 		if _, err := s.add(now, anew); err != nil {
-			s.clock.See(had.newest) // it is still there, and what comes is later
+			s.clock.See(had.newest) // it is still there, and later stamps must follow it
 			return err
 		}
 	}
@@ -251,8 +251,8 @@ func (s *Session) restamp(now, latest int64, all bool) error {
 	return err
 }
 
-// areAll reports whether a session has no items but these, and those that
-// nobody can read; and its server, if it has one, has all that they say.
+// areAll reports whether a session has no other items that anybody can read, and its
+// server, if it has one, has all that these say.
 func (s *Session) areAll(items []*item) bool {
 	keys, err := s.storage.Keys(s.prefix)
 	l, ledgerErr := s.ledger()
@@ -278,21 +278,20 @@ func (s *Session) areAll(items []*item) bool {
 	return true
 }
 
-// A suppression is what a removal, or a clearing, does in some items.
+// A suppression is the effect of a removal or clearing in some items.
 type suppression struct {
-	// carried is when the last item that says it was written.
+	// carried is when the last item with the removal or clearing was written.
 	carried int64
-	// active is whether another item says something that it suppresses.
+	// active says that another item has an entry which it suppresses.
 	active bool
 }
 
 // suppressions are those of a merged state.
 //
-// An entry that is suppressed may turn up late: another tab may read it, and
-// carry it over into a new item, just before it is gone here. So a removal
-// must outlive the last entry that it suppressed by a day, and an item with
-// such an entry goes only when there is a record of that time: an item with
-// the removal that is about as new, or is written now.
+// A suppressed entry may turn up late. Another tab may read it, and put it into a new
+// item, just before it is gone here. So a removal must outlive the last entry that it
+// suppressed by a day. To record that time, an item with such an entry goes only if an
+// item with the removal is about as new, or is written now.
 type suppressions struct {
 	merged   state
 	removals map[string]*suppression
@@ -325,8 +324,8 @@ func suppressors(merged state, items []*item) suppressions {
 	return by
 }
 
-// allow reports whether an item that adds nothing may go without anything
-// being written: all that suppresses an entry of it was written since then.
+// allow reports whether a superseded item may go without a new one being written. It may
+// if every removal and clearing that suppresses one of its entries was written since.
 func (by suppressions) allow(it *item, since int64) bool {
 	for _, r := range it.says.assignments {
 		if r.stamp < by.merged.cleared {
@@ -340,7 +339,7 @@ func (by suppressions) allow(it *item, since int64) bool {
 	return true
 }
 
-// forgettable reports whether there is something to forget.
+// forgettable reports whether forget has something to do.
 func (by suppressions) forgettable(before int64) bool {
 	for _, removal := range by.removals {
 		if removal.forgettable(before) {
@@ -350,8 +349,8 @@ func (by suppressions) forgettable(before int64) bool {
 	return by.merged.cleared != "" && by.clearing.forgettable(before)
 }
 
-// forget drops the removals, and the clearing, that suppress nothing and were
-// last written before some time.
+// forget drops the removals and the clearing that suppress nothing and were last written
+// before that time.
 func (by suppressions) forget(merged *state, before int64) {
 	for key, removal := range by.removals {
 		if removal.forgettable(before) {
@@ -365,8 +364,8 @@ func (by suppressions) forget(merged *state, before int64) {
 
 func (s suppression) forgettable(before int64) bool { return !s.active && s.carried < before }
 
-// remove removes items, the oldest first, and reports whether any is gone. Who
-// sees some of them gone, or is left with the rest, has what was said last.
+// remove removes items, the oldest first, and reports whether any is gone. In that order
+// whoever reads in between, or after a failure, still finds the latest.
 func (s *Session) remove(items []*item) (removed bool) {
 	keys := make([]string, len(items))
 	for i, it := range items {
@@ -382,15 +381,14 @@ func (s *Session) remove(items []*item) (removed bool) {
 	return removed
 }
 
-// tiers is the number of the tiers, in each of which items have a size of as
-// many binary digits as its number says.
+// tiers is the number of tiers. The size of an item in tier n has n binary digits.
 const tiers = 64
 
 func tier(it *item) int { return bits.Len(uint(it.size)) }
 
-// likeSized returns the highest tier that is to be merged with all below it:
-// because it has several items, or because those below have grown to the size
-// of its one. The tiers above it have one item each, so there are never many.
+// likeSized returns the highest tier to be merged with all below it. That tier has
+// several items, or those below it have grown to the size of its one. Each tier above it
+// has one item at most, so a session never has many.
 func likeSized(items []*item) (top int) {
 	var count, size [tiers + 1]int
 	for _, it := range items {

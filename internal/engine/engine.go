@@ -29,22 +29,22 @@ const (
 	compactEvery = 16
 	pileUp       = 2 * compactEvery
 
-	// Removals and clearings are kept for a day after the last entry that they
-	// suppressed, in which that may still turn up: from a tab that is told
-	// late, was frozen, or was killed while it compacted. The time is that of
-	// the item which says them, and may be off by dropWithin.
+	// A removal or clearing is kept for a day after the last entry that it
+	// suppressed is gone. In that day the entry may turn up again, from a tab that
+	// hears late, was frozen, or was killed while it compacted. The day counts from
+	// when the item with the removal was written, which may be off by dropWithin.
 	keepRemovals = 24*60*60*1000 + dropWithin
 	dropWithin   = anHour
 
 	anHour = 60 * 60 * 1000
 
-	// A listing may be outdated before all of it is read, when others compact
-	// meanwhile. A storage that never agrees with its listings is broken.
+	// Others may compact between a listing and the reading of its items, so a read
+	// lists again. A storage that never agrees with its listings is broken.
 	maxListings = 1000
 
-	// A tab that was asleep for longer does not compact before it has had some
-	// time to hear of what others did: with what it knows it would bring back
-	// what they removed, and forgot that they did.
+	// A tab that was asleep for longer first hears for some time what others did,
+	// and then compacts. Before, it might write back what others removed, after
+	// they have forgotten the removal.
 	asleep  = 6 * anHour
 	catchUp = 60 * 1000
 )
@@ -60,12 +60,12 @@ type Entry struct{ Key, Value string }
 
 // A Change is what a batch, or several, did to a session.
 type Change struct {
-	// Set holds the entries that are new or have a new value; and when Cleared,
+	// Set holds the entries that are new or have a new value. After Cleared, it holds
 	// every entry that is left.
 	Set []Entry
 	// Removed holds the keys that are gone, for whatever reason.
 	Removed []string
-	// Cleared says that the session was emptied, before what is in Set.
+	// Cleared says that the session was emptied. The entries in Set came after that.
 	Cleared bool
 }
 
@@ -75,8 +75,8 @@ func (c Change) Empty() bool { return !c.Cleared && len(c.Set) == 0 && len(c.Rem
 // Stats are session.Stats.
 type Stats struct{ Entries, Items, Bytes, Corrupt int }
 
-// A Session is one writer's and reader's access to a session. It is not safe
-// for concurrent use; several of them on one storage are.
+// A Session is the access of one writer and reader to a session. It is not safe for
+// concurrent use. Several Sessions on one storage are.
 type Session struct {
 	storage Storage
 	prefix  string
@@ -87,32 +87,32 @@ type Session struct {
 	newWriter func() string
 
 	owner     string      // the tag of the owner whose session is shown; empty for nobody's
-	turned    atomic.Bool // whether that may have changed
+	turned    atomic.Bool // whether the owner may have changed
 	lived     int64       // when somebody saved last, as far as is known here
 	forgotten int         // how often Forget was called
 
-	listens bool         // whether all stamps come to See or Refresh as they are made
-	newest  Stamp        // greatest batch stamp read or made
-	ahead   atomic.Bool  // whether the clock may be ahead for something that is gone
-	now     atomic.Int64 // at the last call
-	woke    int64        // when the last call after a long time was
-	view    *state       // what the reader of changes knows; nil while there is none
+	listens bool         // whether See or Refresh hears of all stamps that others make
+	newest  Stamp        // the greatest stamp of a batch that was read or made
+	ahead   atomic.Bool  // whether an item that is gone may have put the clock ahead
+	now     atomic.Int64 // the time of the last call
+	woke    int64        // the time of the last call after a long sleep
+	view    *state       // what the reader of changes knows; nil without a reader
 	saves   int          // since the last compaction
-	cleared bool         // whether one of them was a clearing that is yet to be tidied up
+	cleared bool         // whether one of these was a clearing that Tidy has yet to do
 
-	// items are those that may be there, as they were last read. As none is
-	// written twice, one that has the same text says the same.
+	// items are those that may be in the storage, as they were last read. No item is
+	// written twice, so one with the same text says the same.
 	items map[string]*item
 	last  snapshot // what was read last
 
-	taken  int // how often that changed what is shown, or may have
+	taken  int // how often a reading changed what is shown, or may have
 	loaded int // taken at the last load
 }
 
-// New returns a Session of that name, which is not empty and has no slash.
-// A session whose newest batch is more than maxAge milliseconds old is over; 0
-// means that it never is. What is exchanged goes by what the server tells, too: see
-// life.go. Look or Told must be called before anything else.
+// New returns a Session of that name, which is not empty and has no slash. A session
+// is over when its newest batch is more than maxAge milliseconds old. With a maxAge of
+// 0 it never is. For a session that is exchanged, life.go says more. Call Look or
+// Listen before anything else.
 func New(storage Storage, name string, clock *Clock, maxAge int64) *Session {
 	return &Session{
 		storage: storage,
@@ -126,15 +126,14 @@ func New(storage Storage, name string, clock *Clock, maxAge int64) *Session {
 	}
 }
 
-// Open returns a Session, as New does, that has looked.
+// Open calls New and Look.
 func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
 	s := New(storage, name, clock, maxAge)
 	return s, s.Look()
 }
 
-// Listen says whether from now on every change that others make is reported
-// through See or Refresh. While it is not, Save looks for what it must come
-// after.
+// Listen says whether from now on the caller reports every change of others through
+// See or Refresh. Otherwise each Save looks for what its stamp must come after.
 func (s *Session) Listen(on bool) error {
 	s.listens = on
 	if on {
@@ -143,9 +142,8 @@ func (s *Session) Listen(on bool) error {
 	return nil
 }
 
-// See takes note that others set or removed the item of that key, so that
-// batches to come are stamped later. It reports whether the key is one of the
-// session's.
+// See notes that others set or removed the item of that key, so that later batches are
+// stamped after it. It reports whether the key is one of the session's.
 func (s *Session) See(key string) bool {
 	if key == s.ledgerKey() {
 		s.turned.Store(true)
@@ -163,8 +161,8 @@ func (s *Session) See(key string) bool {
 	return true
 }
 
-// Look sees all items that there are, and fails where the storage cannot be used.
-// When they have piled up, the next save has them compacted.
+// Look lists the items and sees each. It fails if the storage cannot be used. If many
+// items have piled up, the next save has them compacted.
 func (s *Session) Look() error {
 	if _, err := s.attend(); err != nil {
 		return err
@@ -189,25 +187,25 @@ func (s *Session) Look() error {
 	return err
 }
 
-// hear takes note of the time. After a long sleep it is some time before what
-// is known here is what there is.
+// hear notes the time. After a long sleep it takes a while until the news of what
+// others did has arrived.
 func (s *Session) hear(now int64) {
 	if had := s.now.Swap(now); had != 0 && now-had > asleep {
 		s.woke = now
 	}
 }
 
-// awake reports whether what is known here is not older than what others may
-// have forgotten.
+// awake reports whether this tab has heard of what others did. If not, they may have
+// forgotten removals that it does not know.
 func (s *Session) awake() bool {
 	now := s.now.Load()
 	return s.woke == 0 || now < s.woke || now-s.woke > catchUp
 }
 
-// Save writes a batch as one item. An empty one is nothing. After an error the
-// session is what it was. While somebody watches, it returns what the batch
-// changed in what they know; but of what was Given nothing, for whoever gave it
-// can tell them without its being read back.
+// Save writes a batch as one item. For an empty batch it does nothing. After an error
+// the session is what it was. While somebody watches, Save returns what the batch
+// changed for them. It returns nothing for entries that were Given, because whoever
+// gave them can tell without reading them back.
 func (s *Session) Save(now int64, b Batch) (Change, error) {
 	if b.empty() {
 		return Change{}, nil
@@ -234,14 +232,14 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 		return Change{}, err
 	}
 
-	// Room for all of it: the rest of an item is as long as this, and shorter.
+	// The capacity is enough for the whole text: the rest of an item is no longer.
 	batches := make([]byte, 0, len(b.Set)+len(b.Remove)+160)
 	if s.maxAge > 0 && at.Millis() > now+anHour {
 		batches = aliveFrom(batches, now) // some clock is wrong, and the stamp no time
 	}
 	if anew && s.owner == "" {
-		// Not stamped like the batch: that would take what another tab saves
-		// into the new session at this moment.
+		// The clearing is stamped earlier than the batch. With the batch's stamp it
+		// would remove what another tab saves at this moment into the new session.
 		end := makeStamp(max(0, now-s.maxAge), 0, s.writer)
 		batches = appendBatch(batches, end, Batch{Clear: true})
 	}
@@ -256,7 +254,7 @@ func (s *Session) Save(now int64, b Batch) (Change, error) {
 	return s.follow(now, at, text, b, anew), nil
 }
 
-// write writes an item of about that size, in the place of those that are over.
+// write writes an item of about that size, and removes the items that are over.
 func (s *Session) write(now int64, key, text string, size int, over []*item) error {
 	err := s.storage.SetItem(key, text)
 	if Is(err, ErrQuota) && (s.remove(over) || s.compactAll(now)) {
@@ -271,7 +269,7 @@ func (s *Session) write(now int64, key, text string, size int, over []*item) err
 	return nil
 }
 
-// tick returns a stamp later than all that is known here.
+// tick returns a stamp later than all stamps known here.
 func (s *Session) tick(now int64) (Stamp, error) {
 	if s.ahead.Load() && s.clock.ahead(now) {
 		if err := s.settle(); err != nil {
@@ -284,7 +282,7 @@ func (s *Session) tick(now int64) (Stamp, error) {
 		at, ok = s.clock.Tick(now, s.writer)
 	}
 	if !ok {
-		// Nobody has lived to make such a stamp.
+		// A stamp that leaves no later one comes from a wrong clock.
 		if err := s.restamp(now, now+maxAhead, true); err != nil {
 			return "", err
 		}
@@ -295,8 +293,8 @@ func (s *Session) tick(now int64) (Stamp, error) {
 	return at, nil
 }
 
-// settle moves the clock back to what is there, when it is ahead for something
-// that somebody has stamped anew meanwhile.
+// settle moves the clock back to the stamps in the storage. It is called when an item
+// has put the clock ahead which somebody may have stamped anew since.
 func (s *Session) settle() error {
 	snap, err := s.read()
 	if err != nil {
@@ -307,9 +305,9 @@ func (s *Session) settle() error {
 	return nil
 }
 
-// lower moves the clock back to the greatest stamp up to a time that what is
-// there has, or the server. What comes then may meet a stamp that was made
-// before, so it has another writer.
+// lower moves the clock back to the greatest stamp, not later than a time, that the
+// storage or the server has. Later stamps may repeat one that was made before, so the
+// session gets another writer.
 func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 	var floor Stamp
 	see := func(at Stamp) {
@@ -328,7 +326,7 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 			}
 		}
 	}
-	// Items that the server has may have been merged with what comes later.
+	// An item listed here may be gone, merged with later batches.
 	for stamps := l.stamps; len(stamps) > stampLength; stamps = stamps[stampLength+1:] {
 		see(Stamp(stamps[1 : stampLength+1]))
 	}
@@ -337,13 +335,13 @@ func (s *Session) lower(snap snapshot, l ledger, latest int64) {
 	s.writer = s.newWriter()
 }
 
-// follow returns what an item of this session's own making changed in what the
-// reader of changes knows. It may have begun the session anew.
+// follow returns what an item of this Session's changed for the reader of changes. anew
+// says that the item began the session anew.
 func (s *Session) follow(now int64, at Stamp, text string, b Batch, anew bool) Change {
 	if s.view == nil {
 		return Change{}
 	}
-	if anew { // which hides what the item does not speak of
+	if anew { // entries are gone that the item does not name
 		change, _ := s.catchUp(now) // until Refresh finds out
 		return change
 	}
@@ -359,15 +357,15 @@ func (s *Session) follow(now int64, at Stamp, text string, b Batch, anew bool) C
 	return s.view.apply(saved)
 }
 
-// Due reports whether Tidy has something to do, and whether that can wait
-// until there is nothing better to do.
+// Due reports whether Tidy has something to do, and whether that can wait until the
+// program is idle.
 func (s *Session) Due() (due, canWait bool) {
 	return s.cleared || s.saves >= compactEvery, !s.cleared && s.saves < pileUp
 }
 
-// Tidy compacts the session when it is due. It belongs after every Save, and
-// is apart from it because nothing that goes wrong here, a panic of the
-// storage's not excepted, may make a save fail that is done.
+// Tidy compacts the session if that is due. Call it after every Save. It is apart from
+// Save, because a save that is done must not fail for what goes wrong here, such as a
+// panic of the storage.
 func (s *Session) Tidy(now int64) {
 	s.hear(now)
 	if !s.awake() {
@@ -375,7 +373,7 @@ func (s *Session) Tidy(now int64) {
 	}
 	if s.cleared {
 		s.cleared = false
-		s.compactAll(now) // what was cleared is to be gone from the storage, too
+		s.compactAll(now) // a clearing removes the texts from the storage, too
 		for _, it := range s.last.items {
 			if it.life > 0 && it.says.newest < s.last.state.cleared {
 				s.remove([]*item{it})
@@ -386,15 +384,15 @@ func (s *Session) Tidy(now int64) {
 	}
 }
 
-// Load returns all entries, in the order in which they were last set; those of
-// one batch in any order.
+// Load returns all entries, in the order in which they were last set. Within a batch
+// they have no order.
 func (s *Session) Load(now int64) ([]Entry, error) {
 	entries, _, err := s.LoadAnew(now, true)
 	return entries, err
 }
 
-// LoadAnew returns what Load does; or, unless always, nothing and false when that
-// is the same as the last time.
+// LoadAnew returns what Load returns. If that is the same as the last time, it returns
+// nothing and false, unless always is true.
 func (s *Session) LoadAnew(now int64, always bool) (entries []Entry, anew bool, err error) {
 	snap, err := s.load(now)
 	if err != nil || !always && s.loaded == s.taken {
@@ -421,7 +419,7 @@ func (s *Session) load(now int64) (snapshot, error) {
 	case err != nil:
 		return snapshot{}, err
 	case s.expired(now):
-		// Somebody else may have saved meanwhile: the server knows.
+		// An owner's items stay: another device may have saved, and the server knows.
 		if s.owner == "" {
 			s.remove(snap.items)
 		}
@@ -429,14 +427,14 @@ func (s *Session) load(now int64) (snapshot, error) {
 	}
 	if len(snap.items)+len(snap.guests) > pileUp && !snap.partial && s.awake() {
 		s.compact(now)
-		return s.read() // as it may have read, too, and that was valid until then
+		return s.read() // compact may have read, which ended the life of snap
 	}
 	return snap, nil
 }
 
-// readAged reads what may be over. A stamp of the future tells nothing of the
-// age: what has one is as old as it is found. Of what is exchanged, the server
-// tells the age.
+// readAged reads a session that may be over. A stamp of the future does not tell the
+// age, so what has one is stamped anew and counts from now on. The server tells the age
+// of a session that is exchanged.
 func (s *Session) readAged(now int64) (snapshot, error) {
 	snap, err := s.read()
 	if err == nil && s.maxAge > 0 && s.owner == "" && s.newest != "" && s.newest.Millis() > now+maxAhead && s.awake() {
@@ -447,8 +445,8 @@ func (s *Session) readAged(now int64) (snapshot, error) {
 	return snap, err
 }
 
-// Watch begins, or ends, to keep what the reader of changes knows: all that
-// there is now, and then what Save writes and what Refresh returns.
+// Watch begins or ends to keep what the reader of changes knows. That is what the
+// session holds now, and later also what Save writes and Refresh returns.
 func (s *Session) Watch(now int64, on bool) error {
 	s.view = nil
 	if !on {
@@ -461,8 +459,8 @@ func (s *Session) Watch(now int64, on bool) error {
 	return err
 }
 
-// Refresh returns what others did since Watch or the last Refresh. It sees all
-// items that there are, also when nobody watches.
+// Refresh returns what others did since Watch or the last Refresh. It sees all items
+// even if nobody watches.
 func (s *Session) Refresh(now int64) (Change, error) {
 	s.hear(now)
 	if s.view == nil {
@@ -482,7 +480,7 @@ func (s *Session) catchUp(now int64) (Change, error) {
 	return change, nil
 }
 
-// current returns a state of its own without touching the storage.
+// current returns a copy of the state that is shown.
 func (s *Session) current(now int64) (state, error) {
 	snap, err := s.read()
 	if err != nil || s.expired(now) {
@@ -491,7 +489,7 @@ func (s *Session) current(now int64) (state, error) {
 	return snap.state.clone(), nil
 }
 
-// Stats returns what the session takes in its storage.
+// Stats returns how much the session takes in its storage.
 func (s *Session) Stats(now int64) (Stats, error) {
 	snap, err := s.read()
 	if err != nil {
@@ -515,46 +513,45 @@ func (s *Session) Stats(now int64) (Stats, error) {
 // alive reports whether the session is known not to be over.
 func (s *Session) alive(now int64) bool { return s.newest != "" && !s.expired(now) }
 
-// expired reports whether the last that somebody is known to have saved is too
-// old.
+// expired reports whether the last save that is known here is too old.
 //
 //go:noinline
 func (s *Session) expired(now int64) bool {
 	return s.maxAge > 0 && s.newest != "" && now-s.lived > s.maxAge
 }
 
-// An item is a part of what is stored.
+// An item is one item of the storage.
 type item struct {
 	key  string
-	text string // unless it was not read yet
-	size int    // of the text, in bytes or about; 0 when that is not known
-	err  error  // errDamaged or errFormat, for one that cannot be read
-	// guest says that it is nobody's, while an owner's session is shown.
+	text string // empty until the item was read
+	size int    // of the text in bytes, or about; 0 if it is not known
+	err  error  // errDamaged or errFormat if the item cannot be read
+	// guest says that nobody owns the item yet, while an owner's session is shown.
 	guest bool
-	// If it can be read:
-	written int64 // when
+	// The rest is set if the item can be read.
+	written int64 // when it was written
 	says    content
-	merged  bool  // whether the last snapshot's state has it
-	sent    bool  // whether the server had it then
-	life    int   // of which it was, 0 for the last: what is of others is not shown
-	from    int64 // when it began to show the session alive
-	to      int64 // and until when it, or all that the server had, did
+	merged  bool  // whether it is in the state of the last snapshot
+	sent    bool  // whether the server had it at the last snapshot
+	life    int   // its life, 0 for the last; only items of the last are shown
+	from    int64 // since when it shows the session alive
+	to      int64 // until when it does, or all that the server had does
 }
 
-// stamp returns the one that the key of an item ends with.
+// stamp returns the stamp that the key of an item ends with.
 func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
 
 // A snapshot is all that is stored under a session's name.
 type snapshot struct {
 	items   []*item
-	guests  []*item // those that are nobody's, of which only what is alive counts
-	state   state   // what all these of the last life say together
-	partial bool    // whether some are of others
+	guests  []*item // nobody owns them yet, and only what is alive in them counts
+	state   state   // what the items and guests of the last life say together
+	partial bool    // whether some items are of earlier lives
 	corrupt []*item // those that cannot be read
 }
 
-// live returns the entries, as Load does. Most items were written in the order
-// of their stamps, and say things in that order, so mostly nothing is sorted.
+// live returns the entries as Load does. Most items were written in the order of their
+// stamps, and hold batches in that order, so mostly nothing has to be sorted.
 func (s snapshot) live() []Entry {
 	if len(s.guests) > 0 {
 		return s.state.live()
@@ -577,11 +574,12 @@ func (s snapshot) live() []Entry {
 	return live
 }
 
-// read reads all items of one listing. Others may remove some before they are
-// read, because what they say is in a new item: then it lists again, and what
-// is gone does not count, as what removed it may have been forgotten.
+// read reads all items of one listing. Others may remove an item before it is read,
+// because a new item says the same. Then read lists again. An item that is gone does
+// not count even if it was read before, because what removed its entries may have been
+// forgotten.
 //
-// What it returns is valid until the next call.
+// The snapshot is valid until the next call.
 func (s *Session) read() (snapshot, error) {
 	if !s.listens || s.turned.Load() {
 		if _, err := s.attend(); err != nil {
@@ -613,14 +611,14 @@ func (s *Session) read() (snapshot, error) {
 		}
 		if complete {
 			s.take(keys, readings)
-			err := s.hide() // first: Go leaves open whether s.last is read before
+			err := s.hide() // not in the return, where Go may read s.last before it
 			return s.last, err
 		}
 	}
 	return snapshot{}, errUnstable
 }
 
-// take makes the last snapshot that of the items with those keys.
+// take makes the snapshot of the items with those keys the last one.
 func (s *Session) take(keys []string, readings map[string]*item) {
 	next := snapshot{state: s.last.state}
 	gone := len(s.last.guests) > 0 || s.last.partial
@@ -628,10 +626,10 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 		gone = gone || readings[it.key] != it
 	}
 	if gone {
-		// No state tells what one item alone had in it.
+		// What an item added cannot be taken out of a state.
 		next.state = state{}
 		if s.newest != "" && s.newest.Millis() > s.now.Load()+maxAhead {
-			s.newest = "" // it may be stamped anew
+			s.newest = "" // its batch may have been stamped anew
 		}
 	}
 	if next.state.newest == "" {
@@ -639,7 +637,7 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 			it.merged = false
 		}
 	}
-	// What is over, or of which life it is, goes by the time and the ledger.
+	// With a maximum age, time and the ledger also change what is shown.
 	changed := gone || s.maxAge > 0
 	for _, key := range keys {
 		it := readings[key]
@@ -669,7 +667,7 @@ func (s *Session) take(keys []string, readings map[string]*item) {
 	}
 }
 
-// admit adds what is alive of what is nobody's.
+// admit adds what is alive in the guests.
 func (s *snapshot) admit() {
 	var guests state
 	for _, it := range s.guests {
@@ -685,7 +683,7 @@ func (s *snapshot) admit() {
 	s.state.newest = max(s.state.newest, guests.newest)
 }
 
-// get reads an item and takes note of it, unless it is gone: errGone.
+// get reads an item and keeps it in s.items. It returns errGone if the item is gone.
 func (s *Session) get(key string) (*item, error) {
 	had := s.items[key]
 	read := had != nil && had.text != ""
@@ -709,8 +707,8 @@ func (s *Session) get(key string) (*item, error) {
 	if stamped {
 		it.says, it.err = decode(text)
 	} else {
-		// Somebody else's. It may even be impossible to read: a key with a
-		// lone surrogate comes out of the browser as another.
+		// A foreign item. It may even be missing, because a key with a lone surrogate
+		// comes out of the browser as another key.
 		it.err = errDamaged
 	}
 	if it.err == nil {

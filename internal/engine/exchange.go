@@ -2,14 +2,14 @@ package engine
 
 import "strings"
 
-// A Record is what an item says of a key: its value as JSON text, or with none
-// that it was removed, and the stamp of the batch that did it.
+// A Record is what an item says of a key: the value that a batch set, as JSON text, and
+// the batch's stamp. The Value is empty if the batch removed the key.
 type Record struct {
 	Key   string
 	Stamp Stamp
 	Value string
-	// Alive is up to when it is known to have been there, in milliseconds since
-	// 1970, if that is later than Stamp; otherwise 0.
+	// Alive is until when the entry is known to have been there, in milliseconds since
+	// 1970. It is 0 if that is not later than Stamp.
 	Alive int64
 }
 
@@ -17,25 +17,26 @@ type Record struct {
 type Said struct {
 	// Newest is the greatest stamp of a batch that saved, removed or cleared.
 	Newest Stamp
-	// Cleared, if any, is the stamp before which everything was cleared.
+	// Cleared is the stamp of the last clearing, which removed everything before it.
+	// It is empty if there was none.
 	Cleared Stamp
-	// Since is from when on the session was alive, in milliseconds since 1970; 0
-	// when that is not said.
+	// Since is the time since when the session was alive, in milliseconds since 1970.
+	// It is 0 if the items do not say.
 	Since int64
-	// Spans are the times in which it was alive, as each item says. The records
-	// of an item are from that time, or were still there.
+	// Spans has the time in which the session was alive, as each item says. The
+	// records of an item were saved in its span, or were still there.
 	Spans []Span
-	// Records has what each key got last, once, in the order of the stamps and
-	// then of the keys.
+	// Records has the last record of each key, in the order of the stamps and then of
+	// the keys.
 	Records []Record
 }
 
-// A Span is a time in which a session was alive, in milliseconds since 1970: first
-// to last, something was saved at both.
+// A Span is a time in which a session was alive, in milliseconds since 1970. Something
+// was saved at both ends.
 type Span struct{ From, To int64 }
 
-// ParseItems returns what the items in a JSON array say together. Elements that
-// are no items that this version can read are left out, and counted.
+// ParseItems returns what the items in a JSON array say together. It leaves out the
+// elements that this version cannot read as items, and counts them.
 func ParseItems(text string) (said Said, unreadable int, err error) {
 	var (
 		contents []content
@@ -54,8 +55,8 @@ func ParseItems(text string) (said Said, unreadable int, err error) {
 	if s.end(); s.bad {
 		return Said{}, 0, errDamaged
 	}
-	// What is cleared is known before anything is added: to clear all that was
-	// added before, again and again, would take time without bounds.
+	// The last clearing is known before anything is added. Otherwise each clearing
+	// would go through all that was added before it, in quadratic time.
 	for _, says := range contents {
 		merged.add(says)
 	}
@@ -84,8 +85,8 @@ func (s *state) said() Said {
 	return out
 }
 
-// FormatItem returns the text of an item that says so. To say nothing, there is
-// no item.
+// FormatItem returns the text of an item that says so. It is empty if there is nothing
+// to say.
 func FormatItem(said Said) string {
 	s := state{newest: said.Newest, since: min(said.Since, maxMillis-1)}
 	s.clear(said.Cleared)
@@ -112,66 +113,66 @@ type Received struct {
 }
 
 var (
-	// ErrServer means that what a server answers makes no sense.
+	// ErrServer means that the answer of a server makes no sense.
 	ErrServer = Fault("what answers is no server for sessions")
-	// ErrStranger means that a server does not know again whoever asks.
+	// ErrStranger means that a server has forgotten the owner it told before.
 	ErrStranger = Fault("the server does not know this browser again: it must keep cookies")
-	// ErrOverrun means that others changed whose session this is, again and
-	// again, while it was exchanged.
+	// ErrOverrun means that others changed the owner or the ledger during the exchange,
+	// again and again.
 	ErrOverrun = Fault("whose session this is changes all the time")
 )
 
-// What a server answered, as the status codes of HTTP have it.
+// The answers of a server, as status codes of HTTP.
 const (
 	Merged  = 200
-	Unknown = 412 // the cursor, or the owner: Received.Owner is whose session the server has
+	Unknown = 412 // it does not know the cursor or the owner; Received.Owner is its owner
 	NoRoom  = 413
-	TooLate = 422 // a stamp is later than the server takes it: see Late
+	TooLate = 422 // a stamp is later than it accepts: see Late
 )
 
-// Late is what a server tells of stamps that it does not take.
+// Late says which stamps a server accepts.
 type Late struct {
-	// Latest is the time up to which it does, in milliseconds since 1970.
+	// Latest is the latest time of a stamp, in milliseconds since 1970.
 	Latest int64
-	// Newest is the greatest stamp that it has, not later than that; empty for
-	// none. What is stamped anew must come after it.
+	// Newest is the greatest stamp that the server has up to that time, or empty. New
+	// stamps must come after it.
 	Newest Stamp
 }
 
-// partSize is the size from which what is sent is sent in parts, in bytes. A
-// batch is never divided. Only tests change it.
+// partSize is how much one request sends, in bytes. More is sent in parts. A batch is
+// never divided. Only tests change partSize.
 var partSize = 256 << 10
 
 const (
-	// How often an exchange begins again because others changed what it is
-	// about, or something was stamped too late.
+	// How often an exchange begins again because others changed the ledger, or the
+	// server refused a stamp.
 	maxBegun = 6
 
-	// How often a browser is followed that became another's, and then another's.
+	// How far a chain of heirs is followed.
 	maxHeirs = 16
 )
 
-// An Exchange is one exchange of a session with the server that keeps a copy of
-// it. It is a request after the other until Next says that there is no more,
-// each with its answer. Meanwhile the session may be used, here and by others.
+// An Exchange is one exchange of a session with the server that keeps a copy of it. It
+// makes one request after the other, each with its answer, until Next says that there
+// is no more. Meanwhile the session may be used, here and by others.
 type Exchange struct {
 	s    *Session
-	with ledger // what was known when it began
-	// heir is the owner whom the server does not know any more, if so: what is
-	// his becomes that of whoever the server takes the sender for.
+	with ledger // the ledger when the exchange began
+	// heir is the owner that the server no longer knows, if any. His items will be
+	// those of the owner that the server tells.
 	heir     string
-	items    []*item // that are to be sent, the first last
-	part     []*item // that are sent
-	single   bool    // that each is sent by itself
+	items    []*item // still to be sent; the first comes last
+	part     []*item // in the last request
+	single   bool    // whether each item is sent by itself
 	sent     Sent
-	asked    int64 // when that was sent
-	answered bool  // whether the server has sent something back
-	anew     bool  // whether the server knew nobody
+	asked    int64 // when sent was made
+	answered bool  // whether the server has merged and answered
+	anew     bool  // whether the server knew no owner
 	begun    int
-	// restamped says that something was stamped anew: from the time at which the
-	// server takes it, and not by this clock.
+	// restamped says that something got new stamps. These do not tell when it was
+	// saved.
 	restamped bool
-	// forgotten is how often the session was forgotten, as it began.
+	// forgotten is the Session's count when the exchange began.
 	forgotten int
 	refused   Refused
 }
@@ -179,7 +180,7 @@ type Exchange struct {
 // Refused is the largest entry of a batch that a server has no room for.
 type Refused struct {
 	Key  string
-	Size int // of key and value as JSON text, in bytes; 0 when nothing was refused
+	Size int // of key and value as JSON text, in bytes; 0 if nothing was refused
 }
 
 // Exchange begins an exchange.
@@ -202,11 +203,11 @@ func (x *Exchange) begin(now int64) error {
 		return err
 	}
 	x.items, x.answered, x.forgotten = nil, false, s.forgotten
-	if x.heir != l.owner { // another's session is shown by now
+	if x.heir != l.owner { // by now another owner's session is shown
 		x.heir = ""
 	}
 	if x.with = l; l.owner == "" || x.heir != "" {
-		return s.Look() // whether there is something to be kept
+		return s.Look() // to know whether something here needs an owner
 	}
 	if x.with, err = s.prepare(now, l); err != nil {
 		return err
@@ -219,8 +220,7 @@ func (x *Exchange) begin(now int64) error {
 	return nil
 }
 
-// Prepare makes what is unsent such that it can be sent: what was nobody's is the
-// owner's.
+// Prepare gives the owner what is nobody's yet, so that it can be sent.
 func (s *Session) Prepare(now int64) error {
 	s.hear(now)
 	_, err := s.attend()
@@ -230,8 +230,8 @@ func (s *Session) Prepare(now int64) error {
 	return err
 }
 
-// Alive returns the text of an item with what is shown, and nothing that was
-// removed or cleared; it is empty when there is nothing.
+// Alive returns the text of an item that holds the entries that are shown, without
+// removals and clearings. It is empty if there are none.
 func (s *Session) Alive(now int64) (string, error) {
 	snap, err := s.read()
 	if err != nil || s.expired(now) {
@@ -251,8 +251,8 @@ func (s *Session) Alive(now int64) (string, error) {
 	return s.encode(alive), nil
 }
 
-// Stamp returns a stamp for an item with a text that others have made: later
-// than all in it. It returns ErrServer when the text is none of an item.
+// Stamp returns a stamp for an item of others' that is to be stored here. The stamp is
+// later than all stamps in the text. Stamp returns ErrServer if the text is no item's.
 func (s *Session) Stamp(now int64, text string) (Stamp, error) {
 	says, err := decode(text)
 	if err != nil {
@@ -264,8 +264,8 @@ func (s *Session) Stamp(now int64, text string) (Stamp, error) {
 	return s.tick(now)
 }
 
-// Divide puts two items in the place of one, whose stamp is given, if it has
-// several batches. It reports whether it did.
+// Divide replaces the item of that stamp by two, if it has several batches. It reports
+// whether it did.
 func (s *Session) Divide(now int64, stamp string) bool {
 	it, err := s.get(s.own(stamp))
 	return err == nil && it.err == nil && s.divide(now, it) != nil
@@ -278,8 +278,8 @@ func (s *Session) Compact(now int64) {
 	}
 }
 
-// Restamp stamps anew what the server does not have and is stamped later than a
-// time. The order of it stays what it is, also of what is nobody's yet.
+// Restamp gives new stamps to what the server does not have and is stamped later than
+// latest. The order stays the same, also for what is nobody's yet.
 func (s *Session) Restamp(now, latest int64) error {
 	err := s.Prepare(now)
 	if err == nil {
@@ -309,7 +309,7 @@ func (s *Session) prepare(now int64, l ledger) (ledger, error) {
 		return l, nil
 	}
 	s.merge(now, items)
-	// As far as there is room: otherwise it is sent as it is.
+	// Divides as far as there is room. An item that stays large is sent whole.
 	for divided := true; divided && err == nil; {
 		divided = false
 		if snap, err = s.read(); err != nil {
@@ -323,13 +323,13 @@ func (s *Session) prepare(now int64, l ledger) (ledger, error) {
 	return l, nil
 }
 
-// unsent returns the items of whose words the server may not have all, and their
-// size. The newest, which is to be sent first, is last.
+// unsent returns the items that hold something which the server may not have, and their
+// size. The item to be sent first comes last.
 func (s *Session) unsent(l ledger, snap snapshot) (out []*item, size int) {
 	var stamps []string
 	for _, it := range snap.items {
 		if stamp := it.stamp(); !l.lists(stamp) {
-			// Its own stamp tells when it was divided from others, or merged.
+			// Sorted by its batches: its own stamp is that of a merge or a division.
 			stamps = append(stamps, string(it.says.newest)+stamp)
 			size += it.size
 		}
@@ -341,8 +341,8 @@ func (s *Session) unsent(l ledger, snap snapshot) (out []*item, size int) {
 	return out, size
 }
 
-// divide puts two items in the place of one, as like in size as its batches let
-// them be, and returns them. It returns none when it cannot.
+// divide replaces an item by two, and returns them. It returns none if it cannot. The
+// two are as equal in size as the batches allow.
 func (s *Session) divide(now int64, from *item) (halves []*item) {
 	var whole, older, newer state
 	whole.add(from.says)
@@ -379,16 +379,16 @@ func (s *Session) divide(now int64, from *item) (halves []*item) {
 	return halves
 }
 
-// Next returns what is to be sent next, and whether there is anything. It asks
-// at least once for what the server has, and before anything is sent, whose
-// session it has.
+// Next returns the next request, and whether there is one. There is at least one, to
+// get what the server has. If the owner is not known, the first request asks for it and
+// sends no items.
 func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 	if x.answered && len(x.items) == 0 {
 		return Sent{}, false
 	}
 	x.asked, x.sent = now, Sent{Now: now, MaxAge: x.s.maxAge}
 	if x.restamped {
-		x.sent.Now = 0 // nobody knows when it was saved, by what clock
+		x.sent.Now = 0 // new stamps do not tell when it was saved
 	}
 	if x.heir != "" || x.with.owner == "" && len(x.s.items) > 0 {
 		x.sent.Items = "[]"
@@ -412,11 +412,11 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 	return x.sent, true
 }
 
-// Answer takes the answer to what Next gave: what the server answered, what it
-// sent back and, with TooLate, which stamps it takes. What it has no room for is
-// left out from then on, which Refused tells.
+// Answer takes the answer to the last request: the status, what the server sent back
+// and, with TooLate, which stamps it accepts. From then on the exchange leaves out what
+// the server has no room for. Refused tells of that.
 //
-// After an error the session is what it was, but for what was exchanged before.
+// After an error the session keeps what was exchanged before.
 func (x *Exchange) Answer(now int64, answered int, got Received, late Late) error {
 	s := x.s
 	s.hear(now)
@@ -434,9 +434,9 @@ func (x *Exchange) Answer(now int64, answered int, got Received, late Late) erro
 		return ErrServer
 	case answered == Unknown && got.Owner != x.sent.Owner:
 		err = x.turn(now, l, got.Owner)
-	case answered == Unknown: // it has lost all that it had
+	case answered == Unknown: // the copy is lost
 		_, err = s.begin(l.owner, l.active)
-	case answered == NoRoom && len(x.part) > 1: // for which of them?
+	case answered == NoRoom && len(x.part) > 1: // find out which item is too large
 		x.single = true
 		for i := len(x.part) - 1; i >= 0; i-- {
 			x.items = append(x.items, x.part[i])
@@ -453,8 +453,8 @@ func (x *Exchange) Answer(now int64, answered int, got Received, late Late) erro
 			err = s.Restamp(now, late.Latest)
 		}
 		if err == nil {
-			// A removal or clearing may be older now than what it was made
-			// after, and that may be gone from here: the server still has it.
+			// Now a removal or clearing may be older than what it removed. That may
+			// be gone from here, but the server still has it, and sends it again.
 			_, err = s.begin(l.owner, now)
 			x.restamped = true
 		}
@@ -467,8 +467,8 @@ func (x *Exchange) Answer(now int64, answered int, got Received, late Late) erro
 	return x.begin(now)
 }
 
-// after takes note of what is stamped anew must come after. It returns ErrServer
-// when that is not to be done: it would be older than what the server has.
+// after notes which stamp the new ones must come after. It returns ErrServer if they
+// would be older than what the server has.
 func (x *Exchange) after(l ledger, late Late) error {
 	snap, err := x.s.read()
 	if err != nil {
@@ -485,12 +485,13 @@ func (x *Exchange) after(l ledger, late Late) error {
 	if _, ok := ParseStamp(string(late.Newest)); !ok || late.Newest.Millis() > late.Latest {
 		return ErrServer
 	}
-	// As if of an item that the server has: restamp looks there.
+	// Listed as if the server had this item, because restamp looks there.
 	l.stamps += " " + string(late.Newest)
 	return x.s.storage.SetItem(x.s.ledgerKey(), l.text())
 }
 
-// refuse leaves out what the server has no room for: as little as can be.
+// refuse leaves out what the server has no room for. It divides the item first, so that
+// only one batch is left out.
 func (x *Exchange) refuse(now int64, it *item) {
 	if halves := x.s.divide(now, it); halves != nil {
 		x.items = append(x.items, halves...)
@@ -502,14 +503,14 @@ func (x *Exchange) refuse(now int64, it *item) {
 		}
 	}
 	if x.s.maxAge > 0 {
-		// That something was saved counts all the same.
+		// The server still has to know when something was saved.
 		text := encode(state{newest: it.says.newest, since: it.says.since})
 		x.items = append(x.items, &item{text: text, size: len(text)})
 	}
 }
 
-// resume goes on with whose session it is now, if it is anybody's: otherwise it
-// was forgotten, or the storage cleared.
+// resume goes on with the owner of now. If there is none any more, the session was
+// forgotten or the storage cleared, and the exchange is over.
 func (x *Exchange) resume(now int64, l ledger) error {
 	if l.owner == "" && x.with.owner != "" {
 		x.finish()
@@ -518,17 +519,17 @@ func (x *Exchange) resume(now int64, l ledger) error {
 	return x.begin(now)
 }
 
-// finish leaves it at what was exchanged until now.
+// finish ends the exchange with what was exchanged until now.
 func (x *Exchange) finish() { x.answered, x.items = true, nil }
 
-// Refused returns what the server has no room for, and whether there is such.
+// Refused returns what the server has no room for, and whether there is any.
 func (x *Exchange) Refused() (refused Refused, any bool) { return x.refused, x.refused.Size > 0 }
 
-// take takes what a server sent back that has merged what it was sent.
+// take stores what the server sent back after it has merged the request.
 func (x *Exchange) take(now int64, got Received) error {
 	s := x.s
 	if x.sent.Owner == "" && x.sent.Items == "" && got.Owner == "" {
-		x.answered = true // nobody is known there, and there is nothing to be kept
+		x.answered = true // the server knows no owner, and nothing here needs one
 		return nil
 	}
 	var says content
@@ -554,13 +555,13 @@ func (x *Exchange) take(now int64, got Received) error {
 	case err != nil:
 		return err
 	case x.forgotten != s.forgotten || l.owner != "" && l.owner == x.with.owner && l.generation == x.with.generation && !stands:
-		x.finish() // it was forgotten, or the storage cleared
+		x.finish() // the session was forgotten, or the storage cleared
 		return nil
 	case l.owner != x.with.owner || l.generation != x.with.generation:
 		return x.resume(now, l)
 	case l.cursor != x.with.cursor && (got.Complete || x.with.cursor == ""):
-		// Others have exchanged meanwhile, and all that there is need not have what
-		// they sent: it is older, or of a server that has lost all.
+		// Others have exchanged meanwhile. A complete answer may lack what they sent:
+		// it may be older, or the server may have lost everything.
 		return x.begin(now)
 	case x.sent.Owner == "" && x.heir == "":
 		if _, err = s.begin(got.Owner, 0); err != nil {
@@ -581,7 +582,7 @@ func (x *Exchange) take(now int64, got Received) error {
 	}
 
 	if got.Age >= 0 {
-		// The answer may have waited here for long: while this was asleep.
+		// The answer may have waited here while this tab was asleep.
 		l.active = min(x.asked, now) - got.Age
 	}
 	has := func(it *item) bool {
@@ -595,7 +596,7 @@ func (x *Exchange) take(now int64, got Received) error {
 	if err != nil {
 		return err
 	}
-	var old []*item // what the server has, if it has given all
+	var old []*item // what a complete answer replaces
 	for _, it := range snap.items {
 		if got.Complete && has(it) {
 			old = append(old, it)
@@ -612,7 +613,7 @@ func (x *Exchange) take(now int64, got Received) error {
 	stamps := ""
 	for _, it := range snap.items {
 		if l.cursor == "" {
-			break // without one nobody could tell that the server has lost it
+			break // without one nobody would notice that the server has lost it
 		}
 		if it.stamp() == string(received) || has(it) && (full != nil || !got.Complete) {
 			stamps += " " + it.stamp()
@@ -630,9 +631,9 @@ func (x *Exchange) take(now int64, got Received) error {
 	return full
 }
 
-// receive adds the item that a server sent, unless nothing in it is new, and
-// returns its stamp. If it has all that there is, it is to be in the place of
-// old ones, which are removed here only when otherwise there is no room for it.
+// receive adds the item that a server sent, and returns its stamp. It adds no item in
+// which nothing is new. A complete item replaces the old ones. The caller removes those,
+// unless receive has to do it first to make room.
 func (s *Session) receive(now int64, l *ledger, got Received, says content, old []*item) (Stamp, error) {
 	snap, err := s.read()
 	if err != nil || got.Item == "" || !got.Complete && !says.adds(snap.state) {
@@ -656,7 +657,7 @@ func (s *Session) receive(now int64, l *ledger, got Received, says content, old 
 		size += units(it.text)
 	}
 	if Is(err, ErrQuota) && size >= units(text) {
-		// From here on until it is there, the server has to give all of it.
+		// If this is interrupted, the server has to send everything again.
 		l.cursor, l.stamps = "", ""
 		if err = s.storage.SetItem(s.ledgerKey(), l.text()); err == nil {
 			s.remove(old)
@@ -671,14 +672,14 @@ func (s *Session) receive(now int64, l *ledger, got Received, says content, old 
 	return at, err
 }
 
-// turn follows a server that has the session of another owner.
+// turn follows a server that answers for another owner.
 func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 	s := x.s
 	if to != "" && !isTag(to) {
 		return ErrServer
 	}
 	if to == "" {
-		// Who has just been told who he is does not know it any more.
+		// The server told an owner in this exchange, and has forgotten it.
 		if x.anew {
 			return ErrStranger
 		}
@@ -697,8 +698,8 @@ func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 	return s.leave(l, to)
 }
 
-// give makes what is alive here another owner's. What was removed or cleared
-// was so without having seen what that one has.
+// give gives what is alive here to another owner. Removals and clearings do not go
+// along, because whoever made them had not seen the other owner's entries.
 func (s *Session) give(now int64, l ledger, to string) error {
 	snap, err := s.read()
 	if err != nil {
@@ -718,7 +719,7 @@ func (s *Session) give(now int64, l ledger, to string) error {
 	}
 	if _, err := s.begin(to, l.active); err != nil {
 		if copied != "" {
-			_ = s.storage.RemoveItem(copied) // or it would be merged some day
+			_ = s.storage.RemoveItem(copied) // the owner may be shown another day
 		}
 		return err
 	}
@@ -726,14 +727,14 @@ func (s *Session) give(now int64, l ledger, to string) error {
 	return s.unmark(l.owner, "")
 }
 
-// leave shows another owner's session, and keeps for the former what the server
-// does not have of his.
+// leave shows another owner's session. What the server does not have of the former
+// owner's stays here for him.
 func (s *Session) leave(l ledger, to string) error {
 	snap, err := s.read()
 	if err != nil {
 		return err
 	}
-	// From now on the ledger says nothing of what is here.
+	// Without its mark the ledger no longer lists what is here.
 	if err := s.unmark(l.owner, ""); err != nil {
 		return err
 	}
@@ -743,7 +744,7 @@ func (s *Session) leave(l ledger, to string) error {
 			sent = append(sent, it)
 		}
 	}
-	// Nobody is to see a part of it.
+	// First, so that nobody is shown half of the former owner's session.
 	_, err = s.begin(to, 0)
 	if err == nil {
 		s.remove(sent)
@@ -751,9 +752,9 @@ func (s *Session) leave(l ledger, to string) error {
 	return err
 }
 
-// Unsent returns how many entries and removals the server may not have, a
-// clearing counting as one; and the stamps of the items that say so, in the
-// reverse of the order in which they are to be sent.
+// Unsent returns how many entries and removals the server may not have, and the stamps
+// of the items that hold them. A clearing counts as one. The item to be sent first comes
+// last.
 func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
 	l, err := s.attend()
 	if err != nil {

@@ -1,11 +1,11 @@
 package engine
 
-// A Fault is an error of this package. It is told from others by its type: to
-// compare two errors as interfaces would cost each visitor of a page what comes
-// with reflection.
+// A Fault is an error of this package. Is recognizes it by its type. To compare two
+// errors as interfaces would need reflection, which each visitor of a page would
+// download.
 type Fault string
 
-// Error returns the sentence that the Fault is.
+// Error returns the Fault as a sentence.
 func (f Fault) Error() string { return string(f) }
 
 // Is reports whether an error is the Fault or wraps it, as errors.Is does.

@@ -8,12 +8,14 @@ import "slices"
 //	  {"stamp":"1795373052123-0000-3f9a2c7e1b40","clear":true,
 //	   "set":{"user":{"name":"Ada"}},"remove":["cart"]}]}
 //
-// The members of a batch but its stamp may be left out. An item that Save
-// wrote has one batch; a compacted one has a batch for each stamp whose
-// entries still count, in the order of the stamps. The session was alive from the
-// first entry or removal in an item until its newest batch, though what was saved in
-// between does not count any more. Where it was alive from another time on, that
-// stands before the batches, in milliseconds: "since":"1795373052000".
+// A batch needs its stamp. Its other members may be left out. An item that Save wrote
+// has one batch. A compacted item has a batch for each stamp whose entries still count,
+// in the order of the stamps.
+//
+// The session was alive from the first entry or removal in an item until its newest
+// batch, even if what was saved in between no longer counts. If it was alive since
+// another time, that stands before the batches, in milliseconds:
+// "since":"1795373052000".
 const format = "1"
 
 // The two ways in which an item can be unreadable.
@@ -24,8 +26,8 @@ var (
 	errFormat = Fault("item of an unknown format")
 )
 
-// decode reads the text of an item. Its memory is bounded by that text's
-// length, of which the content keeps parts.
+// decode reads the text of an item. Its memory is bounded by the length of the text. The
+// content keeps parts of the text.
 func decode(text string) (content, error) {
 	var (
 		out   content
@@ -113,27 +115,27 @@ func decodeBatch(s *scanner, out *content) {
 	out.newest = max(out.newest, at)
 }
 
-// A Batch is what one save, removal or clearing writes, in JSON that goes into
-// the item as it is: whoever makes one answers for its being well-formed.
+// A Batch is what one save, removal or clearing writes. Its JSON goes into the item as
+// it is, so whoever makes a Batch must see to it that the JSON is well-formed.
 type Batch struct {
 	// Clear drops every entry that is older than the batch.
 	Clear bool
-	// Set is an object with the entries to be set, without white space, no
-	// key twice and none empty; or nothing; or Given.
+	// Set is empty, or Given, or an object with the entries to be set. The object has
+	// no white space, no key twice and no empty key.
 	Set string
-	// Remove is an array of the keys to be removed, likewise; or nothing. No
-	// key is in both.
+	// Remove is empty, or an array of the keys to be removed, of the same form. No key
+	// is in Set and Remove.
 	Remove string
-	// GivenSize is the size of what Given stands for, in bytes or about.
+	// GivenSize is the size of the text that Given stands for, in bytes or about.
 	GivenSize int
-	// GivenKeys is an array of the keys in it, which is needed while somebody
+	// GivenKeys is an array of the keys in that text. It is needed while somebody
 	// watches.
 	GivenKeys string
 }
 
-// Given is the one text in a Batch that is no JSON. It stands for a text that
-// the storage has been given beforehand, and puts in its place where it comes
-// in the text of an item: once, and nowhere else has an item a NUL.
+// Given stands for the entries of a Batch that the storage was given before, and is the
+// only text in a Batch that is no JSON. The storage puts the entries in its place in the
+// text of the item, which has no other NUL.
 const Given = "\x00"
 
 func (b Batch) empty() bool {
@@ -142,8 +144,7 @@ func (b Batch) empty() bool {
 	return !b.Clear && !sets && !removes
 }
 
-// appendBatch appends a batch to the text of an item, which it begins when it
-// is empty.
+// appendBatch appends a batch to the text of an item. It begins the text if it is empty.
 //
 //go:noinline
 func appendBatch(text []byte, at Stamp, b Batch) []byte {
@@ -172,8 +173,7 @@ func appendBatch(text []byte, at Stamp, b Batch) []byte {
 	return append(text, '}')
 }
 
-// aliveFrom begins the text of an item, which says from when on the session was
-// alive.
+// aliveFrom begins the text of an item with the time since when the session was alive.
 func aliveFrom(text []byte, since int64) []byte {
 	var digits [millisDigits]byte
 	writeDigits(digits[:], since, 10)
@@ -184,8 +184,7 @@ func aliveFrom(text []byte, since int64) []byte {
 // endItem ends the text of an item.
 func endItem(text []byte) string { return string(append(text, `]}`...)) }
 
-// encode returns the text of an item that says what s says, which must be
-// something.
+// encode returns the text of an item that says what s says. s must not be empty.
 func encode(s state) string {
 	var stamps []Stamp
 	if s.newest != "" {
@@ -223,7 +222,7 @@ func encode(s state) string {
 	return endItem(text)
 }
 
-// enclose puts elements, each after a comma, between brackets.
+// enclose puts elements between brackets. Each element comes after a comma.
 func enclose(open byte, elements []byte, close byte) string {
 	if elements == nil {
 		return ""

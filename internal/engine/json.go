@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// A scanner reads one JSON text (RFC 8259) from the front. After the first
-// fault bad is set, and all that it returns is empty. It is here, rather than
-// a library, because any of those costs each visitor of a page more than all
-// of this package; fuzzing holds it against jsontext.
+// A scanner reads one JSON text (RFC 8259) from the front. After the first fault bad is
+// set, and the scanner returns only empty texts. It is no library, because each visitor
+// of a page would download more for one than for all of this package. Fuzzing compares
+// it with jsontext.
 //
-// Its memory is bounded by the length of the text: it does not recurse.
+// It does not recurse, so its memory is bounded by the length of the text.
 type scanner struct {
 	text string
 	pos  int
@@ -37,7 +37,7 @@ func (s *scanner) fail() {
 	s.pos = len(s.text)
 }
 
-// take reads c, which must be what comes next.
+// take reads c, which must come next.
 func (s *scanner) take(c byte) {
 	if s.peek() != c {
 		s.fail()
@@ -46,7 +46,7 @@ func (s *scanner) take(c byte) {
 	s.pos++
 }
 
-// end must come after the last value of the text.
+// end marks the text as bad unless it is at its end.
 func (s *scanner) end() {
 	s.peek()
 	if s.pos < len(s.text) {
@@ -54,8 +54,8 @@ func (s *scanner) end() {
 	}
 }
 
-// list reads an array or object, between open and close, and calls element at
-// the start of each of its elements, which it must read.
+// list reads an array or object, between open and close. It calls element at the start
+// of each element, and element must read it.
 func (s *scanner) list(open, close byte, element func()) {
 	s.take(open)
 	if s.peek() == close && !s.bad {
@@ -72,8 +72,8 @@ func (s *scanner) list(open, close byte, element func()) {
 	}
 }
 
-// object reads an object and calls member with each name, when the value is
-// what comes next, and must be read.
+// object reads an object. It calls member with each name, and member must read the value
+// that comes next.
 func (s *scanner) object(member func(name string)) {
 	s.list('{', '}', func() {
 		name := s.str()
@@ -88,8 +88,8 @@ func (s *scanner) object(member func(name string)) {
 func (s *scanner) value() string {
 	s.peek()
 	start := s.pos
-	// For each array or object that is open, whether it is an object: a bit
-	// would do, a byte is simpler, and less than the text has for it.
+	// Whether each open array or object is an object. A byte for each is simpler than a
+	// bit, and the text has more.
 	var open []bool
 	for !s.bad {
 		switch c := s.peek(); {
@@ -199,9 +199,9 @@ func (s *scanner) number() {
 	}
 }
 
-// quoted reads a string and returns its text, without the quotes and with its
-// escapes as they stand. A lone surrogate may be escaped in it: JSON.stringify
-// writes such (ECMA-262, "QuoteJSONString"), and a value is kept as it came.
+// quoted reads a string and returns its text, without the quotes and with its escapes as
+// they stand. It may have an escaped lone surrogate, because JSON.stringify writes those
+// (ECMA-262, "QuoteJSONString") and a value is kept as it came.
 func (s *scanner) quoted() (raw string) {
 	s.take('"')
 	start := s.pos
@@ -229,8 +229,7 @@ func (s *scanner) quoted() (raw string) {
 	return ""
 }
 
-// escape reads one escape of a string and returns what it stands for, a UTF-16
-// code unit.
+// escape reads one escape of a string and returns its UTF-16 code unit.
 func (s *scanner) escape() rune {
 	if s.pos+1 >= len(s.text) {
 		s.fail()
@@ -272,8 +271,8 @@ func (s *scanner) escape() rune {
 	return 0
 }
 
-// str reads a string and returns what it says. Unlike in a value, a lone
-// surrogate is a fault: no key has one.
+// str reads a string and returns it without escapes. It is for keys. No key has a lone
+// surrogate, so one is a fault here and not in a value.
 func (s *scanner) str() string {
 	raw := s.quoted()
 	if s.bad || strings.IndexByte(raw, '\\') < 0 {
@@ -302,8 +301,8 @@ func (s *scanner) str() string {
 	return string(out)
 }
 
-// AppendString appends text to dst as a JSON string. What is not valid UTF-8
-// comes out as U+FFFD.
+// AppendString appends text to dst as a JSON string. Bytes that are not valid UTF-8 come
+// out as U+FFFD.
 func AppendString(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

@@ -2,45 +2,43 @@ package engine
 
 import "strings"
 
-// A session can have a copy on a server. Then it belongs to an owner, whom the
-// server tells by a tag, and its items are under that tag:
+// A session can have a copy on a server. Then it belongs to an owner, whom the server
+// identifies by a tag. The owner's items are under that tag:
 //
-//	cart/<stamp>          what is nobody's yet
-//	cart/<tag>/<stamp>    what is an owner's
-//	cart/<tag>/<id>       marks the generation of what is there, by a random id
+//	cart/<stamp>          an item that nobody owns yet
+//	cart/<tag>/<stamp>    an item of an owner
+//	cart/<tag>/<id>       marks the generation of the owner's items, by a random id
 //	/cart                 the ledger: what has been exchanged
-//	//<tag>               the tag of the owner whose that one's sessions are now
+//	//<tag>               the tag of that owner's heir, who has his sessions now
 //
-// The ledger names the owner whose session is shown, the generation, the time
-// up to which somebody is known to have saved, the server's cursor, up to which
-// everything is here, and the stamps of the items all of whose words the server
-// has:
+// The ledger has the tag of the owner whose session is shown, the generation, the last
+// time at which somebody is known to have saved, the server's cursor, and the stamps of
+// the items that the server has in full. Everything up to the cursor is here.
 //
 //	<tag> <id> <milliseconds> <cursor> <stamp> <stamp> ...
 //
-// As items never change, that stays true whatever tabs do, and whichever of two
-// ledgers written at once is left: at worst something is sent twice. It is no
-// question of stamps greater than others: a batch may turn up after later ones
-// of the same writer, which were carried over into another item.
+// Items never change, so a ledger stays true whatever tabs do. If two are written at
+// once, it does not matter which is left: at worst something is sent twice. The ledger
+// lists the stamps, because a greatest stamp would not do: a batch may turn up after
+// later ones of the same writer, which a compaction has put into another item.
 //
-// A ledger may be written late, after somebody has cleared the storage. It must
-// not say then that everything is here, so without the item that marks its
-// generation it says only whose session it is.
+// A ledger may be written late, after somebody has cleared the storage. Then it must not
+// say that everything is here. So without the mark of its generation, a ledger only says
+// whose session it is.
 //
-// What is another owner's stays under his tag, unseen, until the server says
-// that he is there again. A tab that has not heard of it yet saves for the one
-// whose session it shows.
+// Another owner's items stay under his tag, unseen, until the server answers for him
+// again. A tab that has not heard of a new owner yet saves for the one it shows.
 
-// A ledger is what the item of that name says.
+// A ledger is the content of the ledger's item.
 type ledger struct {
-	owner      string // the tag; with none there is no ledger
+	owner      string // the tag; empty if there is no ledger
 	generation string
 	active     int64  // when somebody saved last, as far as the server told
-	cursor     string // empty when nothing of what the server has is here
+	cursor     string // empty if nothing that the server has is here
 	stamps     string // " <stamp> <stamp> ..."
 }
 
-// noCursor stands for none.
+// noCursor stands for an empty cursor.
 const noCursor = "-"
 
 func parseLedger(text string) (l ledger) {
@@ -72,7 +70,7 @@ func (l ledger) text() string {
 	return l.owner + " " + l.generation + " " + string(active[:]) + " " + cursor + l.stamps
 }
 
-// lists reports whether the server has all that the item of that stamp says.
+// lists reports whether the server has the item of that stamp in full.
 func (l ledger) lists(stamp string) bool {
 	for end := len(l.stamps); end > stampLength; end -= stampLength + 1 {
 		if l.stamps[end-stampLength:end] == stamp {
@@ -82,7 +80,7 @@ func (l ledger) lists(stamp string) bool {
 	return false
 }
 
-// tagLength is that of the tag of an owner, which is hexadecimal.
+// tagLength is the length of an owner's tag, which is hexadecimal.
 const tagLength = 16
 
 func isTag(text string) bool { return len(text) == tagLength && isHex(text) }
@@ -98,18 +96,19 @@ func isHex(text string) bool {
 	return true
 }
 
-// ledgerKey is of no session's item: a name is not empty.
+// ledgerKey returns the key of the ledger. No session has an item of that key, because a
+// name is not empty.
 func (s *Session) ledgerKey() string { return "/" + s.prefix[:len(s.prefix)-1] }
 
-// heirKey is of the item that has the tag of the owner whose the sessions of
-// another are now. It is the same for all sessions.
+// heirKey returns the key of the item that has the tag of an owner's heir. It is the
+// same for all sessions.
 func heirKey(owner string) string { return "//" + owner }
 
 func (s *Session) markKey(l ledger) string { return s.prefixOf(l.owner) + l.generation }
 
-// nameOf returns what the key of an item says beside whose it is, and whether
-// it belongs to what is shown here: to the owner's items or, as a guest's, to
-// those that are nobody's yet.
+// nameOf returns the part of an item's key after the prefix of its owner. It also
+// returns whether the item is shown here, and whether it is a guest, which nobody owns
+// yet while an owner's session is shown.
 func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	name = key[len(s.prefix):]
 	if len(name) <= tagLength || name[tagLength] != '/' || !isTag(name[:tagLength]) {
@@ -122,11 +121,11 @@ func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	return name, false, !isWriter(name)
 }
 
-// own returns the key of an item of the owner's.
+// own returns the key of an item of the owner who is shown.
 func (s *Session) own(name string) string { return s.prefixOf(s.owner) + name }
 
-// prefixOf returns what the keys of an owner's items begin with, or of those that
-// are nobody's yet.
+// prefixOf returns the prefix of the keys of an owner's items. Without an owner, it is
+// that of the items that nobody owns yet.
 //
 //go:noinline
 func (s *Session) prefixOf(owner string) string {
@@ -155,7 +154,7 @@ func (s *Session) attend() (ledger, error) {
 	return l, nil
 }
 
-// belong makes another owner's session the one that is shown.
+// belong shows another owner's session.
 func (s *Session) belong(owner string) {
 	s.owner = owner
 	s.items = make(map[string]*item)
@@ -165,7 +164,8 @@ func (s *Session) belong(owner string) {
 	s.saves, s.cleared = 0, false
 }
 
-// stands reports whether what the ledger says of the items here is true.
+// stands reports whether the mark of the ledger's generation is there, so that what the
+// ledger says of the items is true.
 func (s *Session) stands(l ledger) (bool, error) {
 	if l.owner == "" {
 		return false, nil
@@ -174,8 +174,8 @@ func (s *Session) stands(l ledger) (bool, error) {
 	return ok, err
 }
 
-// begin begins a generation of that owner's session, in which nothing is known
-// to have been exchanged but when somebody saved last, and shows that.
+// begin begins a new generation of the owner's session and shows it. Its ledger knows of
+// no exchange, and only when somebody saved last.
 func (s *Session) begin(owner string, active int64) (ledger, error) {
 	l := ledger{owner: owner, generation: s.newWriter(), active: active}
 	if err := s.storage.SetItem(s.markKey(l), ""); err != nil {
@@ -190,9 +190,9 @@ func (s *Session) begin(owner string, active int64) (ledger, error) {
 	return l, s.unmark(owner, l.generation)
 }
 
-// unmark removes the marks of an owner's generations, but for one.
+// unmark removes the marks of an owner's generations except one.
 func (s *Session) unmark(owner, generation string) error {
-	if owner == "" { // what is nobody's has none
+	if owner == "" { // without an owner there are no marks
 		return nil
 	}
 	prefix := s.prefixOf(owner)
@@ -205,15 +205,15 @@ func (s *Session) unmark(owner, generation string) error {
 	return err
 }
 
-// Owner returns the tag of the owner whose session is shown here, and nothing
-// for one that is nobody's yet.
+// Owner returns the tag of the owner whose session is shown here. It is empty if nobody
+// owns the session yet.
 func (s *Session) Owner() (string, error) {
 	l, err := s.attend()
 	return l.owner, err
 }
 
-// Joined takes note that the sessions of this storage's owner are those of the
-// owner of that tag from now on: what is alive here becomes his.
+// Joined notes that the owner of that tag is from now on the heir of this storage's
+// owner. What is alive here becomes his.
 func (s *Session) Joined(owner string) error {
 	if !isTag(owner) {
 		return ErrServer
@@ -225,14 +225,14 @@ func (s *Session) Joined(owner string) error {
 	return s.storage.SetItem(heirKey(l.owner), owner)
 }
 
-// Forget removes what is shown here, and what is known of the copy on the
-// server. That stays, and so does what is kept for other owners.
+// Forget removes what is shown here, and the ledger. The copy on the server stays, and
+// so does what is kept here for other owners.
 func (s *Session) Forget() error {
 	l, err := s.attend()
 	if err != nil {
 		return err
 	}
-	s.forgotten++ // what an exchange brings that is under way is not for here
+	s.forgotten++ // an exchange under way must not store its answer
 	if err := s.unmark(l.owner, ""); err != nil {
 		return err
 	}

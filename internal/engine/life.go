@@ -1,23 +1,22 @@
 package engine
 
-// A session with a maximum age is over when nobody has saved for so long, on no
-// device. Of an owner's session only the server can tell, which hears of all. A
-// Session knows of spans in which it was alive:
+// A session with a maximum age is over when no device has saved for so long. Only the
+// server hears of all devices, so only it can tell for an owner's session. A Session
+// knows spans in which the session was alive:
 //
-//   - What the server has, and gave, is of one: the last, as far as the server
-//     knew. The ledger says up to when.
-//   - An item that the server does not have is one from its since to its newest:
-//     whoever wrote it knew the session to be alive all that time, or had just
-//     begun it anew.
+//   - All items that the server has share one span, which is the last that the server
+//     knew of. The ledger says until when it lasted.
+//   - An item that the server does not have has a span of its own, from its since to its
+//     newest. Whoever wrote it knew that the session was alive all that time, or had
+//     just begun it anew.
 //
-// Two of them are one when what is between them is not longer than the maximum
-// age: one life of the session. What is shown is of the last, unless that is over,
-// too. What is of those before stays here, unseen, until the server has it. For it
-// may know that somebody kept the session alive in between, and then gives all of
-// it anew.
+// Spans belong to one life of the session if the gap between them is not longer than the
+// maximum age. Only the last life is shown, unless it is over, too. Items of earlier
+// lives stay here, unseen, until the server has them. The server may know that somebody
+// kept the session alive in between. Then it sends everything again.
 
-// hide finds out of which life each item is, and has the last snapshot say what
-// those of the last one say.
+// hide finds the life of each item, and limits the state of the last snapshot to the
+// last life.
 func (s *Session) hide() error {
 	if s.maxAge == 0 || s.owner == "" {
 		return nil
@@ -38,7 +37,7 @@ func (s *Session) hide() error {
 	s.lived = 0
 	life := 0
 	for left := len(all); left > 0; life++ {
-		since := int64(0) // when the last of what is left ended, and then when it began
+		since := int64(0) // the end of the last life that is left, and then its beginning
 		for _, it := range all {
 			if it.life < 0 {
 				since = max(since, it.to)
@@ -68,9 +67,9 @@ func (s *Session) hide() error {
 	return nil
 }
 
-// aliveSince returns from when on items of the last life show a session to have
-// been alive that was cleared then: what was before does not matter. What the
-// server has counts from the last save that it told of: it knows the rest.
+// aliveSince returns since when items of the last life show the session alive. The time
+// before a clearing does not matter. Items that the server has count from the last save
+// that it told of, because it knows the time before.
 func aliveSince(cleared Stamp, items []*item) (since int64) {
 	for _, it := range items {
 		from := it.from

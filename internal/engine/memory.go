@@ -55,8 +55,8 @@ func (m *Memory) Keys(prefix string) ([]string, error) {
 	return keys, nil
 }
 
-// Watch is that of a session.Watcher. It tells of every change, whoever made it, from
-// the goroutine that did. Its error is always nil.
+// Watch implements session.Watcher. It calls changed for every change, in the goroutine
+// that made the change. Its error is always nil.
 func (m *Memory) Watch(changed func(key string)) (stop func(), err error) {
 	return m.watchers.Add(changed), nil
 }

@@ -11,9 +11,9 @@ import (
 //
 //	1795373052123-0000-3f9a2c7e1b40
 //
-// Stamps are of one width, so their text sorts as they order. They come from a
-// hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): a
-// stamp made after seeing another is greater, whatever the wall clocks say.
+// All stamps have one width, so their texts sort in the order of the stamps. They come
+// from a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): a
+// stamp that is made after seeing another is greater, whatever the wall clocks say.
 type Stamp string
 
 const (
@@ -23,17 +23,16 @@ const (
 	counterBits   = 4 * counterDigits
 	stampLength   = millisDigits + 1 + counterDigits + 1 + writerDigits
 
-	// maxMillis is in the year 2255. A text with a later time is no stamp, so
-	// that none that is seen can push a clock out of its 13 digits.
+	// maxMillis is in the year 2255. A text with this time or a later one is no stamp,
+	// so no stamp can push a clock out of its 13 digits.
 	maxMillis  = 9_000_000_000_000
 	maxCounter = 1<<counterBits - 1
 
-	// A clock that is further ahead than this has seen a stamp of another that
-	// was wrong.
+	// A clock that is further ahead than this has seen the stamp of a wrong clock.
 	maxAhead = 24 * 60 * 60 * 1000
 )
 
-// ParseStamp returns text as a stamp, if it is one as this package writes it.
+// ParseStamp returns text as a Stamp, and whether it is one.
 func ParseStamp(text string) (Stamp, bool) {
 	if len(text) != stampLength ||
 		text[millisDigits] != '-' ||
@@ -54,7 +53,7 @@ func ParseStamp(text string) (Stamp, bool) {
 	return s, s.Millis() < maxMillis
 }
 
-// makeStamp returns the stamp of those parts, each within its limits.
+// makeStamp returns the stamp of those parts. Each must be within its limits.
 func makeStamp(millis int64, counter int, writer string) Stamp {
 	var text [stampLength]byte
 	writeDigits(text[:millisDigits], millis, 10)
@@ -85,7 +84,7 @@ func number(digits Stamp, base int64) (n int64) {
 	return n
 }
 
-// parseMillis returns the time that a text has as a stamp has it.
+// parseMillis reads a time in the form that it has in a stamp.
 func parseMillis(text string) (millis int64, ok bool) {
 	at, ok := ParseStamp(text + "-0000-000000000000")
 	if !ok {
@@ -116,13 +115,13 @@ func (s Stamp) Next() Stamp {
 	return Stamp(text)
 }
 
-// counter returns the count that tells stamps of one millisecond apart.
+// counter returns the counter, which differs between stamps of one millisecond.
 func (s Stamp) counter() int {
 	return int(number(s[millisDigits+1:millisDigits+1+counterDigits], 16))
 }
 
-// NewWriter returns a random writer id. 48 bits are plenty: two writers with
-// one id would still have to save in the same millisecond to clash.
+// NewWriter returns a random writer id. Its 48 bits are enough: two writers with one id
+// would still have to save in the same millisecond to clash.
 func NewWriter() string { return writerOf(rand.Uint64()) }
 
 func writerOf(random uint64) string {
@@ -131,21 +130,20 @@ func writerOf(random uint64) string {
 	return string(text[:])
 }
 
-// A Clock makes stamps, each greater than all that it has made and seen. It is
+// A Clock makes stamps. Each is greater than all that the Clock has made and seen. It is
 // safe for concurrent use. The zero Clock is ready for use.
 //
-// The sessions of one process share a Clock, so that what one saves after
-// another wins even within a millisecond.
+// The Sessions for one session in a process share a Clock, so that of two saves within
+// a millisecond the later wins.
 type Clock struct {
-	// last is the milliseconds and the counter, in the lowest bits, of the
-	// greatest stamp: one more of them is the next stamp.
+	// last has the milliseconds of the greatest stamp and, in its lowest bits, the
+	// counter. One more is the next stamp.
 	last atomic.Int64
 }
 
-// Tick returns a new stamp of the writer; now is the wall clock's time in
-// milliseconds since 1970. When that lags behind what the clock has seen, the
-// clock counts on from there. It reports whether there is such a stamp: after
-// the last that there can be there is none.
+// Tick returns a new stamp of the writer. now is the wall clock's time in milliseconds
+// since 1970. If that is behind what the clock has seen, the clock counts on from there.
+// ok is false if the clock has reached the last stamp.
 func (c *Clock) Tick(now int64, writer string) (at Stamp, ok bool) {
 	for {
 		last := c.last.Load()
@@ -173,11 +171,11 @@ func (c *Clock) See(s Stamp) {
 	}
 }
 
-// ahead reports whether the clock has seen a stamp that no right clock makes.
+// ahead reports whether the clock has seen the stamp of a wrong clock.
 func (c *Clock) ahead(now int64) bool { return c.last.Load()>>counterBits > now+maxAhead }
 
-// lower moves the clock back to a stamp, or to its beginning. It belongs where
-// nothing is left that the stamps after that would have to come after.
+// lower moves the clock back to a stamp, or to its beginning if that is empty. Call it
+// only when nothing with a later stamp is left.
 func (c *Clock) lower(to Stamp) {
 	c.last.Store(0)
 	if to != "" {

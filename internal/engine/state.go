@@ -1,21 +1,21 @@
 package engine
 
-// A state is what some items say together: a last-writer-wins map. Merging
-// states is associative, commutative and idempotent, so it does not matter in
-// what order items are read, nor how often one is.
+// A state is what some items say together: a last-writer-wins map. Merging states is
+// associative, commutative and idempotent, so items may be read in any order, and more
+// than once.
 type state struct {
-	// newest is the greatest stamp of all batches, also of those whose
-	// entries are all superseded: the session's age is counted from it.
+	// newest is the greatest stamp of all batches, even of those whose entries are all
+	// superseded. The session's age counts from it.
 	newest Stamp
-	// cleared is the greatest stamp that cleared. Nothing older is in entries.
+	// cleared is the stamp of the last clearing. No older version is in entries.
 	cleared Stamp
-	// since is from when on the session was alive; 0 when nothing tells. It is not
-	// merged: see aliveSince.
+	// since is the time since when the session was alive, or 0 if nothing tells. Merging
+	// leaves it: see aliveSince.
 	since   int64
 	entries map[string]version
 }
 
-// A content is what one item says, as it stands there.
+// A content is what one item says, before it is merged.
 type content struct {
 	newest, cleared Stamp
 	since           int64
@@ -28,23 +28,23 @@ type assignment struct {
 	version
 }
 
-// A version is what a key got at some time.
+// A version is what a batch did to a key.
 type version struct {
 	stamp Stamp
-	// value is JSON text as it was saved, and empty for a removal.
+	// value is the JSON text that was saved. It is empty for a removal.
 	value string
 }
 
 func (v version) removed() bool { return v.value == "" }
 
-// shows reports whether who knows v knows w. Of what was Given he knows the value,
-// though it is not here.
+// shows reports whether a reader who knows v knows w, too. A value that was Given is
+// known to him, though not to this package.
 func (v version) shows(w version) bool {
 	return v == w || v.stamp == w.stamp && v.value == Given
 }
 
-// less orders what a key got. The stamps of two batches always differ; the
-// rest is there so that damaged items, too, read the same everywhere.
+// less orders the versions of a key. The stamps of two batches always differ. The rest
+// makes even damaged items read the same everywhere.
 func (v version) less(w version) bool {
 	if v.stamp != w.stamp {
 		return v.stamp < w.stamp
@@ -102,7 +102,8 @@ func (s *state) first() int64 {
 	return first.Millis()
 }
 
-// living returns what is set, if anything is, and when somebody saved last.
+// living returns the entries without removals, and when somebody saved last. It is empty
+// if there are no entries.
 func (s *state) living() (alive state) {
 	for key, v := range s.entries {
 		if !v.removed() {
@@ -122,8 +123,8 @@ func (s *state) clone() state {
 	return state{newest: s.newest, cleared: s.cleared, since: s.since, entries: entries}
 }
 
-// counts reports whether anything that c says still stands in merged, which is
-// c merged with what other items say.
+// counts reports whether anything that c says still counts in merged. merged has what c
+// and other items say.
 func (c *content) counts(merged state) bool {
 	if c.newest == merged.newest || c.cleared != "" && c.cleared == merged.cleared {
 		return true
@@ -160,8 +161,8 @@ func (s *state) live() []Entry {
 	return live
 }
 
-// diff returns what a reader who knows s must be told to know next. Only what
-// is told is sorted.
+// diff returns what a reader who knows s must be told to know next. It sorts only what
+// it tells.
 func (s *state) diff(next state) Change {
 	var set, gone state
 	had := false
@@ -176,7 +177,7 @@ func (s *state) diff(next state) Change {
 	}
 	cleared := next.cleared > s.cleared || had && len(next.entries) == 0
 	for key, v := range next.entries {
-		// Who is told of a clearing forgets all that he knew.
+		// A reader who is told of a clearing forgets everything.
 		if !v.removed() && (cleared || !s.entries[key].shows(v)) {
 			set.set(key, v)
 		}
@@ -207,8 +208,8 @@ func (s *state) apply(saved content) Change {
 	return before.diff(after)
 }
 
-// sort sorts texts, by Shell's method: slices.Sort would cost each visitor of a
-// page ten times as much.
+// sort sorts texts by Shell's method. With slices.Sort each visitor of a page would
+// download ten times as much code.
 func sort[Text ~string](texts []Text) {
 	for gap := len(texts); gap > 1; {
 		gap = max(1, gap*5/11)

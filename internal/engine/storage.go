@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A Storage is a session.Storage, which says what it MUST.
+// A Storage is a session.Storage. That says what a Storage MUST do.
 type Storage interface {
 	GetItem(key string) (text string, ok bool, err error)
 	SetItem(key, text string) error
@@ -13,30 +13,30 @@ type Storage interface {
 	Keys(prefix string) ([]string, error)
 }
 
-// A Rereader is a Storage that can say that an item is unchanged for less than
-// it takes to read it.
+// A Rereader is a Storage that can tell that an item is unchanged, faster than it can
+// read it.
 type Rereader interface {
-	// Same reports whether an item has the text that GetItem returned last. It
-	// may have forgotten, and then it is not.
+	// Same reports whether an item still has the text that GetItem returned last. If
+	// the Rereader has forgotten that text, Same returns false.
 	Same(key string) bool
 }
 
 var (
 	// ErrQuota means that the storage has no room for what was to be saved.
 	ErrQuota = Fault("the storage is full")
-	// ErrDisabled means that the storage is switched off, forbidden, or not
-	// there at all.
+	// ErrDisabled means that the storage is switched off or forbidden, or that there
+	// is none.
 	ErrDisabled = Fault("the storage is not available")
 )
 
-// Watchers are those who watch a [Storage], for its implementation's use. The
+// Watchers are the watchers of a [Storage], whose implementation may use this type. The
 // zero Watchers are none.
 type Watchers struct {
 	mu    sync.Mutex
 	funcs []*func(key string)
 }
 
-// Add has changed told until stop is called.
+// Add has Tell call changed until stop is called.
 func (w *Watchers) Add(changed func(key string)) (stop func()) {
 	added := &changed
 	w.mu.Lock()
@@ -49,8 +49,7 @@ func (w *Watchers) Add(changed func(key string)) (stop func()) {
 	}
 }
 
-// Tell tells all of them. It holds no lock meanwhile, so they may use the
-// storage.
+// Tell calls all watchers. It holds no lock meanwhile, so they may use the storage.
 func (w *Watchers) Tell(key string) {
 	w.mu.Lock()
 	funcs := w.funcs

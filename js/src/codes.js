@@ -1,22 +1,23 @@
 /**
- * The codes that calls between this code and the module return, in either
- * direction, in the place of a result. wasm/internal/areas/codes.go has the same.
+ * The codes of failures. Calls between JavaScript and the module, in either
+ * direction, return one instead of a result. wasm/internal/areas/codes.go has
+ * the same codes.
  */
 
-/** The storage is switched off, forbidden, or not there. */
+/** The storage is switched off or forbidden, or there is none. */
 export const disabled = -1;
 
 /** The storage is full. */
 export const quota = -2;
 
-/** The storage threw what no storage throws. */
+/** A page's own wrapper of its storage threw something that no storage throws. */
 export const thrown = -3;
 
 /** There is no such item. */
 export const absent = -4;
 
-/** A fault in the module, which has a sentence on it. */
+/** The module has a fault. Its export `message` says which. */
 export const internal = -5;
 
-/** What a server sent is no item. */
+/** A server sent something that is no item. */
 export const server = -6;

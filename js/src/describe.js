@@ -1,8 +1,8 @@
 import { SessionError } from "./error.js";
 
 /**
- * Returns what was thrown, as an error that says which session and call it comes
- * from.
+ * Returns what was thrown as a SessionError that says which session and call it
+ * comes from.
  *
  * @param {unknown} name
  * @param {string} operation
@@ -14,14 +14,14 @@ export function within(name, operation, thrown) {
 }
 
 /**
- * Returns what was thrown, as an error of this package. An error of its own is
- * copied: a page can throw one, too, and an object that only looks like one may
- * throw when it is looked at.
+ * Returns what was thrown as a SessionError. A SessionError is copied, because
+ * the page may have thrown and kept it. A Proxy may pass for one, and throw when
+ * its members are read.
  *
  * @param {any} thrown
- * @param {import("./error.js").SessionErrorCode} code that of anything else
+ * @param {import("./error.js").SessionErrorCode} code for what is no SessionError
  * @param {string} what what threw it
- * @param {string} [before] what is put before the message of its own
+ * @param {string} [before] goes before the message of a SessionError
  */
 export function own(thrown, code, what, before = "") {
   return (
@@ -36,8 +36,8 @@ export function own(thrown, code, what, before = "") {
 }
 
 /**
- * Returns the name of a value's built-in class, which is Object for classes
- * that are not built in.
+ * Returns the name of a value's built-in class. For a class that is not built in
+ * it is Object.
  *
  * @param {unknown} value
  */
@@ -88,7 +88,8 @@ export function say(thrown) {
 }
 
 /**
- * Calls f, and returns undefined if it throws: even to look at a Proxy may.
+ * Calls f, and returns undefined if it throws. Even reading a member of a Proxy
+ * may throw.
  *
  * @template T
  * @param {() => T} f

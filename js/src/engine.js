@@ -5,29 +5,29 @@ import { keysOf } from "./storage.js";
 /** @typedef {import("./storage.js").Place} Place */
 
 /**
- * What a session takes in its storage.
+ * How much a session takes in its storage.
  *
  * @typedef {object} Stats
  * @property {number} entries The number of keys that have a value.
  * @property {number} items The number of storage items that hold the session.
- * @property {number} bytes The size of all items under the session's name,
- *   keys and texts, as browsers count it against their quota: in UTF-16 code
- *   units, of which they allow 5,242,880 for an origin.
+ * @property {number} bytes The size of all items under the session's name, keys
+ *   and texts, in UTF-16 code units. Browsers count their quota in these, and
+ *   allow 5,242,880 for an origin.
  * @property {number} corrupt The number of items under the session's name that
  *   cannot be read: damaged, foreign, or of a newer format.
  */
 
 /**
- * What came of a save, removal or clearing.
+ * The result of a save, removal or clearing.
  *
  * @typedef {object} Written
- * @property {string} change What it changed, as JSON, when somebody is to be
- *   told; or else empty.
+ * @property {string} change What it changed, as JSON. Empty when nothing changed
+ *   or the session is not watched.
  * @property {boolean} due Whether `tidy` has something to do.
  */
 
 /**
- * What a failure means, by its code. Any other is the module's own.
+ * What a failure means, by its code. With any other code the module has a fault.
  *
  * @type {Readonly<Record<number, [code: import("./error.js").SessionErrorCode, sentence: string]>>}
  */
@@ -39,14 +39,14 @@ const failures = {
 };
 
 /**
- * Keeps a batch that no browser's storage could ever take from using up the
- * memory that all sessions of the page live in, when it is loaded. The module
- * takes no longer argument either.
+ * The longest text that may be saved. All sessions of the page share the module's
+ * memory, and a batch that no browser's storage takes must not use it up.
+ * wasm/main.go limits arguments to as many bytes.
  */
 const maxText = 64 * 2 ** 20;
 
-// What a call that writes returns, beside the length of the change: whether
-// there is something to tidy up.
+// What a call that writes returns in its two lowest bits, beside the length of
+// the change: whether a compaction is due, and whether it can wait.
 const canWait = 1;
 const cannotWait = 2;
 
@@ -62,8 +62,8 @@ const cannotWait = 2;
  */
 
 /**
- * Its exports about sessions. Each takes as many of these arguments as it needs:
- * a handle, the time, the length of a text, and a number.
+ * The exports about sessions. Their arguments are a handle, the time, the length
+ * of a text, and a number. Each takes as many of these as it needs.
  *
  * @typedef {"open" | "close" | "save" | "remove" | "clear" | "tidy" | "load"
  *   | "get" | "stats" | "watch" | "see" | "refresh" | "prepare" | "alive"
@@ -76,7 +76,7 @@ export class Module {
   #memory;
   #stopped = false;
   #encoder = new TextEncoder();
-  // A text may begin with U+FEFF, which is no byte order mark there.
+  // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   /**
@@ -136,7 +136,7 @@ export class Module {
       "internal",
       this.read(this.#exports.message()),
     ];
-    // The last two are not the storage's.
+    // With the last two codes the storage has thrown nothing.
     if (code <= internal) return new SessionError(meaning, sentence);
     return new SessionError(meaning, `${sentence}: ${this.areas.say()}`, {
       cause: this.areas.thrown,
@@ -159,7 +159,7 @@ export class Module {
   }
 
   /**
-   * Reads what the last call replied, which may be nothing.
+   * Reads the reply of the last call.
    *
    * @param {number} length
    */
@@ -173,7 +173,7 @@ export class Module {
    * @param {number} length
    */
   #bytes(start, length) {
-    // Read anew each time: the memory's buffer is another after it has grown.
+    // Not kept, because the memory has a new buffer after it has grown.
     return new Uint8Array(this.#memory.buffer, start, length);
   }
 }
@@ -182,19 +182,19 @@ export class Module {
 export class Engine {
   #module;
   /**
-   * What the module knows it by, while it is open.
+   * The session's number in the module, while it is open.
    * @type {number | undefined}
    */
   #handle;
   #watched = false;
-  /** What the module replied to the last load: it need not do so again. */
+  /** The reply to the last load, which the module does not repeat. */
   #loaded = "";
 
   /**
    * @param {Module} module
    * @param {Place} place
    * @param {string} name
-   * @param {number} maxAge In milliseconds; 0 for none.
+   * @param {number} maxAge in milliseconds, 0 for none
    */
   constructor(module, place, name, maxAge) {
     this.#module = module;
@@ -218,24 +218,24 @@ export class Engine {
     return keysOf(this.area, begin);
   }
 
-  /** @param {Engine} other Whether that is the same session. */
+  /** @param {Engine} other compared by place and name */
   isSame({ place, name }) {
     return place === this.place && name === this.name;
   }
 
-  /** Whether it is open. Otherwise each call opens it for itself. */
+  /** Whether the session is open. Otherwise each call opens and closes it. */
   get isOpen() {
     return this.#handle !== undefined;
   }
 
   /**
-   * @param {string} text of a JSON object
-   * @param {string[]} keys those of its members
+   * @param {string} text a JSON object
+   * @param {string[]} keys its keys
    */
   save(text, keys) {
     check(text);
     const { areas } = this.#module;
-    // A page's own wrapper of its storage may save, too, in the middle of it.
+    // A page's own wrapper of its storage may save while this saves.
     const outer = areas.given;
     areas.given = text;
     try {
@@ -263,7 +263,7 @@ export class Engine {
     return this.#write("clear");
   }
 
-  /** Compacts the session, if that is due. */
+  /** Compacts the session if that is due. */
   tidy() {
     this.#call("tidy");
   }
@@ -295,7 +295,7 @@ export class Engine {
   }
 
   /**
-   * Begins, or ends, to keep what changes are told by.
+   * Begins or ends to keep the state that `refresh` compares with.
    *
    * @param {boolean} on
    */
@@ -305,8 +305,8 @@ export class Engine {
   }
 
   /**
-   * Takes note of an item that another tab set or removed: what is saved from
-   * now on comes after it. Reports whether it is one of the session's.
+   * Notes that another tab set or removed an item, so that later saves are
+   * stamped after it. Reports whether it is an item of the session.
    *
    * @param {string} key
    */
@@ -314,32 +314,35 @@ export class Engine {
     return this.#call("see", key) > 0;
   }
 
-  /** Sees what others did. Returns it as JSON, if it is to be told. */
+  /**
+   * Reads what others did. Returns the change as JSON, or an empty text when
+   * nothing changed or the session is not watched.
+   */
   refresh() {
     return this.#text("refresh");
   }
 
   /**
-   * How many entries and removals the server may not have, and the stamps of the
-   * items that say so, those to be sent first last.
+   * Returns how many entries and removals the server may not have, and the stamps
+   * of the items that hold them. The item to be sent first comes last.
    */
   unsent() {
     const [count, ...stamps] = this.#text("unsent").split(" ");
     return { count: Number(count), stamps };
   }
 
-  /** Makes what is unsent such that it can be sent. */
+  /** Gives the owner what is nobody's yet, so that it can be sent. */
   prepare() {
     this.#call("prepare");
   }
 
-  /** Returns the text of an item with what is shown; or nothing. */
+  /** Returns the text of an item that holds all entries, or an empty text. */
   alive() {
     return this.#text("alive");
   }
 
   /**
-   * Returns a stamp for an item that others have made.
+   * Returns a stamp under which an item of others' can be stored here.
    *
    * @param {string} text
    */
@@ -348,7 +351,7 @@ export class Engine {
   }
 
   /**
-   * Puts two items in an item's place, and reports whether it could.
+   * Replaces an item by two that are smaller, and reports whether it could.
    *
    * @param {string} stamp
    */
@@ -362,15 +365,15 @@ export class Engine {
   }
 
   /**
-   * Stamps anew what is unsent, and stamped later than a time.
+   * Gives new stamps to what is unsent and stamped later than a time.
    *
-   * @param {number} latest
+   * @param {number} latest in milliseconds since 1970
    */
   restamp(latest) {
     this.#call("restamp", undefined, latest);
   }
 
-  /** Drops what is here of the session, and nothing on the server. */
+  /** Removes what is stored here of the session, and nothing on the server. */
   forget() {
     this.#call("forget");
   }
@@ -400,8 +403,7 @@ export class Engine {
   }
 
   /**
-   * Calls f with the session in the module, which is opened for that if it is
-   * not.
+   * Calls f with the session's handle. A closed session is opened for the call.
    *
    * @template T
    * @param {(handle: number) => T} f
@@ -412,7 +414,7 @@ export class Engine {
     try {
       return f(handle);
     } finally {
-      // A reply stays where it is.
+      // This keeps the reply in the buffer.
       if (handle !== this.#handle) this.#module.call("close", handle, 0, 0);
     }
   }
@@ -455,8 +457,8 @@ export class Engine {
         try {
           this.#callOn(handle, "tidy");
         } catch {
-          // What was to be saved is. If the module had to stop, the next call
-          // says so.
+          // The save has succeeded. If the module had to stop, the next call says
+          // so.
         }
       }
       return { change, due: due === canWait };

@@ -2,21 +2,21 @@ import { attempt, describe, own, say, tag } from "./describe.js";
 import { SessionError } from "./error.js";
 
 /**
- * What `save` takes: anything that yields pairs of a key and a value, such as
- * a Map, an array of pairs, a generator, FormData or URLSearchParams, or a
- * plain object.
+ * What `save` takes: a plain object, or anything that yields pairs of a key and a
+ * value, such as a Map, an array of pairs, a generator, FormData or
+ * URLSearchParams.
  *
  * @typedef {Iterable<readonly [string, unknown]> | Record<string, unknown>} Entries
  */
 
 /**
- * Entries as the text of a JSON object, and the keys in it.
+ * Entries as the text of a JSON object, with its keys.
  *
  * @typedef {{ text: string, keys: string[] }} Encoded
  */
 
 /**
- * Encodes entries. Of equal keys the last counts.
+ * Encodes entries. If a key comes twice, the last value counts.
  *
  * @param {Entries} entries
  * @returns {Encoded}
@@ -32,28 +32,28 @@ export function encodeEntries(entries) {
 }
 
 /**
- * Returns what encodeEach does, in half of the time and less; or undefined, or
- * throws, for entries that are of another kind than most or need a closer look.
+ * Returns what encodeEach returns, in half of the time or less. Entries that are
+ * unusual, or that encodeEach may refuse, make it return undefined or throw.
  *
  * @param {any} entries
  * @returns {Encoded | undefined}
  */
 function encodeAtOnce(entries) {
   if (Symbol.iterator in entries || !isPlain(entries)) return;
-  const copy = { ...entries }; // so that a getter is asked once
+  const copy = { ...entries }; // so that each getter runs once
   if (typeof copy.toJSON === "function") return;
   const keys = Reflect.ownKeys(copy);
   for (const key of keys) {
     if (typeof key !== "string" || key === "" || !isUsual(copy[key])) return;
   }
   const text = JSON.stringify(copy);
-  // It may be the escape of a lone surrogate, which no key may have.
+  // This may escape a lone surrogate, which no key may have.
   if (text.includes("\\ud")) return;
   return { text, keys: /** @type {string[]} */ (keys) };
 }
 
 /**
- * Whether JSON.stringify keeps a value for sure, or throws.
+ * Whether JSON.stringify certainly keeps a value or throws.
  *
  * @param {any} value
  */
@@ -69,7 +69,7 @@ function isUsual(value) {
         value === null ||
         ((isPlain(value) || Array.isArray(value)) &&
           !value.toJSON &&
-          value[Symbol.toStringTag] === undefined) // as Math has, for one
+          value[Symbol.toStringTag] === undefined) // Math has one, for example
       );
     default:
       return false;
@@ -121,8 +121,8 @@ export function checkKey(key) {
 }
 
 /**
- * Says what is wrong with what should be a key, or the name of a session; or
- * returns what is falsy.
+ * Says what is wrong with a key or the name of a session. Returns something
+ * falsy when nothing is.
  *
  * @param {unknown} text
  */
@@ -131,13 +131,12 @@ export function faultOf(text) {
     ? "is not a string: convert it"
     : text === ""
       ? "is empty"
-      : // String.prototype.isWellFormed is newer than the browsers that can run
-        // the module.
+      : // Some browsers that can run the module lack isWellFormed.
         /\p{Surrogate}/u.test(text) && "has a lone surrogate";
 }
 
 /**
- * Yields the pairs of any entries.
+ * Yields the pairs of entries of any kind.
  *
  * @param {unknown} entries
  * @returns {Iterable<readonly [unknown, unknown]>}
@@ -189,8 +188,7 @@ function* plainPairs(entries) {
 }
 
 /**
- * Whether an object is one of the language's own, of this or another realm,
- * and not of a class.
+ * Whether an object is a plain one, of this realm or another, and not of a class.
  *
  * @param {object} object
  */
@@ -204,8 +202,9 @@ export function isPlain(object) {
 }
 
 /**
- * Returns a value as JSON text. What JSON would drop, or silently make into
- * something else, is refused; inside a value the rules of JSON.stringify hold.
+ * Returns a value as JSON text. It refuses a value that JSON would drop or
+ * silently turn into something else. Inside a value the rules of JSON.stringify
+ * hold.
  *
  * @param {string} key
  * @param {unknown} value
@@ -218,7 +217,7 @@ function encodeValue(key, value) {
       key,
       ...more,
     });
-  let made = value; // what toJSON makes of it
+  let made = value; // what toJSON returns, if there is one
   /** @type {string | undefined} */
   let text;
   try {
@@ -239,7 +238,10 @@ function encodeValue(key, value) {
   }
   return text;
 
-  /** Returns a replacer that changes nothing; its first value is the whole. */
+  /**
+   * Returns a replacer that changes nothing. It is called first with the whole
+   * value, after toJSON.
+   */
   function remember() {
     let first = true;
     return (/** @type {string} */ _, /** @type {unknown} */ part) => {

@@ -1,24 +1,23 @@
 /**
  * What went wrong:
  *
- * - `config`: a session name or an option is not acceptable.
+ * - `config`: the session name or an option is not acceptable.
  * - `load`: the WebAssembly module, or another file of the package, could not
  *   be loaded.
- * - `disabled`: the storage is switched off, forbidden, or not there.
+ * - `disabled`: the storage is switched off or forbidden, or there is none.
  * - `quota`: the storage is full.
  * - `key`: a key is not a non-empty string of well-formed Unicode.
  * - `value`: a value, or what was given for the entries, cannot be saved.
- * - `closed`: the session was closed, and so can be neither subscribed to nor
- *   synced.
- * - `sync`: the server that keeps a copy could not be reached, or refused.
- * - `internal`: a fault in session-writer itself.
+ * - `closed`: `subscribe` or `sync` was called on a closed session.
+ * - `sync`: the server could not be reached, or refused.
+ * - `internal`: session-writer itself has a fault.
  *
  * @typedef {"config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "sync" | "internal"} SessionErrorCode
  */
 
 /**
- * Every error of this package. After one, the session is what it was before
- * the call.
+ * Every error of this package is one. A `save`, `remove` or `clear` that throws
+ * one has left the session as it was.
  */
 export class SessionError extends Error {
   /**
@@ -27,7 +26,7 @@ export class SessionError extends Error {
    * @param {{ key?: string, reason?: string, cause?: unknown }} [more]
    */
   constructor(code, message, more = {}) {
-    super(message, more); // which takes the cause, where there is one
+    super(message, more); // Error takes the cause, if there is one
     this.name = "SessionError";
     /**
      * What went wrong, for programs.
@@ -35,14 +34,14 @@ export class SessionError extends Error {
      */
     this.code = code;
     /**
-     * The key of the entry that was refused, where there is one.
+     * The key of the entry that was refused, if it was one.
      * @readonly
      * @type {string | undefined}
      */
     this.key = more.key;
     /**
-     * The code with which the server refused, where it did: web/server lists
-     * them.
+     * The code of the server's refusal, if it refused. The Go package web/server
+     * lists the codes.
      * @readonly
      * @type {string | undefined}
      */

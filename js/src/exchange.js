@@ -15,60 +15,62 @@ import {
 /** @typedef {import("./item.js").Ledger} Ledger */
 
 /**
- * The copy of a session that is here. Items are texts for an exchange: what they
- * say is for the engine to read.
+ * The copy of a session in this browser.
  *
  * @typedef {object} Local
  * @property {import("./engine.js").Engine} engine
- * @property {() => void} changed is told that items, or whose they are, changed
+ * @property {() => void} changed is called after items or their owner changed
  */
 
 /**
- * What is sent to a server in one request.
+ * The request to a server.
  *
  * @typedef {object} Sent
- * @property {string} owner The tag of whose session it is; empty to be told.
+ * @property {string} owner The tag of the session's owner. Empty to ask for it.
  * @property {string} cursor
  * @property {string} items A JSON array, or empty.
- * @property {boolean} timed Whether this clock tells when what is new was saved.
+ * @property {boolean} timed Whether the items were stamped by this clock, so that
+ *   the server can correct their times by it.
  */
 
 /**
- * What a server answers.
+ * The answer of a server.
  *
  * @typedef {object} Answer
  * @property {number} status
- * @property {string} owner The tag of whose session it has; empty for nobody's.
+ * @property {string} owner The tag of the session's owner. Empty if the server
+ *   does not know this browser.
  * @property {string} cursor
  * @property {string} item
- * @property {boolean} complete Whether the item has all that there is, what was
- *   sent included: what else is here, and known to be there, is not to be shown.
- * @property {number} age How long ago somebody saved, in milliseconds; less
- *   than 0 when nobody did.
- * @property {number} latest The time up to which it takes stamps.
- * @property {string} newest The greatest stamp that it has, with a refusal of one.
- * @property {string} why What it says of a refusal.
- * @property {string} [reason] The code of that.
+ * @property {boolean} complete Whether the item has all that the server has, with
+ *   what was sent. It replaces what the server is known to have.
+ * @property {number} age How long ago somebody saved, in milliseconds. Less than
+ *   0 if nobody did.
+ * @property {number} latest The latest time of a stamp that the server accepts.
+ * @property {string} newest The greatest stamp that the server has, when it
+ *   refuses one.
+ * @property {string} why The sentence of a refusal.
+ * @property {string} [reason] The code of a refusal.
  */
 
 /**
- * What a server has no room for.
+ * The items that a server has no room for.
  *
  * @typedef {object} Refused
- * @property {string[]} stamps Those of the items.
- * @property {string} key That of the largest entry.
- * @property {number} size Its, key and value, in characters.
+ * @property {string[]} stamps The stamps of the items.
+ * @property {string} key The key of the largest entry.
+ * @property {number} size The size of that entry, key and value, in characters.
  * @property {string} why
  * @property {string} [reason]
  */
 
-/** The size from which what is sent is sent in parts, in UTF-16 code units. */
+/** How much one request sends, in UTF-16 code units. More is sent in parts. */
 const partSize = 256 * 1024;
 
-/** How often an exchange begins again because others changed what it is about. */
+/** How often an exchange begins again because others changed the ledger. */
 const maxBegun = 6;
 
-/** How often a browser is followed that became another's, and then another's. */
+/** How far a chain of heirs is followed. */
 const maxHeirs = 16;
 
 /** One exchange of a session with the server that keeps a copy of it. */
@@ -79,14 +81,13 @@ export class Exchange {
   #skip;
   #ended;
   /**
-   * The owner whom the server does not know any more: what is his becomes that
-   * of whoever the server takes this browser for.
+   * The owner that the server no longer knows. His items will be those of the
+   * owner that the server tells.
    */
   #heir = "";
   #knewNobody = false;
   /**
-   * Whether something was stamped anew: from the time at which the server takes
-   * it, and not by this clock.
+   * Whether something got new stamps. These do not tell when it was saved.
    */
   #restamped = false;
   /** Whether each item is sent by itself. */
@@ -97,8 +98,9 @@ export class Exchange {
   /**
    * @param {Local} local
    * @param {(sent: Sent) => Promise<Answer>} send
-   * @param {Set<string>} skip the stamps of items that are not to be sent
-   * @param {() => boolean} ended whether nothing is to be stored any more
+   * @param {Set<string>} skip the stamps of items to hold back
+   * @param {() => boolean} ended whether the sync is closed: then nothing is
+   *   stored any more
    */
   constructor(local, send, skip, ended) {
     this.#local = local;
@@ -111,7 +113,7 @@ export class Exchange {
   /**
    * Makes the exchange.
    *
-   * @returns {Promise<Refused | undefined>} what the server has no room for
+   * @returns {Promise<Refused | undefined>} what the server had no room for
    */
   async run() {
     for (let begun = 0; begun < maxBegun; begun++) {
@@ -120,10 +122,10 @@ export class Exchange {
     throw failure("whose session this is changes all the time");
   }
 
-  /** Reports whether nothing changed that it is about. */
+  /** Reports whether the exchange is done. Otherwise it has to begin again. */
   async #attempt() {
     let ledger = this.#read();
-    // Another's session may be shown by now.
+    // By now another owner's session may be shown.
     if (this.#heir !== ledger?.owner) this.#heir = "";
     const asks = !ledger || this.#heir !== "";
     if (ledger && !asks) ledger = this.#prepare(ledger);
@@ -146,7 +148,7 @@ export class Exchange {
       if (this.#ended()) return true;
       const merged = answer.status === 200 || answer.status === 204;
       if (!merged && !asks && !this.#is(ledger)) {
-        return this.#read() === undefined; // it is not for this one
+        return this.#read() === undefined; // the answer is for another ledger
       }
       switch (answer.status) {
         case 200:
@@ -155,8 +157,8 @@ export class Exchange {
           if (
             !this.#take(/** @type {Ledger} */ (ledger), part, answer, asked)
           ) {
-            // It was forgotten, or begins again: others have exchanged, or merged
-            // what was received.
+            // Without a ledger the session was forgotten. Otherwise others have
+            // exchanged, or a compaction has merged what was received.
             return this.#read() === undefined;
           }
           ledger = this.#read();
@@ -165,11 +167,11 @@ export class Exchange {
         case 412:
           if (asks || !ledger) throw stranger();
           if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
-          else this.#begin(ledger.owner, ledger.active); // it has lost all
+          else this.#begin(ledger.owner, ledger.active); // the copy is lost
           return false;
         case 413:
           if (part.length > 1) {
-            this.#single = true; // for which of them has it no room?
+            this.#single = true; // to find out which of them is too large
             items.push(...part.reverse());
           } else if (part.length === 0 || !ledger) {
             throw new SessionError("sync", answer.why, {
@@ -183,8 +185,8 @@ export class Exchange {
           }
           break;
         case 422:
-          // Or what is here would be stamped as older than what it was saved
-          // after.
+          // A strange server must not cause stamps that are older than those of
+          // earlier saves.
           if (
             !ledger ||
             !(answer.latest > 0 && answer.latest >= this.#latest(ledger)) ||
@@ -195,14 +197,14 @@ export class Exchange {
           }
           // Others have exchanged since.
           if (this.#read()?.cursor !== ledger.cursor) return false;
-          // As if of an item that the server has: what is stamped anew is later.
+          // Listed as if the server had this item, so that new stamps are later.
           if (answer.newest) {
             ledger.stamps.add(answer.newest);
             this.#write(ledger);
           }
           this.#engine.restamp(answer.latest);
-          // A removal or clearing may be older now than what it was made after,
-          // and what that is may be gone from here.
+          // Now a removal or clearing may be older than what it removed, and that
+          // may be gone from here. So everything has to come again.
           this.#begin(ledger.owner, Date.now());
           this.#restamped = true;
           return false;
@@ -215,7 +217,7 @@ export class Exchange {
     return true;
   }
 
-  /** Makes what is unsent ready. @param {Ledger} ledger */
+  /** Makes what is unsent ready to be sent. @param {Ledger} ledger */
   #prepare(ledger) {
     if (!this.#stands(ledger))
       ledger = this.#begin(ledger.owner, ledger.active);
@@ -225,10 +227,10 @@ export class Exchange {
       0,
     );
     if (size > partSize) {
-      // What is superseded need not be sent. But of what is compacted all is
-      // sent, also what the server has.
+      // A compaction drops what is superseded. But its item is sent whole, with
+      // what the server has.
       if (size > 2 * this.#engine.alive().length) this.#engine.compact();
-      // As far as there is room: otherwise it is sent as it is.
+      // Divides as far as there is room. An item that stays large is sent whole.
       for (let divided = true; divided;) {
         divided = this.#unsent(ledger).some(
           ({ stamp, text }) =>
@@ -241,7 +243,7 @@ export class Exchange {
   }
 
   /**
-   * What is to be sent, the first last.
+   * Returns the items to be sent. The first comes last.
    *
    * @param {Ledger} ledger
    */
@@ -253,7 +255,7 @@ export class Exchange {
   }
 
   /**
-   * The latest time that the server has something from.
+   * Returns the latest time of a stamp that the server is known to have.
    *
    * @param {Ledger} ledger
    */
@@ -268,7 +270,8 @@ export class Exchange {
   }
 
   /**
-   * The stamps of an owner's items, or of those that are nobody's yet.
+   * Returns the stamps of an owner's items. Without a ledger, those of the items
+   * that nobody owns yet.
    *
    * @param {Ledger | undefined} ledger
    */
@@ -289,7 +292,7 @@ export class Exchange {
   }
 
   /**
-   * Whether it is still the ledger, but for what was exchanged.
+   * Whether the stored ledger still has this owner and generation.
    *
    * @param {Ledger | undefined} ledger
    */
@@ -314,8 +317,9 @@ export class Exchange {
   }
 
   /**
-   * Whether what the ledger says of the items is true: it may have been written
-   * after somebody cleared the storage.
+   * Whether the generation's mark is there. Without it somebody has cleared the
+   * storage before the ledger was written, so the ledger may list items that are
+   * gone.
    *
    * @param {Ledger} ledger
    */
@@ -324,11 +328,11 @@ export class Exchange {
   }
 
   /**
-   * Begins a generation of an owner's session, in which nothing is known to have
-   * been exchanged but when somebody saved last, and shows that.
+   * Begins a new generation of an owner's session and shows it. Its ledger knows
+   * of no exchange, and only when somebody saved last.
    *
    * @param {string} owner
-   * @param {number} [active]
+   * @param {number} [active] when somebody saved last
    * @returns {Ledger}
    */
   #begin(owner, active = 0) {
@@ -344,8 +348,10 @@ export class Exchange {
   }
 
   /**
+   * Removes the marks of an owner's generations.
+   *
    * @param {string} owner
-   * @param {string} [generation] the one that stays
+   * @param {string} [generation] keeps its mark
    */
   #unmark(owner, generation) {
     const begin = this.#key(owner, "");
@@ -358,12 +364,11 @@ export class Exchange {
   }
 
   /**
-   * Gets to know whose session the server has. Reports whether there is nothing
-   * more to be done.
+   * Takes the owner that the server told. Reports whether the exchange is done.
    *
    * @param {Ledger | undefined} before
    * @param {string} owner
-   * @param {boolean} keeps whether there is something to be kept
+   * @param {boolean} keeps whether something here needs an owner
    */
   #meet(before, owner, keeps) {
     const ledger = this.#read();
@@ -380,7 +385,7 @@ export class Exchange {
   }
 
   /**
-   * Follows a server that has the session of another owner.
+   * Follows a server that answers for another owner.
    *
    * @param {Ledger} before
    * @param {string} owner
@@ -389,7 +394,8 @@ export class Exchange {
     const ledger = this.#read();
     if (ledger?.owner !== before.owner) return;
     if (owner === "") {
-      // Who has just been told who he is does not know it any more.
+      // The server gave this browser an owner in this exchange, and has forgotten
+      // it.
       if (this.#knewNobody) {
         throw failure(
           "the server does not know this browser again: it must keep cookies",
@@ -409,8 +415,8 @@ export class Exchange {
   }
 
   /**
-   * Makes what is alive here another owner's. What was removed or cleared was so
-   * without having seen what that one has.
+   * Gives what is alive here to another owner. Removals and clearings do not go
+   * along, because whoever made them had not seen the other owner's entries.
    *
    * @param {Ledger} ledger
    * @param {string} owner
@@ -424,12 +430,12 @@ export class Exchange {
     try {
       this.#begin(owner, ledger.active);
     } catch (error) {
-      if (copied) area.removeItem(copied); // or it would be merged some day
+      if (copied) area.removeItem(copied); // the owner may be shown another day
       throw error;
     }
     for (const stamp of had.sort()) {
       const key = this.#key(ledger.owner, stamp);
-      // What cannot be read stays as it is.
+      // An item that cannot be read stays.
       if (!("fault" in readItem(area.getItem(key) ?? ""))) area.removeItem(key);
     }
     this.#unmark(ledger.owner);
@@ -437,16 +443,16 @@ export class Exchange {
   }
 
   /**
-   * Shows another owner's session, and keeps for the former what the server does
-   * not have of his.
+   * Shows another owner's session. What the server does not have of the former
+   * owner's stays here for him.
    *
    * @param {Ledger} ledger
    * @param {string} owner
    */
   #leave(ledger, owner) {
-    // From now on the ledger says nothing of what is here.
+    // Without its mark the ledger no longer lists what is here.
     this.#unmark(ledger.owner);
-    this.#begin(owner); // before anybody sees a part of it
+    this.#begin(owner); // first, so that nobody is shown half of the former's
     for (const stamp of this.#own(ledger).sort()) {
       if (ledger.stamps.has(stamp)) {
         this.#engine.area.removeItem(this.#key(ledger.owner, stamp));
@@ -455,13 +461,13 @@ export class Exchange {
   }
 
   /**
-   * Takes what a server sent back that has merged a part. Reports whether the
-   * exchange can go on.
+   * Stores what the server answered after it has merged a part. Reports whether
+   * the exchange can go on.
    *
    * @param {Ledger} before
    * @param {{ stamp: string }[]} part
    * @param {Answer} answer
-   * @param {number} asked when it was asked for: the answer may have waited here
+   * @param {number} asked when the request was made, as the answer may have waited
    */
   #take(before, part, { owner, cursor, item, complete, age }, asked) {
     if (
@@ -478,8 +484,8 @@ export class Exchange {
     if (
       ledger?.owner !== owner ||
       ledger.generation !== before.generation ||
-      // Others have exchanged meanwhile, and all that there is need not have what
-      // they sent: it is older, or of a server that has lost all.
+      // Others have exchanged meanwhile. A complete answer may lack what they
+      // sent: it may be older, or the server may have lost everything.
       (ledger.cursor !== before.cursor && (complete || before.cursor === "")) ||
       !this.#stands(ledger)
     ) {
@@ -489,7 +495,7 @@ export class Exchange {
     const has = [...ledger.stamps, ...part.map(({ stamp }) => stamp)].filter(
       (stamp) => there.has(stamp),
     );
-    // Without a cursor nobody could tell that the server has lost them.
+    // Without a cursor nobody would notice that the server has lost them.
     const next = { ...ledger, stamps: new Set(ledger.cursor ? has : []) };
     if (age >= 0) {
       next.active = Math.max(0, Math.min(asked, Date.now()) - age);
@@ -505,7 +511,8 @@ export class Exchange {
         const stamps = complete ? [stamp] : [...has, stamp];
         this.#write({ ...next, cursor, stamps: new Set(stamps) });
       };
-      // What the server has now counts, whether there is room for more or not.
+      // The server has the part that was sent, even if there is no room here for
+      // what it answered.
       let full = next;
       try {
         try {
@@ -513,7 +520,7 @@ export class Exchange {
         } catch (error) {
           const texts = old.map((old) => area.getItem(this.#key(owner, old)));
           if (texts.join("").length < item.length) throw error;
-          // Until it is there, the server has to give all of it again.
+          // If this is interrupted, the server has to send everything again.
           full = { ...next, cursor: "", stamps: new Set() };
           this.#write(full);
           dropOld();
@@ -526,8 +533,8 @@ export class Exchange {
       }
       dropOld();
       if (!batchesOf(item).some(({ clear }) => clear)) return true;
-      // What was cleared is to be gone from the storage, too. What is left may
-      // be in an item of its own then, and is to be sent once more.
+      // A clearing removes the texts from the storage, too. The compaction may
+      // put what is left into a new item, which has to be sent.
       this.#engine.compact();
       return area.getItem(key) !== null;
     }
@@ -538,8 +545,8 @@ export class Exchange {
   }
 
   /**
-   * Takes note of what the server has no room for, and returns an item that says
-   * when something was saved, and nothing else.
+   * Notes an item that the server has no room for. Returns an item without its
+   * entries, which tells the server when something was saved.
    *
    * @param {{ stamp: string, text: string }} item
    * @param {Answer} answer
@@ -574,11 +581,11 @@ function ledgerOf({ area, name }) {
 }
 
 /**
- * Takes note that what is this browser's is from now on that owner's whose
- * sessions it has joined.
+ * Notes that this browser has joined another owner's sessions: from now on he is
+ * the heir of its own owner.
  *
  * @param {import("./engine.js").Engine} engine
- * @param {string} owner his tag
+ * @param {string} owner the tag
  */
 export function joined(engine, owner) {
   if (!tagForm.test(owner)) throw stranger();
@@ -589,11 +596,11 @@ export function joined(engine, owner) {
 }
 
 /**
- * What a page that is about to go can send without waiting for an answer, if
- * there is something.
+ * Returns the request that a page makes when it is about to go, and cannot wait
+ * for an answer. Undefined if there is nothing to send, or too much.
  *
  * @param {import("./engine.js").Engine} engine
- * @param {Set<string>} skip the stamps of items that are not to be sent
+ * @param {Set<string>} skip the stamps of items to hold back
  * @param {number} limit the size of the items, in UTF-16 code units
  * @returns {Sent | undefined}
  */
@@ -625,8 +632,8 @@ function takePart(items, single) {
 }
 
 /**
- * The items of whose words the server may not have all, those to be sent first
- * last.
+ * Returns the items that hold something which the server may not have. The item
+ * to be sent first comes last.
  *
  * @param {import("./engine.js").Engine} engine
  * @param {Ledger} ledger
@@ -639,7 +646,7 @@ function unsent(engine, { owner }) {
 }
 
 /**
- * The batches of an item; none of one that is damaged.
+ * Returns the batches of an item. A damaged one has none.
  *
  * @param {string} text
  * @returns {import("./item.js").Batch[]}
@@ -655,8 +662,8 @@ function timeOf(stamp) {
 }
 
 /**
- * The size of an entry, key and value as JSON, in characters; or of what removes
- * it.
+ * Returns the size of an entry, key and value as JSON, in characters. A removal
+ * has no value.
  *
  * @param {string} key
  * @param {unknown} value

@@ -2,8 +2,8 @@ const decoder = new TextDecoder();
 let line = "";
 
 /**
- * Stands for the global fs in the compiler's runtime file, which the build has
- * refer to it: where the module prints why it has to stop.
+ * Takes the place of the global fs in the compiler's runtime file, as build.js
+ * says. The module prints there why it has to stop.
  */
 export const fs = {
   /**

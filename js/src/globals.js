@@ -1,6 +1,6 @@
-// Evaluated before the compiler's runtime file: see runtime.js.
+// runtime.js has this file evaluated before the compiler's runtime file.
 
-// What that file sets on the global object, Go's and TinyGo's alike.
+// The globals that the runtime files of Go and TinyGo set.
 const names = ["Go", "fs", "path", "process"];
 
 const before = names.map((name) =>

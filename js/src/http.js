@@ -5,29 +5,29 @@ import { SessionError } from "./error.js";
 /** @typedef {import("./exchange.js").Sent} Sent */
 
 /**
- * Which session an exchange is of.
+ * The session that is exchanged.
  *
  * @typedef {object} Named
  * @property {string} name
- * @property {number} maxAge In milliseconds; 0 for none.
+ * @property {number} maxAge In milliseconds, 0 for none.
  */
 
 /**
- * How long nothing may come from the server, in milliseconds; and how much of
- * what is sent to it passes in one on a line that is slow, in bytes.
+ * How long the server may send nothing, in milliseconds. A request gets more time
+ * for its body, which a slow line sends at so many bytes a millisecond.
  */
 const patience = 30_000;
 const slowest = 4;
 
-/** The size of an answer that is none of our server's, in bytes. */
+/** The longest answer in bytes. Our server sends no longer one. */
 const maxAnswer = 16 * 2 ** 20;
 
-/** The server that keeps copies of sessions: package web/server says what it takes. */
+/** The server that keeps copies of sessions. The Go package web/server is one. */
 export class Server {
   #fetch;
 
   /**
-   * @param {string | URL} url below which it is
+   * @param {string | URL} url its paths are below this
    * @param {typeof fetch} fetch
    */
   constructor(url, fetch) {
@@ -35,11 +35,11 @@ export class Server {
     this.#fetch = fetch;
   }
 
-  /** Whether the latest request came to nothing. */
+  /** Whether the latest request got no answer. */
   unreachable = false;
 
   /**
-   * Exchanges what is sent for what the server answers, which may be a refusal.
+   * Makes a request for an exchange. The answer may be a refusal.
    *
    * @param {Named} session
    * @param {Sent} sent
@@ -71,8 +71,8 @@ export class Server {
   }
 
   /**
-   * Sends what is to be exchanged, for a page that is about to go: the browser
-   * goes on with it, and nobody hears of the answer.
+   * Sends a request from a page that is about to go. The browser finishes it, and
+   * nobody reads the answer.
    *
    * @param {Named} session
    * @param {Sent} sent
@@ -95,7 +95,7 @@ export class Server {
     return this.#request(`exchange?${query}`, items, keepalive);
   }
 
-  /** Has it make a code for another device. */
+  /** Has the server make a code for another device. */
   async pair() {
     const response = await this.#accepted(this.#request("pair"));
     const text = await this.#text(response);
@@ -117,8 +117,8 @@ export class Server {
   }
 
   /**
-   * Takes a code of another device's, and returns the tag of the owner whose the
-   * sessions of this one are then.
+   * Joins the device that a code is from. Returns the tag of the owner whom this
+   * browser has from then on.
    *
    * @param {string} code
    */
@@ -159,7 +159,7 @@ export class Server {
   }
 
   /**
-   * Returns the answer that a request gets, unless that is a refusal.
+   * Returns the answer to a request. Throws if it is a refusal.
    *
    * @param {Response | Promise<Response>} answer
    */
@@ -219,7 +219,7 @@ export class Server {
   }
 }
 
-/** A time in which something must come. */
+/** Breaks off a request when nothing comes in time. */
 class Silence {
   #controller = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -239,7 +239,7 @@ class Silence {
     return this.#controller.signal;
   }
 
-  /** @param {number} milliseconds from now on, whatever was allowed before */
+  /** @param {number} milliseconds from now on; replaces what was allowed before */
   allow(milliseconds) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -250,8 +250,8 @@ class Silence {
   }
 
   /**
-   * What becomes of a promise, unless nothing does in time. A page's own fetch
-   * need not heed the signal.
+   * Follows a promise, but rejects when it is too late. The signal alone is not
+   * enough: a page's own fetch may ignore it.
    *
    * @template T
    * @param {Promise<T>} promise
@@ -267,7 +267,8 @@ class Silence {
 }
 
 /**
- * What a server says of a refusal: a sentence and, if it is one of ours, a code.
+ * Returns the sentence of a refusal. If the server is one of ours, it also gives
+ * a code.
  *
  * @param {number} status
  * @param {string} text

@@ -1,7 +1,7 @@
 /**
  * Saves a session, a map of string keys to JSON values, into the browser's
- * storage: whole batches or nothing, no lost updates between tabs, one storage
- * write per save.
+ * storage. A batch is saved whole or not at all, tabs never lose each other's
+ * entries, and a save is one storage write.
  *
  * @module session-writer
  */
@@ -29,23 +29,24 @@ export { SessionError };
 /**
  * @typedef {object} Options
  * @property {"local" | "session" | "memory"} [storage] Where the session is
- *   kept: in localStorage, which is the default, in sessionStorage, or in
- *   memory until the page goes.
- * @property {number} [maxAge] In seconds. A session in which nothing was saved
- *   or removed for so long, on any device, is over: `load` gives nothing, and
- *   the next `save` begins a new one. By default it never is.
+ *   kept: in localStorage, in sessionStorage, or in memory until the page goes.
+ *   The default is localStorage.
+ * @property {number} [maxAge] In seconds. A session is over when no tab or
+ *   device has saved or removed anything for so long. `load` then returns no
+ *   entries, and the next `save` begins a new session. By default a session
+ *   never ends.
  * @property {"memory"} [fallback] Where to keep the session when the storage is
  *   disabled. By default `open` rejects then.
  * @property {WasmSource} [wasm] The WebAssembly module, by default the
- *   session.wasm beside this file. A page loads it once: what its first `open`
- *   says counts.
+ *   session.wasm beside this file. A page loads it once, so the option of its
+ *   first `open` counts.
  */
 
-/** The longest maximum age, in milliseconds: longer than stamps can tell. */
+/** The longest maximum age, in milliseconds. No stamp is as late as this. */
 const longest = 9e12;
 
 /**
- * Opens a session, which the storage need not have yet.
+ * Opens a session. The storage need not have it yet.
  *
  * @param {string} name Not empty, and without a slash.
  * @param {Options} [options]

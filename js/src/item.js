@@ -1,29 +1,30 @@
-/** The form of the keys and texts in which sessions are stored: see the README. */
+// The form of the keys and texts in which sessions are stored.
+// internal/engine/README.md documents it.
 
-/** The stamp of a batch, and of an item, whose key ends with it. */
+/** The stamp of a batch or an item. The key of an item ends with its stamp. */
 export const stampForm = /^\d{13}-[\da-f]{4}-[\da-f]{12}$/;
 
 /** The tag of an owner. */
 export const tagForm = /^[\da-f]{16}$/;
 
-/** What marks the generation of an owner's items. */
+/** The id of a generation of an owner's items. */
 export const markForm = /^[\da-f]{12}$/;
 
 const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([^ \n]+)(?: (.*))?$/;
 
-/** What stands for no cursor in a ledger. */
+/** Stands for no cursor in a ledger. */
 export const noCursor = "-";
 
-/** An item's key: the session's name, the owner's tag if it has one, the stamp. */
+/** An item's key: the session's name, the tag of its owner if any, the stamp. */
 const keyForm =
   /^([^/]+)\/(?:([\da-f]{16})\/)?(\d{13})-([\da-f]{4})-([\da-f]{12})$/;
 
-/** No stamp is of this time, which is in the year 2255, or later. */
+/** Stamps are of earlier times than this one, which is in the year 2255. */
 export const latestTime = 9_000_000_000_000;
 
 /**
- * The ledger of a session, in the item of its name after a slash: what has been
- * exchanged with a server. See internal/engine/ledger.go, which reads it in Go.
+ * What has been exchanged with a server. The ledger is in the item whose key is a
+ * slash and the session's name. internal/engine/ledger.go says what it means.
  *
  * @typedef {object} Ledger
  * @property {string} owner
@@ -34,21 +35,21 @@ export const latestTime = 9_000_000_000_000;
  */
 
 /**
- * What an item says of a batch.
+ * A batch of an item.
  *
  * @typedef {object} Batch
  * @property {string} stamp
- * @property {boolean} clear whether it drops all that is older
+ * @property {boolean} clear whether it removes everything that is older
  * @property {Record<string, unknown>} set
  * @property {string[]} remove
  */
 
 /**
- * Returns what the keys begin with of an owner's items, or of those that are
- * nobody's yet. That is also the beginning of all owners' together.
+ * Returns the prefix that the keys of an owner's items have. Without an owner, it
+ * is the prefix of the items that nobody owns yet, and of all others, too.
  *
- * @param {string} name of the session
- * @param {string} [owner] his tag
+ * @param {string} name the session's
+ * @param {string} [owner] the tag
  */
 export function prefixOf(name, owner) {
   return owner ? `${name}/${owner}/` : `${name}/`;
@@ -64,17 +65,17 @@ export function ledgerKey(name) {
 }
 
 /**
- * Returns the key of the item that has the tag of whoever an owner's sessions
- * are now.
+ * Returns the key of the item that names an owner's heir: the tag of the owner
+ * who has the former one's sessions now.
  *
- * @param {string} owner
+ * @param {string} owner the former one's tag
  */
 export function heirKey(owner) {
   return `//${owner}`;
 }
 
 /**
- * Returns what the key of an item says, or undefined when it is none.
+ * Returns the parts of an item's key, or undefined if it is no such key.
  *
  * @param {string} key
  */
@@ -86,9 +87,9 @@ export function readKey(key) {
 }
 
 /**
- * Returns what an item says: its batches and, if it says so, from which time on
- * the session was alive, in milliseconds since 1970. Or why it cannot be read: it
- * is `damaged`, or perhaps of another version's `format`.
+ * Returns the batches of an item and, if the item has it, the time since when the
+ * session was alive, in milliseconds since 1970. The fault of an item that cannot
+ * be read is `damaged`, or `format` if another version may have written it.
  *
  * @param {string} text
  * @returns {{ since?: string, batches: Batch[] } | { fault: "damaged" | "format" }}
@@ -103,7 +104,7 @@ export function readItem(text) {
   if (!isObject(item) || Object.keys(item)[0] !== "format") {
     return { fault: "damaged" };
   }
-  // 1.0 is the same number, and not how this format is written.
+  // 1.0 is the same number, but this format does not write it so.
   if (!/^\s*\{\s*"format"\s*:\s*1\s*[,}]/.test(text)) {
     return { fault: "format" };
   }
@@ -129,7 +130,7 @@ export function readItem(text) {
 }
 
 /**
- * Returns what a ledger says, or undefined when it is none.
+ * Returns what a ledger says, or undefined if the text is no ledger.
  *
  * @param {string} text
  * @returns {Ledger | undefined}

@@ -4,20 +4,20 @@ import { SessionError } from "./error.js";
 import { StorageAreas } from "./storage.js";
 
 /**
- * What can be given for the WebAssembly module.
+ * The WebAssembly module, or where it is.
  *
  * @typedef {string | URL | Response | BufferSource | WebAssembly.Module} WasmSource
  */
 
-// The same as in wasm/main.go.
+// wasm/main.go has the same.
 const protocol = 4;
 
 /** @type {Promise<Module> | undefined} */
 let loading;
 
 /**
- * Returns the module, which is loaded once for all callers. After a failure
- * the next call tries again.
+ * Returns the module. It is loaded once for all callers. After a failure the next
+ * call tries again.
  *
  * @param {WasmSource} [source]
  * @returns {Promise<Module>}
@@ -79,7 +79,7 @@ async function start(source) {
       { cause },
     );
   }
-  // Another program is not even started.
+  // A module without this export is another program, which must not run.
   const started = instance.exports.protocol && new Module(go, instance, areas);
   if (started?.protocol !== protocol) {
     throw new SessionError(
@@ -90,7 +90,7 @@ async function start(source) {
   return started;
 }
 
-/** The module beside this file, in the form that bundlers know. */
+/** The URL of the module beside this file, in the form that bundlers recognize. */
 function beside() {
   try {
     return new URL("./session.wasm", import.meta.url);
@@ -194,8 +194,8 @@ async function compileResponse(response, url = nameOf(response)) {
   }
   const type = response.headers.get("Content-Type") ?? "";
   try {
-    // The only type that WebAssembly.compileStreaming accepts (WebAssembly Web
-    // API, "compile a potential WebAssembly response").
+    // WebAssembly.compileStreaming accepts no other type (WebAssembly Web API,
+    // "compile a potential WebAssembly response").
     if (type.trim().toLowerCase() === "application/wasm") {
       return await WebAssembly.compileStreaming(response);
     }
@@ -216,7 +216,7 @@ async function compileResponse(response, url = nameOf(response)) {
  */
 async function compileBytes(bytes, name) {
   try {
-    // Chromium takes no DataView.
+    // Chromium accepts no DataView.
     return await WebAssembly.compile(
       ArrayBuffer.isView(bytes)
         ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)

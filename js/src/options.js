@@ -2,7 +2,7 @@ import { isPlain } from "./entries.js";
 import { attempt, describe } from "./describe.js";
 
 /**
- * The options that there are.
+ * What each option accepts.
  *
  * @typedef {Record<string, { expected: string, accepts: (value: any) => boolean }>} Known
  */

@@ -13,23 +13,25 @@ import { places } from "./storage.js";
  *
  * @typedef {object} Change
  * @property {Record<string, unknown>} set The entries that are new or were
- *   saved again; and with `cleared`, every entry that is left. See `load` for
- *   the key `__proto__`.
- * @property {string[]} removed The keys that are gone, however that came about.
- * @property {boolean} cleared Whether the session was emptied, before what is
- *   in `set`.
- * @property {boolean} remote Whether it was not done through this object.
+ *   saved again. After `cleared`, every entry that is left. See `load` for the
+ *   key `__proto__`.
+ * @property {string[]} removed The keys that are gone, for whatever reason.
+ * @property {boolean} cleared Whether the session was emptied. The entries in
+ *   `set` came after that.
+ * @property {boolean} remote False for what was done through this object, true
+ *   for everything else.
  */
 
 /**
- * The sessions that follow what others save.
+ * The open sessions of this page, which follow what others save.
  *
  * @type {Set<Session>}
  */
 const active = new Set();
 
 /**
- * Makes entries such that Object.assign copies them, and sets no prototype.
+ * Hides an entry `__proto__` from Object.assign, which would set the prototype
+ * of its target.
  *
  * @param {Record<string, unknown>} entries
  */
@@ -41,16 +43,16 @@ function assignable(entries) {
 }
 
 /**
- * Calls f when the page has nothing better to do.
+ * Calls f when the page is idle.
  *
  * @param {() => void} f
  */
 function whenIdle(f) {
-  // WebKit, for one, knows no idle time.
+  // WebKit has no requestIdleCallback.
   (globalThis.requestIdleCallback ?? setTimeout)(f);
 }
 
-// The listeners, which are set where a session's private parts can be named.
+// The listeners use private members, so they are set inside the class.
 
 /** @type {(event: StorageEvent) => void} */
 let onStorage;
@@ -78,7 +80,7 @@ export class Session {
       }
     };
     onPageShow = ({ persisted }) => {
-      // A page in the back/forward cache was told of nothing.
+      // In the back/forward cache a page gets no storage events.
       if (!persisted) return;
       for (const session of active) session.#refresh();
     };
@@ -92,7 +94,7 @@ export class Session {
     this.#engine = engine;
   }
 
-  /** @param {Engine} engine which is open */
+  /** @param {Engine} engine an open one */
   static of(engine) {
     const session = new Session(engine);
     if (active.size === 0 && globalThis.window) {
@@ -103,48 +105,48 @@ export class Session {
     return session;
   }
 
-  /** The name that it was opened with. */
+  /** The name that the session was opened with. */
   get name() {
     return this.#engine.name;
   }
 
   /**
-   * Whether it is open, and follows what other tabs save. A closed session
-   * still saves and loads.
+   * Whether the session is open. An open session follows what other tabs save.
+   * A closed session still saves and loads.
    */
   get active() {
     return this.#engine.isOpen;
   }
 
-  /** Whether it outlives the page: false when it is kept in memory. */
+  /** Whether the session outlives the page. It does not when kept in memory. */
   get persistent() {
     return this.#engine.place !== places.memory;
   }
 
   /**
    * Saves the entries, all of them or none, and leaves every other entry as it
-   * is. When it returns, they are saved.
+   * is. When the call returns, the entries are in the storage.
    *
-   * Values go through JSON.stringify. One that it would drop or make into
-   * something else (undefined, a function, a symbol, a BigInt, NaN, an
-   * infinity, a Map) or that has a cycle is refused; inside a value the rules
-   * of JSON.stringify hold.
+   * Values go through JSON.stringify. `save` refuses a value that JSON.stringify
+   * would drop or turn into something else: undefined, a function, a symbol, a
+   * BigInt, NaN, an infinity, a Map. It also refuses a value that has a cycle.
+   * Inside a value the rules of JSON.stringify hold.
    *
    * @param {import("./entries.js").Entries} entries
    * @throws {SessionError} `key`, `value`, `quota`, `disabled`
    */
   save(entries) {
     this.#write("save", (engine) => {
-      // This may run code of the page's, which may use the session.
+      // A getter or toJSON of the page's may run here, and use the session.
       const { text, keys } = encodeEntries(entries);
       return engine.save(text, keys);
     });
   }
 
   /**
-   * Returns all entries. That of the key `__proto__`, if there is one, is not
-   * enumerable: Object.assign would have it be the prototype. A value is as
-   * JSON.parse returns it, such a key in it included.
+   * Returns all entries. An entry of the key `__proto__` is not enumerable, so
+   * that Object.assign sets no prototype. Inside a value such a key is an
+   * ordinary property, as JSON.parse makes it.
    *
    * @returns {Record<string, unknown>}
    * @throws {SessionError} `disabled`
@@ -154,7 +156,7 @@ export class Session {
   }
 
   /**
-   * Returns the value of a key, and undefined when it has none.
+   * Returns the value of a key, or undefined if it has none.
    *
    * @param {string} key
    * @returns {unknown}
@@ -168,8 +170,7 @@ export class Session {
   }
 
   /**
-   * Removes entries, all of them or none. To remove what is not there is no
-   * error.
+   * Removes entries, all of them or none. A key without an entry is no error.
    *
    * @param {...string} keys
    * @throws {SessionError} `key`, `quota`, `disabled`
@@ -179,9 +180,9 @@ export class Session {
   }
 
   /**
-   * Removes all entries that were saved before: also those that another device
-   * saved, and of which this one has not heard yet. What others save at the same
-   * moment, or later, stays.
+   * Removes all entries that were saved before, even those of other devices that
+   * this one has not heard of yet. What others save at the same moment or later
+   * stays.
    *
    * @throws {SessionError} `quota`, `disabled`
    */
@@ -190,12 +191,12 @@ export class Session {
   }
 
   /**
-   * Calls the listener, soon, with every change from now on: of this object,
-   * of others in the page, and of other tabs. Changes that others make in
-   * quick succession may come as one.
+   * Calls the listener soon after every change from now on, whether it was made
+   * through this object, elsewhere in the page, in another tab or on another
+   * device. Changes that others make in quick succession may come as one.
    *
    * @param {(change: Change) => void} listener
-   * @returns {() => void} ends it; so does `close`
+   * @returns {() => void} ends the subscription, as `close` does
    * @throws {SessionError} `closed`, `config`, `disabled`
    */
   subscribe(listener) {
@@ -223,11 +224,12 @@ export class Session {
   }
 
   /**
-   * Keeps a copy of the session on a server, from which the user's other
-   * devices have it. Saves stay as they are, also offline. Another call ends
-   * what the one before began, and so does `close`.
+   * Keeps a copy of the session on a server, for the user's other devices. A
+   * save still goes into the storage at once, also offline. Another call of
+   * `sync` ends the Sync before it, and so does `close`.
    *
-   * @param {string | URL} url Below it is what web/server serves.
+   * @param {string | URL} url Where a server answers as the Go package
+   *   web/server does.
    * @param {import("./sync.js").SyncOptions} [options]
    * @returns {Promise<import("./sync.js").Sync>} rejects with a SessionError:
    *   `closed`, `config`, `load`
@@ -255,11 +257,13 @@ export class Session {
   }
 
   /**
-   * Drops what is stored here of the session, and ends its sync in this page.
-   * The copy on the server stays, and what is kept here for other owners. It is
-   * what a logout calls: after `await sync.now()`, or what was not sent is lost,
-   * and when the server does not take the browser for the user any more, or
-   * other tabs get the copy again.
+   * Removes what is stored here of the session, and ends its sync in this page.
+   * The copy on the server stays, and so does what is kept here for other
+   * owners.
+   *
+   * Call it last at a logout. Call `await sync.now()` first, because what was
+   * not sent is lost. Then have the server sign the user out, because another
+   * tab that still syncs as the user would fetch the copy again.
    *
    * @throws {SessionError} `disabled`
    */
@@ -269,7 +273,7 @@ export class Session {
     this.#turned();
   }
 
-  /** Has every session here find out what is there, and whose that is. */
+  /** Has every session here find out whose items are shown, and read them. */
   #turned() {
     for (const session of this.#here()) {
       session.#see(ledgerKey(this.name));
@@ -278,7 +282,7 @@ export class Session {
   }
 
   /**
-   * Returns what the session takes in its storage.
+   * Returns how much the session takes in its storage.
    *
    * @returns {Stats}
    * @throws {SessionError} `disabled`
@@ -288,8 +292,8 @@ export class Session {
   }
 
   /**
-   * Ends the following of other tabs, and every subscription. To close a
-   * closed session is no error.
+   * Ends every subscription and the sync, and no longer follows other tabs. A
+   * second call does nothing.
    */
   close() {
     if (!this.active) return;
@@ -321,17 +325,17 @@ export class Session {
     }
   }
 
-  /** The sessions of this page that are the same as this, if they are active. */
+  /** The open objects of this page for the same session, this one included. */
   #here() {
     return [...active].filter((other) => other.#engine.isSame(this.#engine));
   }
 
-  /** Compacts the session, if that is due. */
+  /** Compacts the session if that is due. */
   #tidy() {
     try {
       this.#engine.tidy();
     } catch {
-      // Nobody waits for it. If the module had to stop, the next call says so.
+      // Nobody waits for this. If the module had to stop, the next call says so.
     }
   }
 
@@ -345,7 +349,7 @@ export class Session {
   }
 
   /**
-   * Calls f, whose errors say then which session and call they are from.
+   * Calls f, and makes its errors say which session and call they are from.
    *
    * @template T
    * @param {string} operation
@@ -367,10 +371,10 @@ export class Session {
   }
 
   /**
-   * Tells the subscriptions, in a microtask: a listener that throws must not
-   * break the save that it is told of.
+   * Tells the subscriptions in microtasks, because a listener that throws must
+   * not break the save that it is told of.
    *
-   * @param {string} text of the change
+   * @param {string} text the change as JSON
    * @param {boolean} remote
    */
   #tell(text, remote) {
@@ -385,7 +389,7 @@ export class Session {
   }
 
   /**
-   * Takes note of an item that another tab set or removed.
+   * Notes that another tab set or removed an item.
    *
    * @param {string} key
    */
@@ -396,8 +400,8 @@ export class Session {
   }
 
   /**
-   * Finds out what others did, in a task of its own, so that many changes that
-   * come at once cost one reading.
+   * Reads what others did in a task of its own, so that many changes at once
+   * cost one reading.
    */
   #refreshSoon() {
     if (this.#refreshing) return;
@@ -408,7 +412,7 @@ export class Session {
     });
   }
 
-  /** Sees what others did, and tells of it. */
+  /** Reads what others did, and tells the subscriptions. */
   #refresh() {
     const change = this.#use("refresh", (engine) => engine.refresh());
     if (change) this.#tell(change, true);

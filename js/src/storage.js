@@ -2,7 +2,7 @@ import { absent, disabled, quota, thrown } from "./codes.js";
 import { say } from "./describe.js";
 
 /**
- * A place where sessions are stored, by its number in the module.
+ * A place where sessions are stored. The module knows it by this number.
  *
  * @typedef {typeof places[keyof typeof places]} Place
  */
@@ -12,36 +12,37 @@ export const places = /** @type {const} */ ({
   memory: 2,
 });
 
-/** What stands for the given text: engine.Given. */
+/** Stands for the given text, as engine.Given does in the module. */
 const given = "\0";
 
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
 
 /**
- * The storage areas of the page, as a module imports them: wasm/internal/areas says how.
- * Everything that they throw is caught here, for nothing may be thrown through
- * the module's stack.
+ * The storage areas of the page, which the module imports. wasm/internal/areas is
+ * the other side. What an area throws is caught here, because nothing may be
+ * thrown through the module's stack.
  */
 export class StorageAreas {
   /**
-   * Those in which there are sessions, by place.
+   * The areas in which sessions were opened, by place.
    * @type {Area[]}
    */
   opened = [];
   #memory = new MemoryArea();
   #encoder = new TextEncoder();
-  // A text may begin with U+FEFF, which is no byte order mark there.
+  // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** @type {string[]} */
   #keys = [];
   /**
-   * The texts of the items that the module has read, by place and key.
+   * The texts that the module has read, by place and key.
    *
    * @type {Map<string, string>[]}
    */
   #texts = [new Map(), new Map(), new Map()];
   #lent = new Uint8Array();
-  // Room for all texts but the longest: to make room costs more than to copy.
+  // Allocated once for all but the longest texts, because an allocation costs
+  // more than a copy.
   #room = new Uint8Array(64 * 2 ** 10);
   #bytes = new Uint8Array();
 
@@ -52,13 +53,13 @@ export class StorageAreas {
   memory;
 
   /**
-   * The text that is to be saved, during a save.
+   * The entries of a save, as JSON, while it lasts.
    * @type {string | undefined}
    */
   given;
 
   /**
-   * What was thrown last.
+   * What an area threw last.
    * @type {unknown}
    */
   thrown;
@@ -120,12 +121,12 @@ export class StorageAreas {
       try {
         const name = this.#read(key, keyLength);
         const text = this.#texts[place].get(name);
-        // Where it is the same, this is mostly a comparison of two pointers.
+        // If they are the same, browsers mostly compare two pointers.
         return Number(
           text !== undefined && text === this.opened[place].getItem(name),
         );
       } catch {
-        return 0; // and to read it fails as well
+        return 0; // the module then reads the item, and gets the error
       }
     },
 
@@ -135,8 +136,8 @@ export class StorageAreas {
   };
 
   /**
-   * Returns f as the module calls it: with the address and length of a text,
-   * and to be told of what f throws by a code.
+   * Returns f in the form that the module calls. The module passes the address and
+   * length of a text, and gets a code when f throws.
    *
    * @param {(place: Place, name: string, at: number, length: number) => number} f
    */
@@ -170,7 +171,7 @@ export class StorageAreas {
     return area;
   }
 
-  /** Says what was thrown last. */
+  /** Says what an area threw last. */
   say() {
     return say(this.thrown);
   }
@@ -198,7 +199,7 @@ export class StorageAreas {
 
   #memoryBytes() {
     const { buffer } = /** @type {WebAssembly.Memory} */ (this.memory);
-    // It is another after the memory has grown.
+    // The memory has a new buffer after it has grown.
     if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
     return this.#bytes;
   }
@@ -214,17 +215,17 @@ export function codeOf(error) {
   try {
     const name = String(error?.name);
     switch (name) {
-      case "QuotaExceededError": // also a class of its own, in newer browsers
+      case "QuotaExceededError": // in newer browsers a class of its own
       case "NS_ERROR_DOM_QUOTA_REACHED": // Firefox before 2024
       case "NS_ERROR_FILE_NO_DEVICE_SPACE": // Firefox, when the disk is full
         return quota;
     }
-    // Firefox throws such as for a damaged database.
+    // Firefox throws NS_ERROR_… for a damaged database, for example.
     if (error instanceof DOMException || name.startsWith("NS_ERROR_")) {
       return disabled;
     }
   } catch {
-    // It is an object that does not even give its name.
+    // The page threw an object that throws when its name is read.
   }
   return thrown;
 }
@@ -242,9 +243,9 @@ export function keysOf(area, begin) {
     return keys;
   }
   const { length } = /** @type {Storage} */ (area);
-  // Not Object.keys, which leaves out items called length or getItem.
+  // Object.keys would leave out items called length or getItem.
   for (let i = 0; i < length; i++) {
-    // A page that is about to go may give null for the rest.
+    // In a page that is about to go, key may return null for the rest.
     const key = /** @type {Storage} */ (area).key(i);
     if (key?.startsWith(begin)) keys.push(key);
   }
@@ -252,7 +253,7 @@ export function keysOf(area, begin) {
 }
 
 /**
- * The area that lasts as long as the page.
+ * A storage area that lasts as long as the page.
  *
  * @implements {Area}
  */

@@ -6,52 +6,53 @@ import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
 
 /**
- * How a session stands to its copy on a server.
+ * Whether a session and its copy on a server are the same.
  *
  * @typedef {object} SyncState
  * @property {"idle" | "syncing" | "offline" | "error"} status
  * @property {number} unsent How many entries and removals may not be on the
- *   server yet; a clearing counts as one. Those that were sent, and stored anew
- *   together with others since, count as well, as they will be sent again.
- * @property {SessionError} [error] What went wrong, in the status `error`. It is
- *   tried again by itself.
+ *   server yet, at most. A clearing counts as one. An entry that was sent counts
+ *   again when a compaction puts it into one item with unsent ones.
+ * @property {SessionError} [error] What went wrong, in the status `error`. The
+ *   next exchange comes by itself.
  */
 
 /**
  * @typedef {object} SyncOptions
- * @property {number} [delay] How many seconds after a save it is sent, together
- *   with what was saved meanwhile. By default 1.
+ * @property {number} [delay] How many seconds after a save an exchange sends it,
+ *   together with what was saved meanwhile. By default 1.
  * @property {number} [interval] How many seconds pass between exchanges while
- *   the page is visible, in which other devices' changes arrive. By default 30.
- * @property {typeof fetch} [fetch] What makes the requests: by default the
- *   page's own.
+ *   the page is visible. Other devices' changes arrive in exchanges. By default
+ *   30.
+ * @property {typeof fetch} [fetch] The function that makes the requests, by
+ *   default the page's own.
  */
 
 /**
- * The copy of a session that is here, and what tells of it.
+ * The copy of a session in this browser.
  *
  * @typedef {import("./exchange.js").Local & {
  *   onWrite: (listener: () => void) => void,
- * }} Local onWrite calls the listener after each save, removal and clearing, until
- *   it is given another
+ * }} Local onWrite sets the listener that is called after each save, removal and
+ *   clearing
  */
 
 /**
- * The most that browsers send for a page that is going (Fetch, "HTTP-network-
- * or-cache fetch": 64 KiB for all such requests of a page), with some to spare.
+ * How many bytes are sent when the page goes. Browsers send 64 KiB in all such
+ * requests of a page (Fetch, "HTTP-network-or-cache fetch").
  */
 const keepaliveLimit = 60_000;
 
-/** In milliseconds: the first wait after a failure, and the longest. */
+/** The first wait after a failure, and the longest, in milliseconds. */
 const backOff = { first: 1_000, longest: 300_000 };
 
 /**
- * How long what the server has no room for is not sent again by itself, in
+ * How long an item that the server had no room for is held back, in
  * milliseconds.
  */
 const refusalTime = 300_000;
 
-/** A session's copy on a server, and what keeps the two the same. */
+/** Keeps a session and its copy on a server the same. */
 export class Sync {
   #engine;
   #local;
@@ -61,21 +62,21 @@ export class Sync {
   #closed = false;
   #busy = false;
   /**
-   * The exchange that is yet to begin.
+   * The exchange that has not begun yet.
    * @type {Promise<void> | undefined}
    */
   #next;
   /**
-   * The last of those that have begun.
+   * The last exchange that has begun.
    * @type {Promise<void>}
    */
   #last = Promise.resolve();
   /**
-   * The items for which the server had no room, the largest entry in them, and
-   * when that was.
+   * The stamps of the items that the server had no room for.
    * @type {Set<string>}
    */
   #refused = new Set();
+  /** The largest entry in those items, when they were refused last. */
   #largest = { key: "", size: 0 };
   #refusedAt = 0;
   /** @type {SessionError | undefined} */
@@ -102,7 +103,7 @@ export class Sync {
     this.#local = local;
     this.#engine = local.engine;
     this.#server = new Server(
-      url, // The one that the page has then: it may come to wrap it.
+      url, // Not the fetch of now: the page may wrap it later.
       fetch ?? ((...request) => globalThis.fetch(...request)),
     );
     this.#delay = delay * 1000;
@@ -127,7 +128,7 @@ export class Sync {
   }
 
   /**
-   * How things stand.
+   * Whether the session and its copy are the same.
    *
    * @returns {SyncState}
    */
@@ -135,7 +136,7 @@ export class Sync {
     try {
       this.#count = this.#engine.unsent().count;
     } catch {
-      // The storage is disabled: the next exchange says so.
+      // The storage is disabled. The next exchange says so.
     }
     const unsent = this.#count;
     if (this.#busy) return { status: "syncing", unsent };
@@ -145,10 +146,10 @@ export class Sync {
   }
 
   /**
-   * Calls the listener, soon, when the state may have changed.
+   * Calls the listener soon after the state may have changed.
    *
    * @param {(state: SyncState) => void} listener
-   * @returns {() => void} ends it; so does `close`
+   * @returns {() => void} ends the subscription, as `close` does
    */
   subscribe(listener) {
     if (typeof listener !== "function") {
@@ -165,8 +166,8 @@ export class Sync {
   }
 
   /**
-   * Exchanges what is new. What was saved before the call is on the server when
-   * it resolves, and what the server had then is here.
+   * Exchanges what is new. When it resolves, the server has what was saved before
+   * the call, and what the server had then is here.
    *
    * @returns {Promise<void>} rejects with a SessionError: `sync`
    */
@@ -176,7 +177,7 @@ export class Sync {
   }
 
   #soon() {
-    // One that has begun may have done so before the last save.
+    // An exchange that has begun may miss the last save.
     this.#next ??= this.#last
       .catch(() => {})
       .then(() => {
@@ -188,14 +189,14 @@ export class Sync {
   }
 
   /**
-   * Has the server make a code with which one other device can join the
-   * sessions of this browser, once and not for long.
+   * Has the server make a code, with which one other device can join the
+   * sessions of this browser.
    *
-   * @returns {Promise<{ code: string, expiresIn: number }>} expiresIn is how many
-   *   seconds are left to use the code; rejects with a SessionError: `sync`
+   * @returns {Promise<{ code: string, expiresIn: number }>} The code is good for
+   *   expiresIn seconds. Rejects with a SessionError: `sync`
    */
   async pair() {
-    await this.now(); // so that it finds all that is here
+    await this.now(); // so that the other device finds all that is here
     try {
       return await this.#server.pair();
     } catch (cause) {
@@ -204,20 +205,23 @@ export class Sync {
   }
 
   /**
-   * Joins the sessions of the device that a code is from, with all that is
-   * saved here. Ask the user first: a link with a code can be anybody's. It
-   * resolves when what the other device has is here, or when it has joined and
-   * could not exchange: the state tells of that, as it is tried again.
+   * Joins the sessions of the device that a code is from. What is saved here
+   * becomes part of them. Ask the user first, because anybody can make a link
+   * with a code.
+   *
+   * It resolves once this device has joined. What the other device saved is here
+   * by then, unless the exchange after it failed. The state tells of that
+   * failure, and the next exchange comes by itself.
    *
    * @param {string} code
-   * @returns {Promise<void>} rejects with a SessionError, and nothing is joined:
+   * @returns {Promise<void>} rejects with a SessionError if nothing was joined:
    *   `sync`, with the reason `pairing` for a code that is not good
    */
   async join(code) {
     try {
       const text = String(code);
-      // What was saved here is on the server as this browser's, whatever becomes
-      // of it.
+      // The server then keeps what was saved here as this browser's, whether the
+      // join succeeds or not.
       await this.now().catch(() => {});
       await this.#inTurn(async () =>
         joined(this.#engine, await this.#server.join(text)),
@@ -228,7 +232,7 @@ export class Sync {
     await this.now().catch(() => {});
   }
 
-  /** Ends it. What is not on the server yet stays here for another time. */
+  /** Ends the sync. What is unsent stays here for the next one. */
   close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -270,13 +274,13 @@ export class Sync {
     else this.#onHidden();
   };
 
-  /** Sends what there is, as the page may be about to go. */
+  /** Sends what is unsent, because the page may be about to go. */
   #onHidden = () => {
     try {
       const sent = draft(this.#engine, this.#refused, keepaliveLimit);
       if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
-        // Its answer may find nobody here. Then all of it is sent again, which
-        // does no harm.
+        // The page may be gone before the answer comes. Then the same items are
+        // sent again, which does no harm.
         this.#server.leave(this.#engine, sent);
       }
     } catch {
@@ -285,9 +289,9 @@ export class Sync {
   };
 
   /**
-   * Makes an exchange after some milliseconds, unless one is to be earlier.
+   * Makes an exchange after a wait, unless an earlier one is due.
    *
-   * @param {number} wait
+   * @param {number} wait in milliseconds
    */
   #schedule(wait) {
     const due = Date.now() + wait;
@@ -303,13 +307,13 @@ export class Sync {
   /** How long to wait after an exchange, in milliseconds. */
   #pause() {
     if (this.#failures === 0) {
-      // Nobody looks at a hidden page; when it is shown, it asks.
+      // Nobody looks at a hidden page. It exchanges when it is shown.
       return globalThis.document?.visibilityState === "hidden"
         ? Infinity
         : this.#interval;
     }
     const wait = backOff.first * 2 ** (this.#failures - 1);
-    // Not all at once, when a server that was away is there again.
+    // Random, so that not all pages ask at once when a server is back.
     return Math.min(wait, backOff.longest) * (0.5 + Math.random() / 2);
   }
 
@@ -318,7 +322,7 @@ export class Sync {
       throw this.#own(new SessionError("sync", "it is closed"));
     }
     clearTimeout(this.#timer);
-    this.#due = Infinity; // what was due is done now
+    this.#due = Infinity; // this is the exchange that was due
     this.#busy = true;
     this.#tellSoon();
     /** @type {import("./exchange.js").Refused | undefined} */
@@ -366,9 +370,9 @@ export class Sync {
   }
 
   /**
-   * Calls f when no other tab or session of this browser is in its own call for
-   * the same server: not to send the same twice, nor to be taken for several
-   * browsers. Pages that may not use the Web Locks API do without.
+   * Calls f while no other tab or session of this browser exchanges with the same
+   * server. Otherwise two might send the same items, or the server might take
+   * them for two browsers. Pages without the Web Locks API take that risk.
    *
    * @template T
    * @param {() => Promise<T>} f
@@ -381,7 +385,7 @@ export class Sync {
   }
 
   /**
-   * Returns what was thrown, as an error of this package that says whose it is.
+   * Returns what was thrown as a SessionError that says which session it is from.
    *
    * @param {unknown} thrown
    * @returns {SessionError}
@@ -393,7 +397,7 @@ export class Sync {
     return /** @type {SessionError} */ (within(this.#engine.name, "sync", own));
   }
 
-  /** Tells the subscriptions, once for all that happens in this task. */
+  /** Tells the subscriptions once for all that happens in this task. */
   #tellSoon() {
     if (this.#telling || this.#subscriptions.size === 0) return;
     this.#telling = true;

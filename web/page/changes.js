@@ -9,13 +9,13 @@ const LOG_LIMIT = 200;
 /** How many keys of a change the log shows. */
 const LOG_KEYS = 8;
 
-/** How many keys are read out. */
+/** How many keys of a change screen readers read out. */
 const ANNOUNCED_KEYS = 3;
 
 /** How long changes are gathered into one announcement, in milliseconds. */
 const GATHER_TIME = 250;
 
-/** The list of changes, latest first. */
+/** The list of changes, the latest first. */
 export class ChangeLog {
   #list = byId("log", HTMLElement);
 
@@ -46,7 +46,7 @@ export class ChangeLog {
   }
 }
 
-/** Tells of changes in one short sentence, which screen readers read out. */
+/** Tells screen readers of changes, in one short sentence. */
 export class Announcer {
   #status = byId("announcement", HTMLElement);
   #waiting = 0;

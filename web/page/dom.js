@@ -49,8 +49,8 @@ export function formatTime(milliseconds) {
 }
 
 /**
- * Returns a key as a person can read it: as it is, or as a JSON string when
- * something in it would not show or could be taken for something else.
+ * Returns a key for a person to read. A key with characters that would not show,
+ * or could be mistaken, becomes a JSON string.
  *
  * @param {string} key
  */
@@ -74,12 +74,12 @@ export function shorten(text, limit) {
   if (text.length <= limit) {
     return text;
   }
-  // A surrogate pair is not to be cut in half.
+  // Never cut a surrogate pair in half.
   return text.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, "") + "…";
 }
 
 /**
- * Says what is wrong with a field, beside it. No message: nothing is.
+ * Says beside a field what is wrong with it. With an empty message nothing is.
  *
  * @param {HTMLInputElement | HTMLTextAreaElement} field
  * @param {string} message

@@ -6,11 +6,11 @@ import { indent, jsonOf, pairsOf } from "./json.js";
 /**
  * @typedef {object} Row
  * @property {string} key
- * @property {string} json the value
+ * @property {string} json the value as JSON
  * @property {HTMLTableRowElement} element
  * @property {HTMLElement} value where the value is shown
  * @property {boolean} expanded whether all of a long value is shown
- * @property {number} mark which change marked the row last
+ * @property {number} mark the number of the change that marked the row last
  */
 
 /** How much of a value is shown at first, in UTF-16 code units. */
@@ -20,8 +20,8 @@ const VALUE_LIMIT = 240;
 const MARK_TIME = 2500;
 
 /**
- * The table of entries. Rows are kept by key and touched one by one, so that a
- * change costs what it changes, however many entries there are.
+ * The table of entries. It keeps a row for each key and changes only the rows of a
+ * change, so that a change costs the same however many entries there are.
  */
 export class EntryTable {
   /** @type {Map<string, Row>} */
@@ -165,7 +165,7 @@ export class EntryTable {
     if (!row) {
       return;
     }
-    // Whoever works down the table by keyboard must not be thrown out of it.
+    // Removing the focused button would move the focus out of the table.
     if (row.element.contains(document.activeElement)) {
       const visible = [...this.#body.rows].filter((other) => !other.hidden);
       const place = visible.indexOf(row.element);

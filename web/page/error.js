@@ -1,6 +1,6 @@
 /**
- * Returns the code of a SessionError, and of any other error "". The class
- * itself is not at hand, as its module may be what failed to load.
+ * Returns the code of a SessionError, or "" for any other error. It does not
+ * import the class, because its module may be what failed to load.
  *
  * @param {unknown} error
  */
@@ -9,8 +9,7 @@ export function codeOf(error) {
 }
 
 /**
- * Returns the code with which the server has refused, if that is what the error
- * is of; or else "".
+ * Returns the code of the server's refusal, or "" if the error is none.
  *
  * @param {unknown} error
  */

@@ -12,11 +12,11 @@ import {
 /** How long changes are gathered before the storage is read, in milliseconds. */
 const GATHER_TIME = 100;
 
-/** What lies in the storage: the session's items, and how much room they take. */
+/** Shows the session's items in the storage, and how much room they take. */
 export class StoredItems {
   /** @type {Map<string, { text: string, owner: string, element: HTMLElement }>} */
   #shown = new Map();
-  /** The tag of the owner whose session is shown; empty when it is nobody's. */
+  /** The tag of the owner whose session is shown. Empty if nobody owns it yet. */
   #owner = "";
   #refreshing = false;
 
@@ -33,7 +33,7 @@ export class StoredItems {
     this.#area = area;
   }
 
-  /** Reads the storage anew, soon, and once however often it is called. */
+  /** Reads the storage again soon. Calls until then cost one reading. */
   refreshSoon() {
     if (this.#refreshing) {
       return;
@@ -103,7 +103,7 @@ export class StoredItems {
     byId("item-count", HTMLElement).textContent = formatNumber(items.size);
   }
 
-  /** @param {number} units that the whole storage area takes */
+  /** @param {number} units how much the whole storage area takes */
   #showUsage(units) {
     const stats = this.#session.stats();
     showMeter("origin-usage", units);
@@ -131,12 +131,12 @@ function showMeter(id, units) {
 }
 
 /**
- * Returns the list item for a stored item. Its text is laid out only when it
- * is looked at, as it may be long.
+ * Returns the list item for a stored item. Its text may be long, so it is laid
+ * out only when somebody opens the item.
  *
  * @param {string} key
  * @param {string} text
- * @param {string} owner the tag of the one whose session is shown
+ * @param {string} owner the tag of the owner whose session is shown
  */
 function describeItem(key, text, owner) {
   const named = readKey(key);
@@ -194,7 +194,7 @@ function describeItem(key, text, owner) {
 }
 
 /**
- * Says what an item's text holds, or else what is wrong with it.
+ * Says what an item's text holds, or what is wrong with it.
  *
  * @param {string} text
  * @returns {{ contents: string, fault: string }}

@@ -1,8 +1,8 @@
-/** How many levels are indented: at all of 20,000 there would be 800 MB. */
+/** How many levels are indented. 20,000 of them would take 800 MB. */
 const INDENTED_LEVELS = 50;
 
 /**
- * Returns entries as pairs, also that of the key `__proto__`, which is not
+ * Returns entries as pairs. It includes that of the key `__proto__`, which is not
  * enumerable.
  *
  * @param {Record<string, unknown>} entries
@@ -13,8 +13,8 @@ export function pairsOf(entries) {
 }
 
 /**
- * Returns a value as JSON, or says that this browser cannot: some have a limit
- * to the levels that a value has, and other programs may save one beyond it.
+ * Returns a value as JSON, or says that this browser cannot. Some browsers limit
+ * how many levels a value has, and other programs may save a deeper one.
  *
  * @param {unknown} value
  */
@@ -27,10 +27,9 @@ export function jsonOf(value) {
 }
 
 /**
- * Lays out JSON over several lines, token by token: through JSON.parse, large
- * numbers and the order of the keys would not come out as they are stored, and
- * JSON.stringify does not indent what has thousands of levels. Other text is
- * returned as it is.
+ * Lays out JSON over several lines. It works token by token, because JSON.parse
+ * changes large numbers and the order of keys, and JSON.stringify does not indent
+ * thousands of levels. Text that is no JSON is returned as it is.
  *
  * @param {string} text
  */

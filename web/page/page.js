@@ -20,8 +20,8 @@ async function start() {
   document.title = `${name} – session inspector`;
   byId("session-name", HTMLInputElement).value = name;
   byId("retry", HTMLButtonElement).addEventListener("click", () => {
-    // Not open alone: an import that failed may stay failed until the page is
-    // loaded anew, and a page from before a deployment needs its new paths.
+    // To call open again is not enough. A failed import may stay failed until the
+    // page is loaded again, and after a deployment the page needs the new paths.
     location.reload();
   });
   if (storage !== "local" && storage !== "session") {
@@ -34,7 +34,8 @@ async function start() {
   byId("storage-area", HTMLSelectElement).value = storage;
 
   try {
-    // Imported here, and not at the top, so that its absence can be told.
+    // Imported here and not at the top, so that the page can tell when it is
+    // missing.
     const { open } = await import("./session-writer/index.js");
     const session = await open(name, { storage });
     inspect(session, storage === "local" ? localStorage : sessionStorage);
@@ -45,11 +46,10 @@ async function start() {
 }
 
 /**
- * Keeps the session and its copy on the server the same, and lets devices
- * share it.
+ * Syncs the session with the server, and lets the user pair devices.
  *
  * @param {Session} session
- * @param {string} code of the link that the page was opened by, if any
+ * @param {string} code the code of the link that opened the page, if any
  */
 async function connect(session, code) {
   const sync = await setUpSync(session);
@@ -120,9 +120,9 @@ function inspect(session, area) {
     log.add(change);
     announcer.announce(change);
   });
-  // What changes items and no entry is told to no subscriber: that another tab
-  // has compacted, or that something else was stored beside the session. Nor
-  // are there storage events in the back-forward cache.
+  // A compaction in another tab changes items but no entry, and so does what is
+  // stored beside the session: subscribers are not told. In the back/forward cache
+  // there are no storage events either.
   addEventListener("storage", (event) => {
     if (event.storageArea === area) {
       items.refreshSoon();
@@ -140,7 +140,7 @@ function inspect(session, area) {
 }
 
 /**
- * Puts an entry into the form, as JSON, which any value can be written in.
+ * Puts an entry into the form as JSON, because JSON can express every value.
  *
  * @param {string} key
  * @param {string} json
@@ -234,7 +234,7 @@ function setUpClear(session, attempt) {
     const { entries } = session.stats();
     byId("clear-text", HTMLElement).textContent =
       `${formatNumber(entries)} ${entries === 1 ? "entry" : "entries"} of ${formatKey(session.name)} will be removed, in all tabs and on all devices that share it.`;
-    // It keeps the answer from last time, also when it is then closed by Esc.
+    // A dialog closed by Esc would keep the answer of the last time.
     dialog.returnValue = "";
     dialog.showModal();
   });
@@ -245,7 +245,7 @@ function setUpClear(session, attempt) {
   });
 }
 
-/** @param {unknown} error that reading or saving a field has thrown */
+/** @param {unknown} error what reading or saving a field has thrown */
 function fieldError(error) {
   return error instanceof SyntaxError
     ? `This is not JSON: ${error.message}`

@@ -4,12 +4,12 @@ import { keepsNoCopies } from "./sync.js";
 
 /** @typedef {import("./session-writer/index.js").Sync} Sync */
 
-/** What begins the fragment of a link that pairs. */
+/** The fragment of a pairing link begins with this. */
 const FRAGMENT = "#pair=";
 
 /**
- * Returns the code that the address bears, if any, and takes it from there:
- * not in the history, nor in what is copied from the address bar.
+ * Returns the code in the address, if any, and removes it from there. So the code
+ * is neither in the history nor in a copied address.
  */
 export function takeCode() {
   if (!location.hash.startsWith(FRAGMENT)) {
@@ -35,7 +35,7 @@ export function setUpPair(sync) {
   const failure = byId("pair-error", HTMLElement);
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let expiry;
-  /** Counts the codes that were asked for: only the latest is shown. */
+  /** The number of the latest request for a code. Only its code is shown. */
   let latest = 0;
 
   const clear = () => {
@@ -99,10 +99,10 @@ export function setUpPair(sync) {
 }
 
 /**
- * Lets this device join another's sessions, with its code.
+ * Lets this device join another's sessions with a code.
  *
  * @param {Sync} sync
- * @param {string} linked the code of the link that the page was opened by, if any
+ * @param {string} linked the code of the link that opened the page, if any
  */
 export function setUpJoin(sync, linked) {
   const dialog = byId("join-dialog", HTMLDialogElement);
@@ -112,15 +112,15 @@ export function setUpJoin(sync, linked) {
   const button = byId("join-button", HTMLButtonElement);
   const note = byId("join-note", HTMLElement);
 
-  // A link may be anybody's, and its dialog may come up under the pointer or
-  // under Enter: neither alone presses a button that is disabled.
+  // Anybody may have made the link, and its dialog may open under the pointer or
+  // while Enter is pressed. A disabled button cannot be pressed by accident.
   const enable = () => {
     button.disabled = !own.checked;
   };
   own.addEventListener("change", enable);
 
-  // How often it was asked: a code that comes while another is tried is a question
-  // of its own, which the answer to the first must not close.
+  // The number of the dialog's latest question. A link may bring a second question
+  // while the first code is tried, and the answer to the first must not close it.
   let asked = 0;
 
   /** @param {string} given the code of a link */
@@ -165,7 +165,7 @@ export function setUpJoin(sync, linked) {
     if (asked === answered) dialog.close();
     note.textContent = "This device has joined the other.";
   });
-  // The link, opened where the page is open already.
+  // A link that opens in this tab changes only the fragment.
   addEventListener("hashchange", () => {
     const given = takeCode();
     if (given) {

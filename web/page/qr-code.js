@@ -4,8 +4,8 @@ import encode from "qr";
 const MARGIN = 4;
 
 /**
- * Draws a text as a QR code: dark on light whatever the page's colours, as
- * many cameras read no other.
+ * Draws a text as a QR code. It is dark on light whatever the page's colours,
+ * because many cameras read no other.
  *
  * @param {string} text
  * @param {string} name what a screen reader calls it

@@ -5,19 +5,20 @@ import { codeOf, messageOf, reasonOf, withCode } from "./error.js";
 /** @typedef {import("./session-writer/index.js").Sync} Sync */
 /** @typedef {import("./session-writer/index.js").SyncState} SyncState */
 
-/** Where the server has the copies. */
+/** The path below which the server keeps copies. */
 const SERVER = "/sessions/";
 
 /**
- * How long an exchange takes before the page speaks of it, in milliseconds.
- * Most are over before anybody could read it.
+ * How long an exchange lasts before the page shows it, in milliseconds. Most are
+ * over before anybody could read it.
  */
 const PROGRESS_DELAY = 400;
 
 /**
- * Reports whether an error is of what gives no reason, as our server does: a
- * server of mere files has no such path, or allows no POST, or answers with a page
- * to whatever is asked. One that cannot be reached is none.
+ * Reports whether an error shows that the server keeps no copies. Our server gives
+ * a reason for every refusal. A server of mere files gives none: it has no such
+ * path, allows no POST, or answers every request with a page. An error because the
+ * server cannot be reached shows nothing.
  *
  * @param {Sync} sync
  * @param {unknown} error
@@ -31,18 +32,18 @@ export function keepsNoCopies(sync, error) {
 }
 
 /**
- * Keeps a copy of the session on the server, and shows how that goes.
+ * Keeps a copy of the session on the server, and shows the state of the sync.
  *
  * @param {Session} session
- * @returns {Promise<Sync | undefined>} undefined when it could not begin
+ * @returns {Promise<Sync | undefined>} undefined if the sync could not begin
  */
 export async function setUpSync(session) {
   const status = new SyncStatus();
   try {
     const sync = await session.sync(SERVER);
-    /** Whether it is known how the session stands to its copy. */
+    /** Whether the first exchange is over. */
     let known = false;
-    /** Whether there is such a copy, so that no failure means that there is none. */
+    /** Whether an exchange has succeeded: then a copy exists, whatever fails. */
     let kept = false;
     let none = false;
     const show = () => {
@@ -52,7 +53,7 @@ export async function setUpSync(session) {
         none = true;
         status.showNoCopies();
       } else if (none && state.status === "syncing") {
-        // It tries again by itself, and most likely in vain.
+        // The next exchange comes by itself, and most likely fails, too.
       } else if (known || state.status !== "idle") {
         none = false;
         status.show(state);
@@ -80,13 +81,13 @@ export async function setUpSync(session) {
   }
 }
 
-/** The line that says how the session stands to its copy. */
+/** The line that shows the state of the sync. */
 class SyncStatus {
   #text = byId("sync-text", HTMLElement);
-  /** What screen readers read out: less than there is to see. */
+  /** Screen readers read this out. It changes less often than the line. */
   #announcement = byId("sync-announcement", HTMLElement);
   #tools = byId("sync-tools", HTMLElement);
-  /** The status that was announced, or needed no announcement. */
+  /** The status that was announced last. Idle at first, which needs no words. */
   #known = "idle";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #progress;
