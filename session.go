@@ -81,6 +81,7 @@ type Session struct {
 	unseen  atomic.Bool   // whether any item may be there that the engine has not seen
 	stale   atomic.Bool   // whether there may be changes that subscribers do not know
 	wake    chan struct{} // has the subscribers told
+	telling chan struct{} // has room for who tells the subscribers
 
 	mu            sync.Mutex
 	engine        *engine.Session
@@ -110,8 +111,9 @@ type Config struct {
 }
 
 // Open opens the session of that name in the storage, which need not have it
-// yet. A name is not empty, is valid UTF-8 and has no slash. Close the Session when
-// it is no longer needed.
+// yet. A name is not empty, is valid UTF-8 and has no slash; a server takes none of
+// more than 1,024 bytes. Close the Session when it is no longer needed: until then it
+// keeps the storage in memory.
 //
 // The error wraps ErrConfig if the name or the Config is not acceptable. Otherwise
 // it is the storage's, such as ErrDisabled.
@@ -130,7 +132,7 @@ func Open(ctx context.Context, storage Storage, name string, config Config) (*Se
 		return fail(err)
 	}
 	e := engine.New(storage, name, clockOf(storage, name), config.MaxAge.Milliseconds())
-	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1)}
+	s := &Session{name: name, engine: e, active: true, wake: make(chan struct{}, 1), telling: make(chan struct{}, 1)}
 	w, ok := storage.(Watcher)
 	if !ok {
 		if err := e.Look(); err != nil {

@@ -313,7 +313,7 @@ func TestWatchNeedsAStorageThatTells(t *testing.T) {
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := session.NewMemory()
 		here, there := open(t, memory), open(t, memory)
@@ -386,7 +386,7 @@ type silent struct{ session.Storage }
 
 func (silent) Watch(func(key string)) (stop func(), err error) { return func() {}, nil }
 
-func TestWatchersAreToldThoughAnExchangeFails(t *testing.T) {
+func TestSubscribersAreToldThoughAnExchangeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, silent{session.NewMemory()})
 		large := strings.Repeat("x", 200<<10)
@@ -422,7 +422,7 @@ func TestWatchersAreToldThoughAnExchangeFails(t *testing.T) {
 	})
 }
 
-func TestWatchersOfOneSessionUsedByMany(t *testing.T) {
+func TestSubscribersOfOneSessionUsedByMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := session.NewMemory()
 		here := open(t, memory)
@@ -456,6 +456,39 @@ func TestWatchersOfOneSessionUsedByMany(t *testing.T) {
 			if seen[key] != string(value) {
 				t.Errorf("%s: told %s, want %s", key, seen[key], value)
 			}
+		}
+	})
+}
+
+// Those who subscribe when all others have stopped are told by another goroutine, while
+// a call to one who has stopped may still go on.
+func TestSubscribersAreCalledOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, session.NewMemory())
+		calling, goOn := make(chan struct{}), make(chan struct{})
+		stop, err := s.Subscribe(func(session.Change) {
+			close(calling)
+			<-goOn
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		save(t, s, entries{"a": 1})
+		<-calling
+		stop()
+		called := false
+		if _, err := s.Subscribe(func(session.Change) { called = true }); err != nil {
+			t.Fatal(err)
+		}
+		save(t, s, entries{"a": 2})
+		synctest.Wait()
+		if called {
+			t.Error("the second subscriber is called during the call of the first")
+		}
+		close(goOn)
+		synctest.Wait()
+		if !called {
+			t.Error("the second subscriber is not called")
 		}
 	})
 }

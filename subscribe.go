@@ -104,12 +104,26 @@ func (s *Session) tell(ended <-chan struct{}) {
 		case <-ended:
 			return
 		}
-		changes, subscriptions := s.untold()
-		for _, change := range changes {
-			for _, w := range subscriptions {
-				if !w.dropped.Load() {
-					w.tell(change)
-				}
+		s.tellAll(ended)
+	}
+}
+
+// tellAll tells the subscriptions what they do not know yet. Those who subscribed after
+// all others had stopped have another goroutine, which waits for the one before.
+func (s *Session) tellAll(ended <-chan struct{}) {
+	s.telling <- struct{}{}
+	defer func() { <-s.telling }()
+	select {
+	case <-ended:
+		s.awake() // the next, which this was perhaps for
+		return
+	default:
+	}
+	changes, subscriptions := s.untold()
+	for _, change := range changes {
+		for _, w := range subscriptions {
+			if !w.dropped.Load() {
+				w.tell(change)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -103,6 +104,33 @@ func TestSyncErrors(t *testing.T) {
 	}
 }
 
+// With a maximum age, what was refused is told of in another item, which may be
+// refused as well.
+func TestSyncWithAServerWithoutAnyRoom(t *testing.T) {
+	s := openWith(t, session.NewMemory(), session.Config{MaxAge: time.Hour})
+	save(t, s, entries{"a": 1, "big": strings.Repeat("x", 100)})
+	asked := 0
+	err := s.Sync(t.Context(), func(_ context.Context, sent session.Sent) (session.Received, error) {
+		if asked++; asked > 100 {
+			t.Fatal("it asks without end")
+		}
+		if sent.Owner == "" {
+			return session.Received{Owner: ada, Age: -1}, nil
+		}
+		if sent.Items != "" && !json.Valid([]byte(sent.Items)) {
+			t.Errorf("sent %s", sent.Items)
+		}
+		if sent.Items == "" {
+			return session.Received{Owner: ada, Cursor: "1", Age: -1}, nil
+		}
+		return session.Received{}, session.ErrQuota
+	})
+	var entry *session.EntryError
+	if !errors.Is(err, session.ErrQuota) || !errors.As(err, &entry) || entry.Key != "big" {
+		t.Errorf("Sync returned %v, want an EntryError of the largest key", err)
+	}
+}
+
 // A server's fault leaves the session as usable as it was.
 func TestSyncWithAServerThatPanics(t *testing.T) {
 	s := open(t, session.NewMemory())
@@ -116,7 +144,7 @@ func TestSyncWithAServerThatPanics(t *testing.T) {
 	}
 }
 
-func TestAWatcherIsToldOfWhatAnExchangeBrought(t *testing.T) {
+func TestASubscriberIsToldOfWhatAnExchangeBrought(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, session.NewMemory())
 		save(t, s, entries{"a": 1})

@@ -24,7 +24,7 @@ import (
 	"github.com/session-interop/session-writer/wasm/internal/areas"
 )
 
-// protocol changes with every change to the exports that an older shim, or
+// protocol changes with every change to the exports that an older package, or
 // module, could not do without.
 const protocol = 4
 

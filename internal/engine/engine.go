@@ -341,7 +341,7 @@ func (s *Session) follow(now int64, at Stamp, text string, b Batch, anew bool) C
 	if s.view == nil {
 		return Change{}
 	}
-	if anew { // entries are gone that the item does not name
+	if anew || b.Clear { // entries are gone, or left, that the item does not name
 		change, _ := s.catchUp(now) // until Refresh finds out
 		return change
 	}

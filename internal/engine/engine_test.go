@@ -957,7 +957,7 @@ func TestStorageErrorsAreReturned(t *testing.T) {
 	_, refreshErr := tab.Refresh(tab.now)
 	for call, err := range map[string]error{
 		"Save": saveErr, "Load": loadErr, "Get": getErr, "Stats": statsErr, "Refresh": refreshErr,
-		"Watch": tab.Watch(tab.now, true), "Told": tab.Listen(true),
+		"Watch": tab.Watch(tab.now, true), "Listen": tab.Listen(true),
 	} {
 		if !errors.Is(err, ErrDisabled) {
 			t.Errorf("%s returned %v", call, err)

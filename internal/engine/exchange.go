@@ -443,7 +443,9 @@ func (x *Exchange) Answer(now int64, answered int, got Received, late Late) erro
 		}
 		return nil
 	case answered == NoRoom && len(x.part) == 1:
-		x.refuse(now, x.part[0])
+		if x.part[0].key != "" { // or it is what refuse sent in its place
+			x.refuse(now, x.part[0])
+		}
 		return nil
 	case answered == TooLate && late.Latest > 0:
 		if l.cursor != x.with.cursor {

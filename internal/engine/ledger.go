@@ -143,14 +143,16 @@ func (s *Session) ledger() (ledger, error) {
 
 // attend finds out whose session is shown here.
 func (s *Session) attend() (ledger, error) {
+	// Before it is read: it may turn meanwhile.
+	s.turned.Store(false)
 	l, err := s.ledger()
 	if err != nil {
+		s.turned.Store(true)
 		return ledger{}, err
 	}
 	if l.owner != s.owner {
 		s.belong(l.owner)
 	}
-	s.turned.Store(false)
 	return l, nil
 }
 

@@ -270,13 +270,13 @@ export class Engine {
 
   /** @returns {Record<string, unknown>} */
   load() {
-    const length = this.#call("load", undefined, this.#loaded ? 0 : 1);
-    if (length > 0) {
-      const text = this.#module.read(length);
-      this.#loaded = this.isOpen ? text : "";
-      return JSON.parse(text);
-    }
-    return JSON.parse(this.#loaded);
+    // A page's own wrapper of its storage may close the session in the middle of it.
+    const loaded = this.#loaded;
+    const length = this.#call("load", undefined, loaded ? 0 : 1);
+    if (length === 0) return JSON.parse(loaded);
+    const text = this.#module.read(length);
+    this.#loaded = this.isOpen ? text : "";
+    return JSON.parse(text);
   }
 
   /**

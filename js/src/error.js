@@ -40,8 +40,8 @@ export class SessionError extends Error {
      */
     this.key = more.key;
     /**
-     * The code of the server's refusal, if it refused. The Go package web/server
-     * lists the codes.
+     * The code of the server's refusal, if it refused: the Go package web/server
+     * lists the codes. It is "no-server" if what answers knows nothing of sessions.
      * @readonly
      * @type {string | undefined}
      */

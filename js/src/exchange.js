@@ -177,6 +177,8 @@ export class Exchange {
             throw new SessionError("sync", answer.why, {
               reason: answer.reason,
             });
+          } else if (part[0].stamp === "") {
+            // Nor has it room for what was sent in the place of another.
           } else if (this.#engine.divide(part[0].stamp)) {
             items = this.#unsent(ledger);
           } else {
@@ -581,13 +583,23 @@ function ledgerOf({ area, name }) {
 }
 
 /**
- * Notes that this browser has joined another owner's sessions: from now on he is
- * the heir of its own owner.
+ * Joins another owner's sessions, and notes that from now on he is the heir of this
+ * browser's own owner. There is room for that before anything is joined, or else the
+ * storage throws.
  *
  * @param {import("./engine.js").Engine} engine
- * @param {string} owner the tag
+ * @param {() => Promise<string>} ask returns the tag of the owner whom it has joined
  */
-export function joined(engine, owner) {
+export async function join(engine, ask) {
+  const own = ledgerOf(engine)?.owner;
+  const room = own === undefined ? "" : `${heirKey(own)}?`;
+  if (room) engine.area.setItem(room, own ?? "");
+  let owner;
+  try {
+    owner = await ask();
+  } finally {
+    if (room) engine.area.removeItem(room);
+  }
   if (!tagForm.test(owner)) throw stranger();
   const before = ledgerOf(engine)?.owner;
   if (before !== undefined && before !== owner) {

@@ -103,7 +103,7 @@ export class Server {
     try {
       pairing = JSON.parse(text);
     } catch (cause) {
-      throw this.#stranger({ cause });
+      throw this.#stranger(cause);
     }
     const { code, expiresIn } = pairing ?? {};
     if (
@@ -125,7 +125,9 @@ export class Server {
   async join(code) {
     const body = JSON.stringify({ code });
     const { headers } = await this.#accepted(this.#request("join", body));
-    return headers.get("Session-Owner") ?? "";
+    const owner = headers.get("Session-Owner");
+    if (owner === null) throw this.#stranger();
+    return owner;
   }
 
   /**
@@ -199,12 +201,12 @@ export class Server {
     }
   }
 
-  /** @param {{ cause?: unknown }} [more] */
-  #stranger(more) {
+  /** @param {unknown} [cause] */
+  #stranger(cause) {
     return new SessionError(
       "sync",
       `what answers at ${this.url} is no server for sessions`,
-      more,
+      { reason: noServer, cause },
     );
   }
 
@@ -266,9 +268,12 @@ class Silence {
   }
 }
 
+/** The reason that a server which knows nothing of sessions cannot give. */
+const noServer = "no-server";
+
 /**
  * Returns the sentence of a refusal. If the server is one of ours, it also gives
- * a code.
+ * a code. A server of files has no such path, or allows no POST.
  *
  * @param {number} status
  * @param {string} text
@@ -283,7 +288,9 @@ function refusalOf(status, text) {
       ...(typeof code === "string" && { reason: code }),
     };
   } catch {
-    return { why };
+    return [404, 405, 501].includes(status)
+      ? { why, reason: noServer }
+      : { why };
   }
 }
 

@@ -1,9 +1,21 @@
+import { disabled, quota } from "./codes.js";
 import { attempt, describe, say, within } from "./describe.js";
 import { SessionError } from "./error.js";
-import { draft, Exchange, joined, sizeOf } from "./exchange.js";
+import { draft, Exchange, join, sizeOf } from "./exchange.js";
 import { Server } from "./http.js";
 import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
+import { codeOf } from "./storage.js";
+
+/**
+ * What it means that the storage failed, by the codes of failures.
+ *
+ * @type {Readonly<Record<number, import("./error.js").SessionErrorCode>>}
+ */
+const storageFailures = { [quota]: "quota", [disabled]: "disabled" };
+
+/** Why a Sync that was closed does nothing. */
+const closed = "it is closed";
 
 /**
  * Whether a session and its copy on a server are the same.
@@ -169,7 +181,8 @@ export class Sync {
    * Exchanges what is new. When it resolves, the server has what was saved before
    * the call, and what the server had then is here.
    *
-   * @returns {Promise<void>} rejects with a SessionError: `sync`
+   * @returns {Promise<void>} rejects with a SessionError: `sync`,
+   *   `quota`, `disabled`
    */
   now() {
     this.#refused.clear();
@@ -219,12 +232,13 @@ export class Sync {
    */
   async join(code) {
     try {
+      if (this.#closed) throw new SessionError("sync", closed);
       const text = String(code);
       // The server then keeps what was saved here as this browser's, whether the
       // join succeeds or not.
       await this.now().catch(() => {});
-      await this.#inTurn(async () =>
-        joined(this.#engine, await this.#server.join(text)),
+      await this.#inTurn(() =>
+        join(this.#engine, () => this.#server.join(text)),
       );
     } catch (cause) {
       throw this.#own(cause);
@@ -319,7 +333,7 @@ export class Sync {
 
   async #exchange() {
     if (this.#closed) {
-      throw this.#own(new SessionError("sync", "it is closed"));
+      throw this.#own(new SessionError("sync", closed));
     }
     clearTimeout(this.#timer);
     this.#due = Infinity; // this is the exchange that was due
@@ -393,7 +407,12 @@ export class Sync {
   #own(thrown) {
     const own = attempt(() => thrown instanceof SessionError)
       ? thrown
-      : new SessionError("sync", say(thrown), { cause: thrown });
+      : new SessionError(
+          // What else throws is the storage.
+          storageFailures[codeOf(thrown)] ?? "sync",
+          say(thrown),
+          { cause: thrown },
+        );
     return /** @type {SessionError} */ (within(this.#engine.name, "sync", own));
   }
 

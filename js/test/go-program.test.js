@@ -1,4 +1,4 @@
-// A Go program of somebody else's, compiled to WebAssembly, without our shim.
+// A Go program of somebody else's, compiled to WebAssembly, without our JavaScript.
 import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const example = await readFile(
 );
 
 inBrowser(
-  "a Go program compiled to WebAssembly saves without the shim",
+  "a Go program compiled to WebAssembly saves without our JavaScript",
   async ({ newPage, site }) => {
     await withModule({ "main.go": example }, async (folder, go) => {
       await go(["build", "-o", "main.wasm", "."], {

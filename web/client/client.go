@@ -162,7 +162,7 @@ var (
 )
 
 // A RefusalError is an answer of the server that is no exchange. It wraps what it
-// means: ErrBusy, ErrFull, or the error of package session that Exchange returns
+// means: ErrBusy, ErrFull, or the error of package session that Sync returns
 // for it, if any.
 type RefusalError struct {
 	// Status is the answer's HTTP status.

@@ -155,7 +155,7 @@ export function setUpJoin(sync, linked) {
       await sync.join(code.value);
     } catch (error) {
       if (asked === answered) {
-        showError(code, refusal(sync, error));
+        showError(code, refusal(error));
         code.focus();
       }
       return;
@@ -181,11 +181,10 @@ export function setUpJoin(sync, linked) {
 /**
  * Says why this device could not join.
  *
- * @param {Sync} sync
  * @param {unknown} error
  */
-function refusal(sync, error) {
-  if (keepsNoCopies(sync, error)) {
+function refusal(error) {
+  if (keepsNoCopies(error)) {
     return "This server keeps no copies: there is nothing to join.";
   }
   return reasonOf(error) === "pairing"

@@ -15,20 +15,13 @@ const SERVER = "/sessions/";
 const PROGRESS_DELAY = 400;
 
 /**
- * Reports whether an error shows that the server keeps no copies. Our server gives
- * a reason for every refusal. A server of mere files gives none: it has no such
- * path, allows no POST, or answers every request with a page. An error because the
- * server cannot be reached shows nothing.
+ * Reports whether an error shows that the server keeps no copies: it is one of mere
+ * files.
  *
- * @param {Sync} sync
  * @param {unknown} error
  */
-export function keepsNoCopies(sync, error) {
-  return (
-    codeOf(error) === "sync" &&
-    reasonOf(error) === "" &&
-    sync.state.status !== "offline"
-  );
+export function keepsNoCopies(error) {
+  return reasonOf(error) === "no-server";
 }
 
 /**
@@ -49,7 +42,7 @@ export async function setUpSync(session) {
     const show = () => {
       const { state } = sync;
       kept ||= known && state.status === "idle";
-      if (!kept && keepsNoCopies(sync, state.error)) {
+      if (!kept && keepsNoCopies(state.error)) {
         none = true;
         status.showNoCopies();
       } else if (none && state.status === "syncing") {

@@ -31,8 +31,13 @@
 // "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor, and "quota"
 // for session.ErrQuota. The code "stamp" stands for a session.StampError. Its Latest
 // is in Session-Latest, in milliseconds since 1970, and its Newest in Session-Newest.
-// The code "full" means that the database has no room, and "busy" that the server has
-// too much to do. The same request may succeed later: Retry-After has the seconds.
+// The code "full" means that the database has no room, and "busy" or "unavailable" that
+// the same request may succeed later: Retry-After has the seconds. "pairing" is for a
+// pairing code that is unknown, used or expired; "identity" and "admission" for whom
+// Config.Identify or Config.Admit refuses; "cookie" for two cookies of one name; "origin"
+// and "cross-origin" for a host or a page that is not the server's; "malformed",
+// "content-type", "method" and "not-found" for a request that is none of these; and
+// "internal" for a fault of the server.
 //
 // A session belongs to whoever holds its owner's id, which is in a cookie or comes
 // from Config.Identify. The server refuses requests that pages of other sites make,

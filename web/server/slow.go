@@ -85,7 +85,7 @@ func (s *slow) move() {
 	}
 }
 
-// stalledFor returns for how long nothing has come of it.
+// stalledFor returns for how long it has had no whole piece.
 func (s *slow) stalledFor() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

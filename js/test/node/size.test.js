@@ -13,7 +13,7 @@ const limit = 40_000;
 /** How many times as many as an empty Go program has, of what Go builds. */
 const ratioLimit = 1.2;
 
-test("the module, its runtime file and the shim are small", async (t) => {
+test("the module, its runtime file and index.js are small", async (t) => {
   const sizes = await Promise.all(
     ["session.wasm", "wasm_exec.js", "index.js"].map((name) =>
       size(join(dist, name)),

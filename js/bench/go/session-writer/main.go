@@ -1,6 +1,6 @@
 //go:build js
 
-// Command session-writer saves with session-writer, without its shim.
+// Command session-writer saves with session-writer, without its JavaScript.
 package main
 
 import (
