@@ -157,8 +157,8 @@ func join(lives, spans []span, maxAge int64) []span {
 	return append(joined, rest...)
 }
 
-// life returns the life of a cursor to which everything is known now. It is overLife if
-// the last life is over, and empty if the session never had a maximum age.
+// life returns the life in the cursor of a device that has everything now. It is
+// overLife if the last life is over, and empty if the session never had a maximum age.
 func (l lives) life(touched, now int64) string {
 	switch {
 	case l.ID == 0:
