@@ -1,17 +1,17 @@
 //go:build js
 
-// Command wasm is the module that the npm package session-writer loads. Its
-// exports are the engine's calls; js/src/engine.js is their only user, and the
-// two are built together.
+// Command wasm is the module that the npm package session-writer loads. Its exports are
+// the engine's calls. js/src/engine.js is their only user, and the two are built
+// together.
 //
-// Text goes both ways through one buffer. The caller asks for room with
-// buffer, writes its argument there as UTF-8, and passes the number of bytes;
-// the reply is in the buffer afterwards, and its number of bytes is what the
-// call returned. Only what is saved never comes here: the caller gives it to
-// the storage. Less than 0 stands for a failure: one of package areas's codes.
+// Text goes both ways through one buffer. The caller asks for room with buffer, writes
+// its argument there as UTF-8, and passes the number of bytes. Afterwards the reply is in
+// the buffer, and the call has returned its number of bytes. The entries of a save never
+// come here: the caller gives them to the storage. A result below 0 is a failure's code,
+// which package areas has.
 //
-// Exports about a session take its handle and the time, in milliseconds since
-// 1970: the caller comes by it for less. What else they take comes after these.
+// Exports about a session take its handle and the time, in milliseconds since 1970,
+// which the caller gets at a lower cost. Their other arguments come after these.
 package main
 
 //lint:file-ignore U1000 staticcheck does not know that exports are used
@@ -24,25 +24,25 @@ import (
 	"github.com/session-interop/session-writer/wasm/internal/areas"
 )
 
-// protocol changes with every change to the exports that an older package, or
-// module, could not do without.
+// protocol changes when the exports do, so that JavaScript refuses a module whose exports
+// it does not know.
 const protocol = 4
 
-// maxArgument keeps a batch that no browser's storage could ever take from
-// using up the memory that all sessions of the page live in.
+// maxArgument is the longest argument in bytes. All sessions of the page share this
+// module's memory, and a batch that no browser's storage takes must not use it up.
 const maxArgument = 64 << 20
 
 var (
 	buf     []byte
 	failure string
 
-	// sessions are those that are open, by their handles.
+	// sessions has the open sessions by their handles.
 	sessions = make(map[int32]*engine.Session)
 	opened   int32
 
-	// clocks are shared by the sessions of a name in each storage area, so that
-	// of two saves within a millisecond the later wins. What one session has
-	// seen stays out of another's stamps: it may be from a clock that was wrong.
+	// clocks has a clock for each name in a storage area. Sessions of one name share
+	// it, so that of two saves within a millisecond the later wins. Others do not,
+	// because what a session has seen may be from a wrong clock.
 	clocks = make(map[string]*engine.Clock)
 )
 
@@ -51,8 +51,8 @@ func main() { select {} } // the exports are called while main waits
 //go:wasmexport protocol
 func protocolVersion() int32 { return protocol }
 
-// buffer returns the buffer, with room for size bytes; and null when that is
-// more than any storage takes.
+// buffer returns the buffer, with room for size bytes. It returns null if that is more
+// than maxArgument.
 //
 //go:wasmexport buffer
 func buffer(size int32) unsafe.Pointer {
@@ -65,12 +65,12 @@ func buffer(size int32) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(buf[:cap(buf)]))
 }
 
-// message replies with the sentence on the last failure.
+// message replies with the sentence of the last failure.
 //
 //go:wasmexport message
 func message() int32 { return reply([]byte(failure)) }
 
-// open opens a session, whose name is in the buffer, and returns its handle.
+// open opens the session whose name is in the buffer, and returns its handle.
 //
 //go:wasmexport open
 func open(where, length int32, maxAge float64) (handle int32) {
@@ -103,11 +103,11 @@ func closeSession(handle int32) {
 	delete(sessions, handle)
 }
 
-// save saves what the storage was given, a JSON object of about so many bytes.
-// While the session is watched, its keys are in the buffer as a JSON array. It
-// replies with the change if that is another than to set what was given, and the
-// session is watched. What it returns is the number of bytes times four, and one
-// more when tidy has something to do, or two when that cannot wait.
+// save saves the entries that the storage was given, a JSON object of about size bytes.
+// While the session is watched, the keys of the entries are in the buffer as a JSON
+// array, and save replies with the change. It replies with nothing if the change only
+// sets these entries. It returns the number of bytes times four. It adds one if tidy has
+// something to do, or two if that cannot wait.
 //
 //go:wasmexport save
 func save(handle int32, now float64, length int32, size float64) int32 {
@@ -145,7 +145,7 @@ func write(s *engine.Session, now int64, b engine.Batch) (int32, error) {
 	return result, err
 }
 
-// tidy compacts the session when that is due.
+// tidy compacts the session if that is due.
 //
 //go:wasmexport tidy
 func tidy(handle int32, now float64) int32 {
@@ -155,8 +155,8 @@ func tidy(handle int32, now float64) int32 {
 	})
 }
 
-// load replies with all entries as a JSON object. When that is the same as the
-// last time, it replies with nothing, unless it is given 1.
+// load replies with all entries as a JSON object. If that is the same as the last time
+// and always is 0, it replies with nothing.
 //
 //go:wasmexport load
 func load(handle int32, now float64, _ int32, always float64) int32 {
@@ -169,8 +169,7 @@ func load(handle int32, now float64, _ int32, always float64) int32 {
 	})
 }
 
-// get replies with the value of the key in the buffer, and with nothing when
-// it has none.
+// get replies with the value of the key in the buffer, or with nothing if it has none.
 //
 //go:wasmexport get
 func get(handle int32, now float64, length int32) int32 {
@@ -197,7 +196,7 @@ func stats(handle int32, now float64) int32 {
 	})
 }
 
-// watch begins, with 1, or ends, with 0, to keep what refresh compares with.
+// watch begins or ends to keep the state that refresh compares with. on is 1 or 0.
 //
 //go:wasmexport watch
 func watch(handle int32, now float64, _ int32, on float64) int32 {
@@ -206,8 +205,8 @@ func watch(handle int32, now float64, _ int32, on float64) int32 {
 	})
 }
 
-// see tells that somebody else changed the item whose key is in the buffer, and
-// returns 1 when it is one of the session's.
+// see notes that somebody else changed the item whose key is in the buffer. It returns 1
+// if the item is one of the session's.
 //
 //go:wasmexport see
 func see(handle int32, now float64, length int32) int32 {
@@ -216,8 +215,8 @@ func see(handle int32, now float64, length int32) int32 {
 	})
 }
 
-// refresh sees all items there are, and replies with the change since watch or
-// the last refresh, if there was any.
+// refresh sees all items. While the session is watched, it replies with the change since
+// watch or the last refresh, if there was one.
 //
 //go:wasmexport refresh
 func refresh(handle int32, now float64) int32 {
@@ -227,10 +226,10 @@ func refresh(handle int32, now float64) int32 {
 	})
 }
 
-// What an exchange with the server that keeps a copy of the session takes of the
-// engine, where js/src/exchange.js does what engine.Exchange does.
+// The exports from here on are for js/src/exchange.js, which does what engine.Exchange
+// does.
 
-// prepare makes what is unsent such that it can be sent.
+// prepare gives the owner what is nobody's yet, so that it can be sent.
 //
 //go:wasmexport prepare
 func prepare(handle int32, now float64) int32 {
@@ -239,8 +238,8 @@ func prepare(handle int32, now float64) int32 {
 	})
 }
 
-// alive replies with the text of an item that has what is shown, and with
-// nothing when that is nothing.
+// alive replies with the text of an item that holds all entries, or with nothing if there
+// are none.
 //
 //go:wasmexport alive
 func alive(handle int32, now float64) int32 {
@@ -250,7 +249,7 @@ func alive(handle int32, now float64) int32 {
 	})
 }
 
-// stamp replies with a stamp for the item in the buffer, which others have made.
+// stamp replies with a stamp under which the item of others' in the buffer can be stored.
 //
 //go:wasmexport stamp
 func stamp(handle int32, now float64, length int32) int32 {
@@ -260,8 +259,7 @@ func stamp(handle int32, now float64, length int32) int32 {
 	})
 }
 
-// divide puts two items in the place of the one whose stamp is in the buffer, and
-// returns 1 if it could.
+// divide replaces the item whose stamp is in the buffer by two. It returns 1 if it could.
 //
 //go:wasmexport divide
 func divide(handle int32, now float64, length int32) int32 {
@@ -280,7 +278,7 @@ func compact(handle int32, now float64) int32 {
 	})
 }
 
-// restamp stamps anew what is unsent and stamped later than a time.
+// restamp gives new stamps to what is unsent and stamped later than latest.
 //
 //go:wasmexport restamp
 func restamp(handle int32, now float64, _ int32, latest float64) int32 {
@@ -289,8 +287,8 @@ func restamp(handle int32, now float64, _ int32, latest float64) int32 {
 	})
 }
 
-// unsent replies with the number of entries and removals that the server may not
-// have, and the stamps of the items that say so.
+// unsent replies with the number of entries and removals that the server may not have,
+// and the stamps of the items that hold them.
 //
 //go:wasmexport unsent
 func unsent(handle int32, now float64) int32 {
@@ -304,7 +302,7 @@ func unsent(handle int32, now float64) int32 {
 	})
 }
 
-// forget drops what is here of the session, and nothing on the server.
+// forget removes what is stored here of the session, and nothing on the server.
 //
 //go:wasmexport forget
 func forget(handle int32, now float64) int32 {
@@ -353,16 +351,16 @@ type arguments struct {
 	number float64
 }
 
-// call calls f with a session. Functions that take all from there cost a page a
-// fifth less than those that keep what is around them.
+// call calls f with a session. f gets all that it needs as arguments, because closures
+// would cost a page a fifth more.
 func call(handle int32, now float64, length int32, number float64, f func(*engine.Session, arguments) (int32, error)) (result int32) {
 	defer recovered(&result)
 	result, err := f(sessions[handle], arguments{int64(now), argument(length), number})
 	return checked(result, err)
 }
 
-// checked returns a result, or the code of an error, on which there is then a
-// sentence.
+// checked returns a result, or the code of an error, and keeps the error's sentence for
+// message.
 func checked(result int32, err error) int32 {
 	if err != nil {
 		failure = err.Error()
@@ -371,7 +369,7 @@ func checked(result int32, err error) int32 {
 	return result
 }
 
-// recovered makes a panic a failure: the module goes on.
+// recovered turns a panic into a failure, so that the module goes on.
 func recovered(result *int32) {
 	if p := recover(); p != nil {
 		*result, failure = areas.CodeInternal, "unexpected failure"

@@ -8,14 +8,14 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
-// small is how much of each request is not counted, in bytes, so that who sends
-// and receives little is served whatever others do. It is times what incoming has
-// at most, and times what waits for the database.
+// small is how much of each request is not counted, in bytes. So whoever sends and
+// receives little is served, whatever others do. incoming and the queue of the database
+// limit how many requests there are, and so bound what is not counted.
 const small = 16 << 10
 
-// A budget is memory for what is on its way, in bytes.
+// A budget is memory for bodies and answers that are on their way, in bytes.
 type budget struct {
-	// total is how much there is, and share how much of it for one owner.
+	// total is how much there is, and share how much of it one owner may hold.
 	total, share int
 
 	mu   sync.Mutex
@@ -27,13 +27,13 @@ type budget struct {
 type holder struct {
 	*budget
 	owner string
-	// size is what it has asked for, and held what of that counts.
+	// size is how much the request has taken, and held how much of that counts.
 	size, held int
 }
 
 func (b *budget) holder(owner string) *holder { return &holder{budget: b, owner: owner} }
 
-// fits returns what take would for so many bytes more.
+// fits returns the error that take would return, and takes nothing.
 func (h *holder) fits(bytes int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -41,7 +41,7 @@ func (h *holder) fits(bytes int) error {
 }
 
 func (h *holder) check(bytes int) error {
-	// What is alone is taken, however large it is.
+	// A request that holds the budget alone may take any size.
 	switch more := h.more(bytes); {
 	case more == 0:
 		return nil
@@ -53,10 +53,10 @@ func (h *holder) check(bytes int) error {
 	return nil
 }
 
-// more is how much more is held with so many bytes more.
+// more returns how much more the request would hold with so many bytes more.
 func (h *holder) more(bytes int) int { return max(h.size+bytes-small, 0) - h.held }
 
-// take has a request hold so many bytes more. The error wraps turns.ErrBusy.
+// take has the request hold so many bytes more. The error wraps turns.ErrBusy.
 func (h *holder) take(bytes int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,7 +76,7 @@ func (h *holder) take(bytes int) error {
 	return nil
 }
 
-// release has a request hold nothing any more.
+// release gives back all that the request holds.
 func (h *holder) release() {
 	if h.held == 0 {
 		return
@@ -91,7 +91,7 @@ func (h *holder) release() {
 	h.size, h.held = 0, 0
 }
 
-// A text is a body as it comes in.
+// A text is a body that is being read. It holds its memory.
 type text struct {
 	strings.Builder
 	held *holder

@@ -12,11 +12,11 @@ import (
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
-// A visitor is who makes a request.
+// A visitor is the maker of a request.
 type visitor struct {
-	// id is the owner's; empty for somebody unknown.
+	// id is the owner's id. It is empty for somebody unknown.
 	id string
-	// stale says that the browser is to be given the id, in a new cookie.
+	// stale says that the browser has to get a new cookie with the id.
 	stale bool
 }
 
@@ -41,8 +41,8 @@ func (s *sessions) admit(r *http.Request) (visitor, error) {
 	return who, s.DB.AddOwner(r.Context(), who.id)
 }
 
-// checkCookies refuses a request with several cookies: with one more, its browser
-// would still be unknown.
+// checkCookies refuses a request with several cookies. A further cookie would not help,
+// because its browser would still be unknown.
 func (s *sessions) checkCookies(r *http.Request) error {
 	if name := s.cookieName(r); countCookies(r, name) > 1 {
 		return problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
@@ -50,8 +50,8 @@ func (s *sessions) checkCookies(r *http.Request) error {
 	return nil
 }
 
-// countCookies returns how many cookies of a name there are: also those of which
-// net/http drops the value, as it is not well-formed.
+// countCookies returns how many cookies of a name there are. It counts malformed ones,
+// too, which net/http drops.
 func countCookies(r *http.Request, name string) (count int) {
 	for _, line := range r.Header["Cookie"] {
 		for cookie := range strings.SplitSeq(line, ";") {
@@ -65,8 +65,8 @@ func countCookies(r *http.Request, name string) (count int) {
 
 const idBytes = 16
 
-// identify returns who makes a request. Of two cookies none counts: one may have
-// been set by another host, and which cannot be told.
+// identify returns the visitor who makes a request. If there are two cookies, none
+// counts: another host may have set one, and nobody can tell which.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
 	if s.Identify == nil {
 		name := s.cookieName(r)
@@ -78,7 +78,7 @@ func (s *sessions) identify(r *http.Request) (visitor, error) {
 		if !ok {
 			return visitor{}, nil
 		}
-		// An id that was not made here is somebody's who chose it for others.
+		// An id that was not made here may be an attacker's, set to share a session.
 		known, err := s.DB.HasOwner(r.Context(), who.id)
 		if err != nil || !known {
 			return visitor{}, err
@@ -96,9 +96,9 @@ func (s *sessions) identify(r *http.Request) (visitor, error) {
 	return visitor{id: id}, nil
 }
 
-// The cookie is the id, a hyphen, and the day on which it was set, counted from
-// 1970. The day is there to tell when it must be set again to last, and nobody
-// need believe it. To set it each time would be worse than a waste: a response
+// The value of the cookie is the id, a hyphen, and the day on which it was set, counted
+// from 1970. The day tells when the cookie must be set again to last, and nothing else
+// depends on it. To set the cookie in each response would do harm: a response that is
 // under way while the browser joins another device would undo that.
 
 const (
@@ -108,8 +108,8 @@ const (
 
 func today() int64 { return time.Now().Unix() / int64(dayLength/time.Second) }
 
-// parseCookie reads the value of a cookie. One that is not as it was set is as
-// none.
+// parseCookie reads the value of a cookie. It is not ok unless the value has exactly the
+// form in which it was set.
 func parseCookie(value string, today int64) (who visitor, ok bool) {
 	id, digits, _ := strings.Cut(value, "-")
 	random, err := hex.DecodeString(id)
@@ -123,8 +123,8 @@ func parseCookie(value string, today int64) (who visitor, ok bool) {
 	return visitor{id, day > today || day <= today-renewAfter}, true
 }
 
-// cookieName is that of a cookie that only this host can set, and only by
-// https. On this machine http is as safe, and all that there may be.
+// cookieName returns the name of the cookie. Only this host can set one of the prefix
+// __Host-, and only by https. On this machine http is as safe, and https may be missing.
 func (s *sessions) cookieName(r *http.Request) string {
 	if s.origins.secure(r) {
 		return "__Host-session-writer"
@@ -132,7 +132,7 @@ func (s *sessions) cookieName(r *http.Request) string {
 	return "session-writer"
 }
 
-// remember has the browser keep who it is.
+// remember sets the cookie if the browser needs a new one.
 func (s *sessions) remember(w http.ResponseWriter, r *http.Request, who visitor) {
 	if !who.stale {
 		return

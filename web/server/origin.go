@@ -12,8 +12,8 @@ import (
 // An origin is one of Config.Origins.
 type origin struct {
 	text string
-	// host is as browsers write it: in small letters, without the scheme's own
-	// port.
+	// host has the form in which browsers send it: in small letters, without the
+	// scheme's default port.
 	host string
 	// name is host without a port.
 	name string
@@ -61,7 +61,8 @@ func newOrigin(text string) (*origin, error) {
 	return o, o.protection.AddTrustedOrigin(o.text)
 }
 
-// neverSent says why no browser would ever make a request for an origin, if so.
+// neverSent says why no browser ever makes a request for an origin. It returns an empty
+// text if browsers do.
 func neverSent(at *url.URL) string {
 	name, port := at.Hostname(), at.Port()
 	isOther := func(c rune) bool {
@@ -86,12 +87,12 @@ func neverSent(at *url.URL) string {
 	return ""
 }
 
-// An origins tells what browsers know this server by.
+// An origins knows the origins by which browsers know this server.
 type origins struct {
 	public []*origin
 	// trusted says that every Host is right.
 	trusted bool
-	// own is for what is not in public.
+	// own protects origins that are not in public.
 	own *http.CrossOriginProtection
 }
 
@@ -124,10 +125,9 @@ func (o origins) find(r *http.Request) *origin {
 	return nil
 }
 
-// check refuses a request of which it is not certain for which origin the
-// browser made it: that decides whether another site can replace the cookie,
-// or be taken for this one. A hostile page can point its own name at this
-// server (DNS rebinding); its name gives it away.
+// check refuses a request unless it is certain for which origin the browser made it.
+// Otherwise another site might replace the cookie, or pass for this one. A hostile page
+// can point its own name at this server (DNS rebinding). Then the Host has that name.
 func (o origins) check(r *http.Request) error {
 	const setting = "Config.Origins, or the flag -origin, must name the origin that browsers know it by, such as https://example.com"
 	refused := func(format string, a ...any) error {
@@ -147,35 +147,35 @@ func (o origins) check(r *http.Request) error {
 	case public == nil && r.TLS == nil && !isLoopbackHost(r.Host):
 		return refused("the request is for the host %q, and this server answers to localhost, 127.0.0.1 and [::1] only: "+setting, r.Host)
 	case isForwarded(r):
-		// Also to an origin of this machine that was named beside a public one: it
-		// is what a proxy calls this server that does not keep Host.
+		// This also refuses an origin of this machine that was named beside a public
+		// one: a proxy that does not keep Host calls this server so.
 		return refused("the request is for the host %q, and something has passed it on to this server from elsewhere: that must keep the Host of what it passes on, and "+setting, r.Host)
 	}
 	return nil
 }
 
-// isForwarded reports whether a request was not made by a browser that knows this
-// server by its Host, but by something that passes requests on.
+// isForwarded reports whether something has passed the request on, so that Host may not
+// be what the browser asked for.
 func isForwarded(r *http.Request) bool {
 	for name := range r.Header {
 		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
 			return true
 		}
 	}
-	// nginx adds none of these unless it is told to. But it speaks HTTP/1.0 then,
-	// which no browser does.
+	// nginx adds none of these headers by default. But then it speaks HTTP/1.0, which no
+	// browser does.
 	if !r.ProtoAtLeast(1, 1) {
 		return true
 	}
-	// Or a browser says that the page and its server are of one origin, which is
-	// not the one of Host.
+	// The browser says that the page and the server have one origin. If that has
+	// another host than Host, something has changed Host.
 	from, err := url.Parse(r.Header.Get("Origin"))
 	return err == nil && from.Host != "" && !isLoopbackHost(from.Host) && !strings.EqualFold(from.Host, r.Host) &&
 		r.Header.Get("Sec-Fetch-Site") == "same-origin"
 }
 
-// secure reports whether the browser speaks https: either to this server, or to
-// something before it.
+// secure reports whether the browser speaks https, to this server or to a proxy before
+// it.
 func (o origins) secure(r *http.Request) bool {
 	if public := o.find(r); public != nil && public.secure {
 		return true
@@ -193,8 +193,8 @@ func (o origins) isCrossOrigin(r *http.Request) bool {
 	if found.protection.Check(r) == nil {
 		return false
 	}
-	// A Host without a port can be that of several, and a browser that does not
-	// send Sec-Fetch-Site tells the one by Origin alone.
+	// Several origins may have a Host without a port. Of browsers that send no
+	// Sec-Fetch-Site, only Origin tells which is meant.
 	for _, public := range o.public {
 		if public.name == strings.ToLower(r.Host) && public.secure == found.secure && public.text == r.Header.Get("Origin") {
 			return r.Header.Get("Sec-Fetch-Site") != ""
@@ -203,9 +203,8 @@ func (o origins) isCrossOrigin(r *http.Request) bool {
 	return true
 }
 
-// isLoopbackHost reports whether a Host field, with or without a port, names
-// localhost or a loopback address. The port may be another than the server's:
-// it is, behind a tunnel.
+// isLoopbackHost reports whether a Host field, with or without a port, names localhost
+// or a loopback address. Any port will do, because a tunnel has another than the server.
 func isLoopbackHost(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

@@ -157,7 +157,7 @@ func New(config Config) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
-		// Who asks for the health may know the server by any name.
+		// A health check may know the server by any name.
 		if err := s.origins.check(r); err != nil && r.URL.Path != health {
 			s.refuse(w, s.problem(err))
 			return
@@ -172,16 +172,16 @@ const health = "/sessions/health"
 type sessions struct {
 	Config
 	origins origins
-	// incoming are the bodies that are being read, and memory is for those and for
-	// answers that are on their way.
+	// incoming are the bodies that are being read. memory limits the room for these and
+	// for answers that are on their way.
 	incoming incoming
 	memory   budget
-	// long is for what takes long, one at a time: to read it takes many times its
-	// size, and to merge it has all others wait.
+	// long admits one long exchange at a time. Parsing its body takes many times the
+	// memory of the body, and all others wait while it is merged.
 	long turns.Queue
 }
 
-// A problem is an error as the client is told of it.
+// A problem is an error in the form that the client is told.
 type problem struct {
 	status int
 	code   string
@@ -190,7 +190,7 @@ type problem struct {
 
 func (p problem) Error() string { return p.what }
 
-// problems are those that the database's errors are.
+// problems has the status and code for each error of the database.
 var problems = []struct {
 	err    error
 	status int
@@ -205,8 +205,8 @@ var problems = []struct {
 	{sqlstore.ErrBusy, http.StatusServiceUnavailable, "busy"},
 }
 
-// problem returns what the client is told of an error. What it is not told is
-// logged.
+// problem returns what the client is told of an error. An error that the client is not
+// told is logged.
 func (s *sessions) problem(err error) problem {
 	if p, ok := errors.AsType[problem](err); ok {
 		return p
@@ -226,8 +226,8 @@ func (s *sessions) problem(err error) problem {
 	return problem{http.StatusServiceUnavailable, "unavailable", "the database does not answer: try again later"}
 }
 
-// handle returns a handler for requests of a method, or of any. What handler
-// returns is what it has not answered itself.
+// handle returns a handler for requests of a method, or of any if method is empty. If
+// handler returns an error, it has not answered, and the error is answered.
 func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error
@@ -250,11 +250,11 @@ func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http
 	})
 }
 
-// givenUp is what becomes of a request whose client is gone, or whose server
-// ends. There is nothing wrong that the log should tell.
+// givenUp is the answer to a request whose client is gone, or whose server ends. It is
+// not logged, because nothing is wrong.
 var givenUp = problem{http.StatusServiceUnavailable, "unavailable", "the request was given up"}
 
-// retryAfter is when to try again what there was too much of, in seconds.
+// retryAfter is when a client should try again, in seconds.
 const retryAfter = "5"
 
 func (s *sessions) refuse(w http.ResponseWriter, p problem) {
@@ -264,8 +264,8 @@ func (s *sessions) refuse(w http.ResponseWriter, p problem) {
 	}{p.code, p.what})
 }
 
-// recovered answers for a handler that panics, which not every server does that
-// the handler runs in.
+// recovered answers for a handler that panics. Not every server in which the handler
+// runs does so.
 func (s *sessions) recovered(w http.ResponseWriter) {
 	switch p := recover(); p {
 	case nil:
@@ -280,7 +280,7 @@ func (s *sessions) recovered(w http.ResponseWriter) {
 func answer(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // of types of this package
+		panic(err) // a fault of this package, which made the body
 	}
 	answerText(w, status, string(text))
 }
@@ -309,13 +309,13 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	held := s.memory.holder(who.id)
 	defer held.release()
 	if who.id == "" {
-		// What he sends is not merged yet.
+		// The items are not merged yet: the sender sends them again with the owner.
 		size, err := s.read(w, r, s.DB.Limits().Body, io.Discard)
 		switch {
 		case err != nil:
 			return err
 		case sent.Owner != "" || sent.Cursor != "":
-			// He had an id, and it is gone: all must be sent with a new one.
+			// The sender's id is gone. Everything must be sent again with a new one.
 			return &session.OwnerError{}
 		case size == 0:
 			w.Header().Set("Session-Cursor", "")
@@ -337,7 +337,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := held.take(len(done.Item)); err != nil {
-		s.incoming.giveWay() // until it is tried again
+		s.incoming.giveWay() // so that there is room when it is tried again
 		return err
 	}
 
@@ -358,9 +358,9 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// merge exchanges. What takes long has its turns one at a time, and after each
-// comes a pause as long: such never take more than half of the time, and of what
-// waits for its turn only the body is in memory.
+// merge makes the exchange. Long exchanges have their turns one at a time, and after each
+// comes a pause of the same length. So they take half of the time at most. Of an exchange
+// that waits, only the body is in memory.
 func (s *sessions) merge(ctx context.Context, who visitor, name string, sent session.Sent) (sqlstore.Exchanged, error) {
 	if cost := s.cost(sent.Items); cost > turns.Long {
 		done, err := s.long.Take(ctx, who.id, cost)
@@ -373,9 +373,10 @@ func (s *sessions) merge(ctx context.Context, who visitor, name string, sent ses
 	return s.DB.Exchange(ctx, who.id, name, sent)
 }
 
-// cost returns how long it takes to merge items, before they are read. There is a
-// comma between two entries: how many are within values is not known yet, but never
-// more count than a session may have twice, which is as many as are merged.
+// cost returns about how long it takes to merge items. The items are not parsed yet, so
+// cost counts the commas, of which there is one between two entries. Some are within
+// values. But cost never counts more than twice the entries of a session, which is the
+// most that is merged.
 func (s *sessions) cost(items string) time.Duration {
 	entries := 0
 	if len(items) > 0 {
@@ -384,8 +385,8 @@ func (s *sessions) cost(items string) time.Duration {
 	return turns.Cost(entries, len(items))
 }
 
-// asked returns what the URL of an exchange says: the name of the session, and
-// of what is sent all but the items.
+// asked returns what the URL of an exchange says: the name of the session, and all of
+// what is sent except the items.
 func asked(at *url.URL) (name string, sent session.Sent, err error) {
 	query, err := url.ParseQuery(at.RawQuery)
 	if err != nil {
@@ -442,9 +443,9 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 
 func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkCookies(r); err != nil {
-		return err // and the code is still good
+		return err // before the code is used up
 	}
-	const limit = 4096 // a code and the JSON around it, amply
+	const limit = 4096 // more than a code and the JSON around it take
 	var text strings.Builder
 	if _, err := s.read(w, r, limit, &text); err != nil {
 		return err
@@ -477,13 +478,13 @@ func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 
 // body returns the body of a request: JSON, or nothing.
 func (s *sessions) body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
-	// Nothing is read that will not be taken. There may be room in a moment, and
-	// who does not care for Retry-After is kept from trying again at once.
+	// A body without room is not read. It waits a moment, in which there may be room.
+	// The wait also slows a client that ignores Retry-After.
 	size := int(min(max(r.ContentLength, 0), int64(limit)))
 	if held.fits(size) != nil {
 		s.incoming.giveWay()
 		select {
-		case <-time.After(moment + rand.N(moment)): // so that not all come back at once
+		case <-time.After(moment + rand.N(moment)): // random, so that not all go on at once
 		case <-r.Context().Done():
 			return "", r.Context().Err()
 		}
@@ -498,8 +499,7 @@ func (s *sessions) body(w http.ResponseWriter, r *http.Request, limit int, held 
 	return into.String(), nil
 }
 
-// read copies the body of a request, which is JSON or nothing, and returns how
-// long it is.
+// read copies the body of a request, which is JSON or empty, and returns its size.
 func (s *sessions) read(w http.ResponseWriter, r *http.Request, limit int, into io.Writer) (n int64, err error) {
 	if r.Body == nil {
 		return 0, nil
@@ -526,7 +526,7 @@ func (s *sessions) read(w http.ResponseWriter, r *http.Request, limit int, into 
 	return n, nil
 }
 
-// moment is how long a body waits for room at least, and twice it at most.
+// moment is how long a body waits for room at least. At most it waits twice as long.
 const moment = 500 * time.Millisecond
 
 func malformed(what string) problem { return problem{http.StatusBadRequest, "malformed", what} }

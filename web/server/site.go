@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// contentTypes are spelt out because mime.TypeByExtension asks the system's
-// tables, which differ between machines, and nosniff makes a wrong one fatal.
+// contentTypes are spelt out because mime.TypeByExtension asks the system's tables,
+// which differ between machines. With nosniff a wrong type is fatal.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -27,12 +27,12 @@ var contentTypes = map[string]string{
 	".wasm": "application/wasm",
 }
 
-// newSite returns a handler for the site in fsys: index.html at / and every
-// other file below a prefix that names the content of the whole site, so that
-// it can be cached for ever and a page never mixes the files of two builds.
+// newSite returns a handler for the site in fsys. index.html is at /. Every other file is
+// below a prefix with the hash of the whole site. So it can be cached for ever, and a
+// page never mixes the files of two builds.
 //
-// FILE.br and FILE.gz beside FILE are taken for its compressed forms. All
-// files are read here, and none later.
+// FILE.br and FILE.gz are the compressed forms of FILE. newSite reads all files, and none
+// is read later.
 func newSite(fsys fs.FS) (http.Handler, error) {
 	files := make(map[string][]byte)
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -67,7 +67,7 @@ func newSite(fsys fs.FS) (http.Handler, error) {
 		}
 		asset.ServeHTTP(w, r)
 	})
-	// Browsers ask for it unbidden. The page links its own icon.
+	// Browsers request this file even though the page links its own icon.
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=86400")
 		w.WriteHeader(http.StatusNoContent)
@@ -79,9 +79,8 @@ func newSite(fsys fs.FS) (http.Handler, error) {
 	}), nil
 }
 
-// SetDefaultHeaders sets the headers that every response has. One of
-// them keeps caches from storing it. A response that may be stored sets Cache-Control
-// anew.
+// SetDefaultHeaders sets the headers that every response has. One of them keeps caches
+// from storing it. A response that may be stored sets Cache-Control again.
 func SetDefaultHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Security-Policy", "default-src 'none'; "+
@@ -93,8 +92,8 @@ func SetDefaultHeaders(header http.Header) {
 	header.Set("X-Content-Type-Options", "nosniff")
 }
 
-// contentHash returns 64 bits of a SHA-256 over the names and contents, in
-// hexadecimal. The lengths in it keep a name from running into a content.
+// contentHash returns 64 bits of a SHA-256 over the names and contents, in hexadecimal.
+// Hashing the lengths, too, keeps a name apart from its content.
 func contentHash(files map[string][]byte) string {
 	hash := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -104,12 +103,12 @@ func contentHash(files map[string][]byte) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// A reference is a relative one, so that the page also works unchanged from a
-// server that knows nothing of hashes.
+// reference matches the page's references. They are relative, so that the page also
+// works from a server that knows nothing of hashes.
 var reference = regexp.MustCompile(`\b(src|href)="\./([^"]*)"`)
 
-// newIndex returns index.html with its references moved to below prefix. hash
-// stands for its content and theirs.
+// newIndex returns index.html with its references changed to be below prefix. hash is
+// that of the whole site.
 func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
 	source, ok := files["index.html"]
 	if !ok {
@@ -127,8 +126,7 @@ func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
 	}
 	body := reference.ReplaceAll(source, []byte(`$1="`+prefix+`$2"`))
 
-	// With its references changed it is not the text that a build could have
-	// compressed ahead.
+	// A build cannot have compressed this text, because the references have changed.
 	var compressed bytes.Buffer
 	zip, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
 	if err != nil {
@@ -143,7 +141,7 @@ func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
 	return &resource{
 		contentType:  contentTypes[".html"],
 		cacheControl: "no-cache",
-		// Weak, as the forms in all codings share it.
+		// Weak, because all codings share it.
 		etag:   `W/"` + hash + `"`,
 		bodies: map[string][]byte{"identity": body, "gzip": compressed.Bytes()},
 	}, nil
@@ -180,8 +178,8 @@ func newAssets(files map[string][]byte) (map[string]*resource, error) {
 	return assets, nil
 }
 
-// splitCoding returns the name of the file of which name is the compressed
-// form, and the content coding. Any other name is returned as it is.
+// splitCoding splits the name of a compressed file into the name of the plain file and
+// the content coding. It returns any other name as it is, with the coding identity.
 func splitCoding(name string) (plain, coding string) {
 	if plain, ok := strings.CutSuffix(name, ".br"); ok {
 		return plain, "br"
@@ -192,7 +190,7 @@ func splitCoding(name string) (plain, coding string) {
 	return name, "identity"
 }
 
-// A resource is one text in one or more content codings.
+// A resource is one file in one or more content codings.
 type resource struct {
 	contentType  string
 	cacheControl string
@@ -200,7 +198,7 @@ type resource struct {
 	bodies       map[string][]byte // by content coding; identity is always there
 }
 
-// ServeHTTP answers with the body in the coding that the request likes best.
+// ServeHTTP answers with the body in the coding that the request prefers.
 func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Vary", "Accept-Encoding")
@@ -230,9 +228,9 @@ func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// negotiate returns which of the offered codings suits a request with these
-// Accept-Encoding fields best (RFC 9110, section 12.5.3), or "" when none may
-// be sent. Of equal weights the smaller form wins.
+// negotiate returns the offered coding that suits these Accept-Encoding fields best (RFC
+// 9110, section 12.5.3), or "" if none may be sent. Of equal weights the smaller form
+// wins.
 func negotiate(accept []string, offered map[string][]byte) string {
 	weights := make(map[string]float64)
 	for element := range strings.SplitSeq(strings.Join(accept, ","), ",") {
@@ -251,7 +249,7 @@ func negotiate(accept []string, offered map[string][]byte) string {
 			weight, listed = weights["*"]
 		}
 		if !listed && coding == "identity" && best == "" {
-			// Identity need not be listed to be acceptable.
+			// Identity is acceptable even if it is not listed.
 			return coding
 		}
 		if weight > bestWeight {

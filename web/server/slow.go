@@ -14,41 +14,40 @@ import (
 const (
 	// patience is how long a client may be silent.
 	patience = 30 * time.Second
-	// slowest is how many bytes of a body come, or go, in a second on the
-	// slowest line that is waited for.
+	// slowest is how many bytes a second the slowest line has that is waited for.
 	slowest = 4 << 10
 )
 
-// allowance is how long a body may take that has so many bytes until now.
+// allowance returns how long a body may take for its first bytes.
 func allowance(bytes int) time.Duration {
 	return patience + time.Duration(bytes)*time.Second/slowest
 }
 
-// A slow is the body of a request by a client whose line may be slow, but who
-// may not send it byte by byte for hours. It is read as the server's own time
-// limit for requests could not tell the two apart.
+// A slow is the body of a request. A client may have a slow line, but may not send a body
+// byte by byte for hours. The server's own time limit for requests could not tell the
+// two apart.
 type slow struct {
 	io.ReadCloser
 	deadlines *http.ResponseController
 	began     time.Time
 	read      int
 
-	mu     sync.Mutex // of who sets the deadline
+	mu     sync.Mutex // also guards the deadlines
 	gaveUp bool
-	// moved is when it last had another piece, of which a slow line sends one in a
+	// moved is when the last whole piece had come. The slowest line sends one piece a
 	// second.
 	moved  time.Time
 	pieces int
 }
 
-// stalled is how long nothing comes of a body that gives way to others.
+// stalled is how long no piece may come of a body before it gives way to others.
 const stalled = 5 * time.Second
 
 func newSlow(w http.ResponseWriter, body io.ReadCloser) *slow {
 	return &slow{ReadCloser: body, deadlines: http.NewResponseController(w), began: time.Now(), moved: time.Now()}
 }
 
-// errGivenUp is what reading a body ends with for which there is no more room.
+// errGivenUp means that the room of a body is needed for others.
 var errGivenUp = fmt.Errorf("%w: too many bodies are on their way", turns.ErrBusy)
 
 func (s *slow) Read(p []byte) (int, error) {
@@ -64,12 +63,12 @@ func (s *slow) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// prolong sets the deadlines, unless the body is given up.
+// prolong moves the deadlines, unless the body is given up.
 func (s *slow) prolong() (gaveUp bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.gaveUp {
-		// Where there are no deadlines, as in a Worker, they are the host's concern.
+		// A Worker has no deadlines. There the host limits the time.
 		deadline := s.began.Add(allowance(s.read))
 		_ = s.deadlines.SetReadDeadline(deadline)
 		_ = s.deadlines.SetWriteDeadline(deadline.Add(patience)) // the answer comes after it
@@ -85,14 +84,14 @@ func (s *slow) move() {
 	}
 }
 
-// stalledFor returns for how long it has had no whole piece.
+// stalledFor returns for how long no piece has come.
 func (s *slow) stalledFor() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Since(s.moved)
 }
 
-// giveUp ends the reading of the body, also while somebody waits for it.
+// giveUp ends the reading of the body, even while Read waits.
 func (s *slow) giveUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,20 +99,20 @@ func (s *slow) giveUp() {
 	_ = s.deadlines.SetReadDeadline(time.Unix(1, 0))
 }
 
-// maxIncoming is how many bodies are being read at most.
+// maxIncoming is how many bodies are read at a time, at most.
 const maxIncoming = 1000
 
 // incoming are the bodies that are being read, in the order in which they began.
 type incoming struct {
-	// most is how many there are. One more, and the first is given up: who sends
-	// little at once is never that.
+	// most is how many there are at most. With one more, the first is given up. A
+	// client that sends little at once is done before its body is the first.
 	most int
 
 	mu     sync.Mutex
 	bodies list.List // of *slow
 }
 
-// giveWay gives up those that are stalled, as others need the room.
+// giveWay gives up the bodies that are stalled, because others need the room.
 func (in *incoming) giveWay() {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -9,24 +9,24 @@ import (
 	"sync"
 )
 
-// maxConnections is how many connections there are at most, of which each takes
-// some 10 KB.
+// maxConnections is how many connections there are at most. Each takes some 10 KB.
 const maxConnections = 4000
 
-// connections keep the memory for connections in bounds.
+// connections limit the memory for connections.
 type connections struct {
 	most int
 
 	mu   sync.Mutex
-	open map[net.Conn]*list.Element // nil for those with a request in progress
-	// fresh are those whose first request is awaited, and idle those whose next is:
-	// each with who waits longest first.
+	open map[net.Conn]*list.Element // nil for a connection with a request in progress
+	// fresh are the connections that wait for their first request, and idle those that
+	// wait for the next one. In each, the one that waits longest is first.
 	fresh, idle list.List
 }
 
-// changed is told of the connections' states. With one too many, one is closed
-// that waits for a request: of the fresh or the idle ones, whichever are more. So
-// neither who only connects nor who keeps connections can shut out the others.
+// changed hears of the connections' states. If there is one connection too many, it
+// closes one that waits for a request. It takes one of the fresh or the idle ones,
+// whichever are more. So neither a client that only connects nor one that keeps
+// connections can shut out others.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 		}
 		first := more.Remove(more.Front()).(net.Conn)
 		delete(c.open, first)
-		// The server hears of it by an error, and tells that it is closed.
+		// The server notices by an error, and reports that the connection is closed.
 		_ = first.Close()
 	}
 }

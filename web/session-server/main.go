@@ -43,34 +43,34 @@ import (
 // shutdownLimit is how long requests in progress may take after the signal.
 const shutdownLimit = 5 * time.Second
 
-// memoryLimit is from which size on memory is rather collected than taken, unless
-// the environment variable GOMEMLIMIT says something else.
+// memoryLimit is the size above which the garbage collector works harder to take no more
+// memory. The environment variable GOMEMLIMIT overrides it.
 const memoryLimit = 160 << 20
 
-// pruneInterval is how often what nobody can use any more is deleted.
+// pruneInterval is how often the database is pruned.
 const pruneInterval = time.Hour
 
 func main() {
 	os.Exit(run(untilSignal(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// untilSignal returns a context that is done when the process is told to end, by
-// a first signal. A second one then ends it at once.
+// untilSignal returns a context that is done after a first signal to end. A second signal
+// ends the process at once.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		// From now on the default handling is back: a second signal kills.
+		// This restores the default handling, so a second signal kills.
 		signal.Stop(signals)
 		cancel()
 	}()
 	return ctx
 }
 
-// run serves until ctx is done and returns the exit code. It prints one line
-// to stdout, the address, once it listens.
+// run serves until ctx is done, and returns the exit code. Once it listens, it prints one
+// line with the address to stdout.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logger := log.New(stderr, "session-writer: ", 0)
 
@@ -176,7 +176,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// pruneRegularly prunes now and then until ctx is done.
+// pruneRegularly prunes and shrinks the database every pruneInterval until ctx is done.
 func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger *log.Logger) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()

@@ -78,7 +78,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, err
 	}
-	// What is wrong with it matters when it is to be merged.
+	// An error here matters only if the batch is merged.
 	now := d.now()
 	by := newSenderClock(sent.Now, now.UnixMilli())
 	text, unmergeable := d.parameter(said, by)
@@ -115,7 +115,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 		return Exchanged{}, d.describe(err)
 	}
 	if cost > turns.Long {
-		// Others need not wait for both.
+		// Others may go between the merge and the reading.
 		done()
 		again, err := d.turn(ctx, of.owner, cost)
 		if err != nil {
@@ -136,12 +136,12 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	return Exchanged{Received: got, Skipped: skipped}, nil
 }
 
-// maxTries is how often a merge is tried again because others have changed the
-// lives of the session meanwhile.
+// maxTries is how often a merge is tried again after others have changed the lives of
+// the session.
 const maxTries = 20
 
-// mergeInto merges a batch into a session, of which is known what it was if it was
-// found, and returns what it is then.
+// mergeInto merges a batch into a session, and returns the standing after that. at is
+// the standing before, if the session was found.
 func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b batch) (standing, error) {
 	for tries := 0; ; tries++ {
 		used, err := d.use(ctx, of, at, found)
@@ -164,9 +164,9 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 	}
 }
 
-// news returns what was merged into a session since a cursor; or all that there is,
-// to whoever has no cursor, or one of another life, or has sent something of an
-// earlier one.
+// news returns what was merged into a session since a cursor. It returns everything if
+// there is no cursor, if the cursor is of another life, or if something was said of an
+// earlier life.
 func (d *DB) news(ctx context.Context, of id, since cursor, said engine.Said, by senderClock) (next standing, merged engine.Said, complete bool, err error) {
 	next, merged, err = d.readSince(ctx, of, since.version, by.now)
 	complete = since.version < 0 || next.life != since.life || slices.ContainsFunc(said.Records, func(r engine.Record) bool {
@@ -178,8 +178,8 @@ func (d *DB) news(ctx context.Context, of id, since cursor, said engine.Said, by
 	return next, merged, complete, err
 }
 
-// received returns what somebody is sent back: what was merged, and not said, or
-// all that there is.
+// received returns the answer to a sender. It has everything if it is complete, and
+// otherwise what was merged and the sender did not say.
 func (at standing) received(merged, said engine.Said, complete bool, by senderClock) session.Received {
 	age := int64(-1)
 	if at.life == overLife {
@@ -218,8 +218,8 @@ func (d *DB) parse(items string) (said engine.Said, skipped int, err error) {
 	return said, skipped, nil
 }
 
-// checkStamps returns an error when something is said from too far in the
-// future, also by what is there already.
+// checkStamps returns an error if a stamp is too far in the future. If the session
+// itself is ahead, it may be a little later than the newest stamp there.
 func checkStamps(said engine.Said, newest engine.Stamp, now time.Time) error {
 	latest := now.Add(maxSkew).UnixMilli()
 	if newest != "" {
@@ -231,8 +231,8 @@ func checkStamps(said engine.Said, newest engine.Stamp, now time.Time) error {
 	return nil
 }
 
-// readSince returns what was merged after a version, and what is then known of
-// the session. now is in milliseconds since 1970.
+// readSince returns what was merged after a version, and the session's standing. now is
+// in milliseconds since 1970.
 func (d *DB) readSince(ctx context.Context, of id, version, now int64) (next standing, merged engine.Said, err error) {
 	var stored storedStanding
 	var key, stamp, value sql.NullString

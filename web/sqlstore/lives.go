@@ -10,41 +10,40 @@ import (
 	"github.com/session-interop/session-writer/internal/engine"
 )
 
-// A session with a maximum age is over when nobody has saved for so long. What is
-// saved then begins another life of it. A life is a time in which something was
-// saved again and again, and what was there before the last life is not there for
-// anybody. But somebody may have saved in between, offline, and be heard of years
-// later. Then two lives turn out to be one, and all of it is there.
+// A session with a maximum age is over when nobody has saved for so long. The next save
+// begins another life of the session. In a life, no gap between saves is longer than the
+// maximum age. Nobody is shown what was saved before the last life. But somebody may
+// have saved in a gap while offline, and the server may hear of it years later. Then two
+// lives turn out to be one, and everything in it is shown.
 //
-// So everything that is saved has a time by this clock, made, and of lives it is
-// remembered when they were. The end of the last is when somebody last saved, which
-// is known of all sessions.
+// So each record has a time by this clock, made. The database also remembers when each
+// life began and ended. The end of the last life is when somebody saved last, which it
+// knows of all sessions.
 
-// lives are what is known of those of a session.
+// lives are the lives of a session.
 type lives struct {
-	// MaxAge is the session's, in milliseconds; 0 when it is never over.
+	// MaxAge is the session's maximum age in milliseconds, or 0 if it is never over.
 	MaxAge int64 `json:"maxAge"`
-	// ID is of the last life: another when there is more, or less, of what was
-	// there before. It is 0 when the session never had a maximum age.
+	// ID identifies the last life. It changes when more or less of what was saved
+	// before belongs to that life. It is 0 if the session never had a maximum age.
 	ID int `json:"id"`
 	// Begin is when the last life began, in milliseconds since 1970.
 	Begin int64 `json:"begin"`
-	// Past is when those before began and ended, in this order.
+	// Past has the earlier lives, the oldest first.
 	Past []span `json:"past,omitempty"`
 }
 
-// A span is a time, from a first to a last millisecond since 1970.
+// A span is a time, from its first to its last millisecond since 1970.
 type span [2]int64
 
-// maxPast is how many lives are remembered before the last. What was saved in those
-// before is not forgotten, but does not come back.
+// maxPast is how many lives are remembered before the last. Records of older lives are
+// kept, but cannot come back.
 const maxPast = 100
 
-// longest is the longest maximum age, in milliseconds: longer than there can be
-// stamps.
+// longest is the longest maximum age, in milliseconds. No stamp is as late as this.
 const longest = 9_000_000_000_000
 
-// overLife stands for the last life when that is over.
+// overLife stands for the last life if that is over.
 const overLife = "over"
 
 func parseLives(text string) (l lives, err error) {
@@ -65,12 +64,12 @@ func (l lives) String() string {
 	return string(text)
 }
 
-// begin returns when the last life began, as it is compared with when something
-// was made; everything is later when there never was a maximum age.
+// begin returns when the last life began, in the form of a record's made. Without a
+// maximum age everything is later.
 func (l lives) begin() string { return madeText(l.Begin) }
 
-// until returns the lives when the last ended then: this clock may have been ahead
-// when one began.
+// until returns the lives if the last one ended at touched. It corrects lives that began
+// later, which happens if this clock was ahead then.
 func (l lives) until(touched int64) lives {
 	l.Begin = min(l.Begin, touched)
 	l.Past = slices.Clone(l.Past)
@@ -80,14 +79,15 @@ func (l lives) until(touched int64) lives {
 	return l
 }
 
-// unknown stands for the maximum age of who does not know it.
+// unknown stands for the maximum age if the writer does not know it.
 const unknown = -1
 
-// add returns the lives of a session, and the end of the last, after something
-// was saved in those spans, too, by somebody who knows of that maximum age. Before
-// that it ended at touched, which is 0 when nobody has saved. Of several maximum
-// ages, that of who saved last holds: what is a life of its own by one, does not
-// join another by that alone.
+// add returns the lives of a session, and the end of the last, after somebody with that
+// maximum age has saved in those spans, too. Before that, the last life ended at
+// touched, which is 0 if nobody had saved.
+//
+// If devices have different maximum ages, that of the last one to save counts. A change
+// of the maximum age alone does not join lives.
 func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
 	next := l
 	if maxAge != unknown && (l.ID == 0 || len(spans) > 0) {
@@ -126,10 +126,9 @@ func (l lives) add(spans []span, maxAge, touched int64) (lives, int64) {
 	return next, last[1]
 }
 
-// join returns lives, in the order of time, after something was saved in those
-// spans, too. Without a maximum age what was saved goes on until the end of the
-// last. It takes about as long as it takes to sort the spans, of which a body of
-// 2 MiB has 30,000.
+// join returns the lives in the order of time, after something was saved in those spans,
+// too. Without a maximum age each span lasts until the end of the last life. join takes
+// about as long as sorting the spans does. A body of 2 MiB has 30,000.
 func join(lives, spans []span, maxAge int64) []span {
 	if len(spans) == 0 {
 		return lives
@@ -137,7 +136,7 @@ func join(lives, spans []span, maxAge int64) []span {
 	var joined []span
 	rest := lives
 	for _, s := range slices.SortedFunc(slices.Values(spans), func(a, b span) int { return cmp.Compare(a[0], b[0]) }) {
-		// What was joined last is the first of the rest.
+		// The life joined last may reach this span, too.
 		if n := len(joined); n > 0 {
 			last := joined[n-1]
 			if last[1] >= s[0]-maxAge || maxAge == 0 && len(rest) == 0 {
@@ -158,8 +157,8 @@ func join(lives, spans []span, maxAge int64) []span {
 	return append(joined, rest...)
 }
 
-// life returns which life somebody has who has all that is there now: overLife
-// when the last one is over, and nothing when a session never is.
+// life returns the life in the cursor of a device that has everything now. It is
+// overLife if the last life is over, and empty if the session never had a maximum age.
 func (l lives) life(touched, now int64) string {
 	switch {
 	case l.ID == 0:
@@ -170,11 +169,10 @@ func (l lives) life(touched, now int64) string {
 	return strconv.Itoa(l.ID)
 }
 
-// A senderClock tells when, by this clock, something was at a time by the
-// sender's.
+// A senderClock converts times by the sender's clock to times by this one.
 type senderClock struct {
-	ahead int64 // how far this clock is ahead of it
-	now   int64
+	ahead int64 // how far this clock is ahead of the sender's
+	now   int64 // by this clock
 }
 
 func newSenderClock(sentAt, now int64) senderClock {
@@ -188,7 +186,7 @@ func (c senderClock) here(at int64) int64 { return max(0, min(at+c.ahead, c.now)
 
 func (c senderClock) there(at int64) int64 { return max(1, at-c.ahead) }
 
-// spans returns when something was saved, as is said, by this clock.
+// spans returns the spans of what was said, by this clock.
 func (c senderClock) spans(said engine.Said) []span {
 	var spans []span
 	for _, s := range said.Spans {
@@ -197,7 +195,7 @@ func (c senderClock) spans(said engine.Said) []span {
 	return spans
 }
 
-// made returns when a record was, or was still there.
+// made returns when a record was made or was last known to be there, by this clock.
 func (c senderClock) made(r engine.Record) int64 { return c.here(max(r.Stamp.Millis(), r.Alive)) }
 
 func madeText(at int64) string { return fmt.Sprintf("%013d", at) }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// AddOwner takes note of a new owner's id, for HasOwner. Owners whom the program knows
-// in another way need not be added. The error wraps ErrBusy if Limits.Owners were
-// added in the last minute.
+// AddOwner notes a new owner's id, for HasOwner. Owners whom the program knows in
+// another way need not be added. The error wraps ErrBusy if Limits.Owners were added in
+// the last minute.
 func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
@@ -36,18 +36,18 @@ func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	return nil
 }
 
-// newcomers are, for the sake of turns, one owner.
+// newcomers take their turns as one owner.
 const newcomers = ""
 
-// An owners has the owners who were found to be there today, so as not to ask
-// for each of their requests.
+// An owners remembers the owners found in the database today, so that not each of their
+// requests asks it.
 type owners struct {
 	mu    sync.Mutex
 	today string
 	found map[string]bool
 }
 
-// manyOwners is how many are kept.
+// manyOwners is how many owners are remembered.
 const manyOwners = 10_000
 
 func (o *owners) has(owner, today string) bool {
@@ -65,7 +65,7 @@ func (o *owners) add(owner, today string) {
 	o.found[owner] = true
 }
 
-// HasOwner reports whether AddOwner added an owner, and takes note that he was here.
+// HasOwner reports whether AddOwner added an owner, and notes that he was here.
 func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 	of, today := digest(owner), date(d.now())
 	if d.owners.has(of, today) {
@@ -84,7 +84,7 @@ func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 	if err == nil && used < today {
 		err = d.describe(d.exec(ctx, useOwner, of, today))
 		if errors.Is(err, ErrFull) {
-			err = nil // he can make room, and his next use is noted
+			err = nil // he may be here to make room, and his next use is noted
 		}
 	}
 	if err != nil {

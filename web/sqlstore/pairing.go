@@ -21,8 +21,8 @@ import (
 // pairingTime is how long a pairing code can be used.
 const pairingTime = 10 * time.Minute
 
-// crockford is base32 in an alphabet without letters that look like digits
-// (Douglas Crockford, "Base 32"). Eighty bits fill sixteen letters.
+// crockfordLetters has no letters that look like digits (Douglas Crockford, "Base 32").
+// Eighty bits fill sixteen letters.
 const crockfordLetters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 var crockford = base32.NewEncoding(crockfordLetters).WithPadding(base32.NoPadding)
@@ -93,7 +93,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 
 var misread = strings.NewReplacer("-", "", " ", "", "O", "0", "I", "1", "L", "1")
 
-// readCode returns the letters of a code as somebody may have typed it.
+// readCode returns the letters of a code that somebody may have typed.
 func readCode(code string) (letters string, ok bool) {
 	if len(code) > 64 {
 		return "", false
@@ -103,8 +103,8 @@ func readCode(code string) (letters string, ok bool) {
 	return letters, err == nil && len(random) == 10
 }
 
-// seal makes an owner unreadable to whoever has not the code, and readable
-// again. A code seals one owner, so its key is used once.
+// seal encrypts an owner with a code, and decrypts it again. A code seals one owner, so
+// its key is used once.
 func seal(letters, owner string) (string, error) {
 	key, err := hkdf.Key(sha256.New, []byte(letters), nil, "session-writer pairing", len(owner))
 	if err != nil {

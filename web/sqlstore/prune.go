@@ -41,17 +41,17 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// InTurn does something with the database for which nobody waits, such as to
-// shrink its file, while nobody else uses it, and then leaves it to others for as
-// long. What it does should take some milliseconds at most, and must not call this
-// DB's methods. It waits as long as need be; the error is that of ctx, or of do.
+// InTurn calls do while nobody else uses the database, and then leaves the database to
+// others for as long as do took. It is for work that nobody waits for, such as to shrink
+// the file. do should take some milliseconds at most, and must not call this DB's
+// methods. InTurn waits for its turn as long as need be. The error is that of ctx or do.
 func (d *DB) InTurn(ctx context.Context, do func() error) error {
 	var done func()
 	for done == nil {
 		var err error
 		done, err = d.turn(ctx, "prune", 0)
 		if errors.Is(err, ErrBusy) {
-			err = pause(ctx, turnAgain) // which is no reason to leave it for an hour
+			err = pause(ctx, turnAgain) // not until the next call of Prune
 		}
 		if err != nil {
 			return err
@@ -66,8 +66,7 @@ func (d *DB) InTurn(ctx context.Context, do func() error) error {
 	return pause(ctx, time.Since(began))
 }
 
-// turnAgain is how long who was refused a turn, that nobody waits for, does not ask
-// for another.
+// turnAgain is how long InTurn waits after it was refused a turn.
 const turnAgain = time.Second
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -79,17 +78,17 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// keptEmpty is how long an owner is known who has no session. Whoever asks becomes
-// one, and most who do so without end never save anything.
+// keptEmpty is how long an owner without a session is kept. Whoever asks becomes an
+// owner, and a program that asks without end never saves anything.
 const keptEmpty = 7 * 24 * time.Hour
 
-// A pruning is one that is under way.
+// A pruning is one call of Prune.
 type pruning struct {
 	ctx context.Context
 	*DB
 }
 
-// slice does something in a turn of its own.
+// slice calls do in a turn of its own.
 func (p pruning) slice(do func() error) error { return p.InTurn(p.ctx, do) }
 
 // all repeats a statement until it returns no row.
@@ -106,10 +105,10 @@ func (p pruning) all(statement string, parameters ...any) error {
 	return nil
 }
 
-// each does something about sessions of which the rows of a statement tell, page
-// after page until one has none. next returns the parameters of a page, which
-// follow from the last row; and scan whose session a row is of, and whether
-// something is to be done about it.
+// each calls do for sessions that the rows of a statement name. It reads page after page
+// until one has no rows. next returns the parameters of the next page, which follow from
+// the last row. scan returns the session of a row, and whether do is to be called for
+// it.
 func (p pruning) each(statement string, next func() []any, scan func(*sql.Rows) (id, bool, error), do func(id) error) error {
 	for {
 		sessions := make(map[id]bool)
@@ -135,8 +134,8 @@ func (p pruning) each(statement string, next func() []any, scan func(*sql.Rows) 
 	}
 }
 
-// rest deletes the records of sessions that are gone, and those that a clearing has
-// left.
+// rest deletes the records of sessions that are gone, and records that a merged clearing
+// has left.
 func (p pruning) rest() error {
 	var last id
 	var gone, cleared bool
@@ -163,8 +162,8 @@ func (p pruning) rest() error {
 	})
 }
 
-// lives deletes what does not come back any more of sessions that were over, and
-// what is more of it than may be there.
+// lives deletes what was saved before the last life of a session, if it cannot come back
+// any more or exceeds the limits.
 func (p pruning) lives(before, now string) error {
 	var last id
 	entries, bytes := strconv.Itoa(p.limits.Entries), strconv.Itoa(p.limits.Bytes)
@@ -186,7 +185,7 @@ func (p pruning) lives(before, now string) error {
 	})
 }
 
-// removals forgets what was removed.
+// removals deletes the records of old removals.
 func (p pruning) removals(before string) error {
 	merged, row := "", "0"
 	return p.each(removals, func() []any { return []any{before, merged, row} }, func(rows *sql.Rows) (id, bool, error) {
@@ -199,11 +198,11 @@ func (p pruning) removals(before string) error {
 	})
 }
 
-// parameters are those of a statement that goes on after a session.
+// parameters returns the parameters of a statement about a session.
 func (of *id) parameters() []any { return []any{of.owner, of.session} }
 
-// keepVersion has a session note the version that it reached before a statement
-// deletes what may have it.
+// keepVersion runs a statement that deletes records. First it has the session note the
+// version that it reached, because the records with that version may go.
 func (p pruning) keepVersion(of id, statement string, more ...any) error {
 	err := p.exec(p.ctx, keepVersion, of.owner, of.session)
 	if err == nil {

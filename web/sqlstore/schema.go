@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// schema is what web/worker/migrate.js applies, too.
+// schema is the schema that web/worker/migrate.js applies, too.
 //
 //go:embed schema
 var schema embed.FS
@@ -22,10 +22,11 @@ var ErrLaterVersion = errors.New("the database is of a later version of this pro
 // errEarlierVersion means that D1 would not migrate a database in one transaction.
 var errEarlierVersion = errors.New("the database is of an earlier version: make deploy migrates it, and make edge that on this machine")
 
-// onD1 is where there is no other database, nor a transaction of several calls.
+// onD1 says that the database is D1, which has no transaction of several calls.
 const onD1 = runtime.GOOS == "js"
 
-// maxWaits is how often Create waits for who writes as long as the database says.
+// maxWaits is how often Create waits for another writer, each time as long as the
+// database waits.
 const maxWaits = 10
 
 // Create makes the tables that are not there yet, and moves to them what
@@ -38,7 +39,7 @@ const maxWaits = 10
 func (d *DB) Create(ctx context.Context) error {
 	err := d.create(ctx)
 	for waits := 1; waits < maxWaits && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "database is locked"); waits++ {
-		err = d.create(ctx) // as another migrates what may take long
+		err = d.create(ctx) // another process may be migrating, which takes long
 	}
 	if err != nil {
 		return fmt.Errorf("create the tables: %w", err)
@@ -55,8 +56,8 @@ func (d *DB) create(ctx context.Context) (err error) {
 	if onD1 {
 		return migrate(ctx, conn)
 	}
-	// database/sql begins one that reads until it writes, which fails when
-	// another has written meanwhile.
+	// A transaction of database/sql only reads until it first writes. Then it fails if
+	// another process has written meanwhile.
 	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
@@ -99,11 +100,11 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// statements returns those of a file of the schema.
+// statements returns the statements of a file of the schema.
 func statements(file string) []string {
 	text, err := schema.ReadFile("schema/" + file)
 	if err != nil {
-		panic(err) // what the plan names is there
+		panic(err) // the plan names only files that are there
 	}
 	return strings.Split(string(text), "\n\n")
 }

@@ -23,8 +23,8 @@ type Session struct {
 	name   string
 	id     id
 	writer string
-	// clock is this Session's own: what it sees of one session, which may be
-	// ahead of the time, must not get into another's stamps.
+	// clock is this Session's own. It may see stamps that are ahead of the time, which
+	// must not get into another session's stamps.
 	clock engine.Clock
 }
 
@@ -128,8 +128,8 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 	return true, nil
 }
 
-// write merges one batch, of the records and perhaps a clearing, with a stamp
-// greater than all in the session.
+// write merges one batch with the records and perhaps a clearing. Its stamp is greater
+// than all in the session.
 func (s *Session) write(ctx context.Context, records []engine.Record, cleared bool) error {
 	if len(records) == 0 && !cleared {
 		return ctx.Err()
@@ -178,5 +178,5 @@ func (s *Session) wrap(call string, err error) error {
 	return fmt.Errorf("session %q: %s: %w", s.name, call, err)
 }
 
-// millis returns the time as the statements take it.
+// millis returns the time in the form of a statement's parameter.
 func (d *DB) millis() string { return strconv.FormatInt(d.now().UnixMilli(), 10) }

@@ -48,18 +48,19 @@ var (
 // 5.5).
 const KeptFor = 400 * 24 * time.Hour
 
-// maxSkew is how far ahead of this clock another may be. A session that is
-// ahead all the same, as this clock was once, may go on by moreSkew at a time.
+// maxSkew is how far ahead of this clock another may be. A session may be further ahead
+// because this clock was once. Then it may go on by moreSkew at a time.
 const (
 	maxSkew  = 24 * time.Hour
 	moreSkew = time.Hour
 )
 
-// drift is how far ahead, in milliseconds, the clock of another process may have
-// been that uses the database, or this one's before it waited for its turn.
+// drift is how far ahead a time in the database may be without this clock having been
+// wrong, in milliseconds. The clock of another process may be ahead, or this one may
+// have waited for its turn.
 const drift = 60_000
 
-// maxName is the size of the name of a session.
+// maxName is the largest size of a session's name, in bytes.
 const maxName = 1024
 
 // Limits are the most that a DB accepts. A zero stands for the default.
@@ -116,12 +117,12 @@ type DB struct {
 	db       *sql.DB
 	limits   Limits
 	now      func() time.Time
-	prepared sync.Map // *sql.Stmt by text, as to prepare one takes longer than to run it
+	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
 	owners   owners
-	// turns has each call wait for all of its statements once, and who takes
-	// little time go before who takes much.
+	// turns has each call wait once for all of its statements. Short calls go before
+	// long ones.
 	turns turns.Queue
-	// pinging is held by who asks, or reads, what ping was when.
+	// pinging is a lock for pinged and ping.
 	pinging chan struct{}
 	pinged  time.Time
 	ping    error
@@ -142,8 +143,8 @@ func New(db *sql.DB, limits Limits) *DB {
 	}}
 }
 
-// turn waits until an owner's call may use the database, which it may until done.
-// cost is how long that will be at least.
+// turn waits until an owner's call may use the database. The call must call done after
+// that. cost is the least time that the call is expected to take.
 func (d *DB) turn(ctx context.Context, owner string, cost time.Duration) (done func(), err error) {
 	return d.turns.Take(ctx, owner, cost)
 }
@@ -188,16 +189,16 @@ func (d *DB) Ping(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("ping: %w", err)
 	}
-	if err == nil || ctx.Err() == nil { // or it says nothing of the database
+	if err == nil || ctx.Err() == nil { // otherwise err says nothing of the database
 		d.pinged, d.ping = time.Now(), err
 	}
 	return err
 }
 
-// pingAgain is how long what Ping found holds.
+// pingAgain is how long Ping returns the same.
 const pingAgain = time.Second
 
-// The statements of this package, prepared. They end with the database.
+// The methods below run prepared statements, which are closed with the database.
 
 func (d *DB) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
 	if had, ok := d.prepared.Load(statement); ok {
@@ -221,7 +222,7 @@ func (d *DB) exec(ctx context.Context, statement string, parameters ...any) erro
 	return err
 }
 
-// queryRow scans the one row that a statement gives.
+// queryRow scans the one row that a statement returns.
 func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, into ...any) error {
 	stmt, err := d.prepare(ctx, statement)
 	if err != nil {
@@ -230,7 +231,7 @@ func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, i
 	return stmt.QueryRowContext(ctx, parameters...).Scan(into...)
 }
 
-// query calls scan with each row that a statement gives.
+// query calls scan with each row that a statement returns.
 func (d *DB) query(ctx context.Context, statement string, parameters []any, scan func(row *sql.Rows) error) (err error) {
 	stmt, err := d.prepare(ctx, statement)
 	if err != nil {
@@ -249,7 +250,7 @@ func (d *DB) query(ctx context.Context, statement string, parameters []any, scan
 	return rows.Err()
 }
 
-// Times are texts that sort as they order.
+// Times are stored as texts that sort in the order of time.
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
@@ -268,8 +269,8 @@ func newID(owner, name string) (id, error) {
 	return id{digest(owner), jsonString(name)}, nil
 }
 
-// CheckName returns an error that wraps session.ErrConfig when no session can
-// have that name.
+// CheckName returns an error that wraps session.ErrConfig if no session can have that
+// name.
 func CheckName(name string) error {
 	err := encode.CheckName(name)
 	if err == nil && len(name) > maxName {
@@ -281,7 +282,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// digest is what is stored of what nobody must learn from the database.
+// digest returns what the database stores in place of a secret.
 func digest(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
@@ -293,16 +294,16 @@ func Tag(owner string) string { return digest("session-writer owner\x00" + owner
 
 func jsonString(text string) string { return string(engine.AppendString(nil, text)) }
 
-// A cursor says up to which version somebody has a session, of which epoch. The
-// epoch is of the row in sessions, so that what was counted in a session that
-// is gone is not taken for a version of the next. life is the session's then.
+// A cursor says up to which version a device has a session. The epoch identifies the row
+// in sessions, because the versions of a session that is gone mean nothing in the next
+// one. life is the session's life at that version.
 type cursor struct {
 	epoch   string
 	version int64
 	life    string
 }
 
-// newEpoch returns a random one.
+// newEpoch returns a random epoch.
 func newEpoch() string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -326,24 +327,24 @@ func parseCursor(text string) (cursor, bool) {
 	return c, err == nil && version >= 0 && c.String() == text
 }
 
-// A standing is what is known of a session that is there.
+// A standing is what the database knows of a session as a whole.
 type standing struct {
 	cursor
 	used   string       // the date of its last use
-	newest engine.Stamp // the greatest of all; empty when there is none
-	// touched is when somebody last saved, in milliseconds since 1970 by this
-	// clock.
+	newest engine.Stamp // the greatest stamp, or empty
+	// touched is when somebody last saved, in milliseconds since 1970 by this clock.
 	touched int64
 	lives   lives
 }
 
-// A storedStanding is one whose numbers and lives are texts, as the tables have it.
+// A storedStanding is a standing in the form of the tables, where numbers and lives are
+// texts.
 type storedStanding struct {
 	standing
 	version, touched, lives string
 }
 
-// columns returns where to scan it, in the order of standingColumns.
+// columns returns the destinations of a scan, in the order of standingColumns.
 func (s *storedStanding) columns() []any {
 	return []any{&s.epoch, &s.used, &s.version, &s.newest, &s.touched, &s.lives}
 }
@@ -360,7 +361,7 @@ func (s *storedStanding) parse() (at standing, err error) {
 	return at, err
 }
 
-// find returns what is known of a session, and whether it is there.
+// find returns the standing of a session, and whether the session is there.
 func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err error) {
 	var stored storedStanding
 	err = d.queryRow(ctx, findSession, []any{of.owner, of.session}, stored.columns()...)
@@ -373,8 +374,8 @@ func (d *DB) find(ctx context.Context, of id) (at standing, found bool, err erro
 	return at, err == nil, err
 }
 
-// use makes sure that a session is there and is known to be in use, and
-// returns what is known of it. What is known already saves asking.
+// use makes sure that a session is there, and notes its use today. It returns its
+// standing. If the session was found, use does not ask for it again.
 func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing, error) {
 	today := date(d.now())
 	if found {
@@ -394,21 +395,21 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 	return at, err
 }
 
-// A batch is what is to be merged at once.
+// A batch is merged whole or not at all.
 type batch struct {
 	engine.Said
-	// text is what Said says, as the statement takes it.
+	// text is Said in the form of the statement's parameter.
 	text string
 	by   senderClock
-	// spans are when it was saved, by this clock.
+	// spans has the times in which it was saved, by this clock.
 	spans []span
-	// maxAge is the session's for the sender, in milliseconds; 0 when it is never
-	// over, and unknown.
+	// maxAge is the sender's maximum age in milliseconds, 0 if the session is never
+	// over, or unknown.
 	maxAge int64
 }
 
-// merge merges a batch into a session, or nothing of it. When errGone comes of it,
-// the session is not what it is said to be any more.
+// merge merges a batch into a session, or nothing of it. It returns errGone if the
+// standing of the session has changed.
 func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
 	next := at
 	touched := at.touched
@@ -434,15 +435,15 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		entries, bytes, date(d.now()),
 		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
-	// It is merged, and what it replaces must not stay for the sender being gone. If
-	// the server is, Prune does so.
+	// The batch is merged. What it replaces goes even if the sender is gone. If the
+	// server ends before that, Prune deletes it.
 	rest := context.WithoutCancel(ctx)
 	if err == nil && cleared != "" {
 		err = d.exec(rest, dropCleared, of.owner, of.session)
 	}
 	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
 	if err == nil && late {
-		// What is of before the last life may be all that has the version.
+		// Perhaps only records of before the last life have the latest version.
 		err = d.exec(rest, keepVersion, of.owner, of.session)
 	}
 	if err == nil && (late || next.lives.ID != at.lives.ID) {
@@ -451,11 +452,11 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	return next, d.describe(err)
 }
 
-// hasRoom returns an error that wraps ErrFull when so little room is left in the
-// database that it is kept for what removes: to remove something takes some, too.
+// hasRoom returns an error that wraps ErrFull if the room that is left in the database is
+// kept for removals. A removal takes some room, too.
 func (d *DB) hasRoom(ctx context.Context) error {
 	if runtime.GOOS == "js" {
-		return nil // D1 does not tell, and has a limit of its own
+		return nil // D1 does not tell how much room is left
 	}
 	var left, most int64
 	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
@@ -467,14 +468,14 @@ func (d *DB) hasRoom(ctx context.Context) error {
 	return nil
 }
 
-// keptPages is how many pages of the database are for what removes: an eighth of
-// them, and no more than that.
+// keptPages is how many pages of the database are kept for removals, at most. A small
+// database keeps an eighth of its pages.
 const keptPages = 4096
 
-// parameter returns what is said as the statement takes it.
+// parameter returns what is said in the form of the statement's parameter.
 func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
-	// Half of it may be older than a clearing that the sender has not heard of. To
-	// find out for much more would take long.
+	// Half of the records may be older than a clearing that the sender has not heard
+	// of. Finding out for many more would take long.
 	if len(said.Records) > 2*d.limits.Entries {
 		return "", fmt.Errorf("%w: what is saved at once has %d entries, and a session may have %d entries", session.ErrQuota, len(said.Records), d.limits.Entries)
 	}
@@ -490,7 +491,7 @@ func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		key := "" // of a clearing
+		key := "" // for a clearing
 		if r.Key != "" {
 			key = jsonString(r.Key)
 		}
@@ -510,7 +511,7 @@ func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
 	return string(text), nil
 }
 
-// shorten returns the first 40 characters of a text that has more.
+// shorten cuts a text after 40 characters.
 func shorten(text string) string {
 	n := 0
 	for i := range text {
@@ -522,8 +523,8 @@ func shorten(text string) string {
 	return text
 }
 
-// errGone means that a session was deleted between two statements; and in merge
-// also that others have changed its lives.
+// errGone means that a session was deleted between two statements. From merge it may
+// also mean that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
 // describe returns the errors of this package for those of the schema's constraints

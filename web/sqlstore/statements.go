@@ -1,30 +1,29 @@
 package sqlstore
 
-// The parameters of all statements are texts: D1's driver rounds integers. ?1
-// is the owner and ?2 the session, as they are stored.
+// All parameters are texts, because D1's driver rounds integers. ?1 is the owner and ?2
+// the session, in the form in which they are stored.
 
-// isEntry tells the rows of entries and their removals from others: their keys
-// begin with a quote.
+// isEntry is true for rows of entries and removals. Only their keys begin with a quote.
 const isEntry = `key BETWEEN '"' AND '#'`
 
-// lifeBegan is when the last life of the session began; everything is later if it
-// has no maximum age.
+// lifeBegan is when the last life of the session began. Without a maximum age
+// everything is later.
 const lifeBegan = `coalesce((SELECT stamp FROM records WHERE owner = ?1 AND session = ?2 AND key = 'lives'), '')`
 
-// clearedStamp is the stamp of the last clearing in that life: what is older is not
-// there for anybody, though its row may be.
+// clearedStamp is the stamp of the last clearing in that life. Entries that are older
+// are gone for everybody, though their rows may still be there.
 const clearedStamp = `coalesce((SELECT stamp FROM records
   WHERE owner = ?1 AND session = ?2 AND key = '' AND made >= ` + lifeBegan + `), '')`
 
-// isThere is what rows of entries there are: not cleared since, and of the last
-// life.
+// isThere is true for rows of entries and removals of the last life that no clearing
+// has removed.
 const isThere = isEntry + ` AND stamp >= ` + clearedStamp + ` AND made >= ` + lifeBegan
 
 // latest is the greatest version of the session s.
 const latest = `max(s.version, coalesce((SELECT max(version) FROM records WHERE owner = ?1 AND session = ?2), 0))`
 
 const (
-	// standingColumns are those that a storedStanding is scanned from.
+	// standingColumns are the columns of a storedStanding.
 	standingColumns = `s.epoch, s.used, CAST(` + latest + ` AS TEXT),
   coalesce(n.stamp, ''), coalesce(n.value, ''), coalesce(l.value, '')`
 
@@ -35,14 +34,14 @@ LEFT JOIN records l ON l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
 WHERE s.owner = ?1 AND s.name = ?2`
 )
 
-// room is how many pages can be used that are not, and how many there may be.
+// room is how many pages are still free, and how many the database may have.
 const room = `
 SELECT max_page_count - page_count + freelist_count, max_page_count
 FROM pragma_max_page_count, pragma_page_count, pragma_freelist_count`
 
 const findSession = `SELECT ` + standingColumns + ofSession
 
-// addSession does nothing when the owner has ?5 sessions.
+// addSession does nothing if the owner has ?5 sessions.
 const addSession = `
 INSERT INTO sessions (owner, name, epoch, version, used)
 SELECT ?1, ?2, ?3, 0, ?4
@@ -52,21 +51,21 @@ ON CONFLICT (owner, name) DO NOTHING`
 const useSession = `
 UPDATE sessions SET used = ?3 WHERE owner = ?1 AND name = ?2 AND used < ?3`
 
-// merge merges the records in ?3, an array of arrays of strings: key, stamp, value
-// and when it was made. It does all or nothing: one that would break a limit, or
-// finds that the session of the epoch ?4 is gone, breaks a constraint of the
-// schema. ?7 is today, ?8 the stamp of a clearing in the last life or empty, ?9 the
-// newest stamp of the batch, and ?10 when somebody last saved. ?15 is the time: what
-// is more than ?16 later is of when this clock was wrong.
+// merge merges the records in ?3, an array of arrays of strings: key, stamp, value and
+// made. It merges all of them or none. If they would break the limit of ?5 entries or ?6
+// bytes, or the session of the epoch ?4 is gone, the statement breaks a constraint of
+// the schema. ?7 is today, ?8 the stamp of a clearing in the last life or empty, ?9 the
+// newest stamp of the batch, and ?10 when somebody last saved. ?15 is the time. A stored
+// time that is more than ?16 later is from when this clock was wrong.
 //
-// The session's lives are ?11, and become ?12, of which the last began at ?13. They
-// follow from when somebody had last saved before: if that is not ?14 any more,
-// or the lives are not, nothing is done, as if the session was gone. What is of the
-// last life wins over what is not, whatever their stamps.
+// The session's lives are ?11, and become ?12. The last of these began at ?13. ?12
+// depends on ?14, when somebody had last saved before. If that or the lives have
+// changed, nothing is done, as if the session was gone. Records of the last life win
+// over earlier ones, whatever their stamps.
 //
-// Values are strings, though they are JSON, so that SQLite neither parses them
-// nor limits their depth, and hands their numbers back as they were. A clearing is
-// a record with an empty key.
+// Values are JSON, but are passed as strings. So SQLite does not parse them or limit
+// their depth, and returns their numbers unchanged. A clearing is a record with an empty
+// key.
 const merge = `
 WITH session AS MATERIALIZED (
   SELECT newest, touched, max(had, ?8) AS cleared, CASE
@@ -119,12 +118,12 @@ ON CONFLICT (owner, session, key) DO UPDATE
 SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
   merged = excluded.merged, made = excluded.made`
 
-// dropCleared deletes what no statement counts any more.
+// dropCleared deletes the rows of entries that a clearing has removed.
 const dropCleared = `
 DELETE FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp
 
-// dropOver deletes what is of a life before the last, the oldest first, but for as
-// much as may be there: ?3 entries and ?4 bytes.
+// dropOver deletes records from before the last life, the oldest first, until ?3 entries
+// and ?4 bytes are left.
 const dropOver = `
 DELETE FROM records WHERE rowid IN (
   SELECT over FROM (
@@ -134,9 +133,9 @@ DELETE FROM records WHERE rowid IN (
     WINDOW latest AS (ORDER BY made DESC, key)
   ) WHERE entries > CAST(?3 AS INTEGER) OR bytes > CAST(?4 AS INTEGER))`
 
-// readSince returns what was merged after version ?3 and is there, in one snapshot
-// with what is known of the session: that is in the row without a key, once, as
-// the lives may be long.
+// readSince returns what was merged after version ?3 and is still there, in one snapshot
+// with the session's standing. The standing is in a row of its own, which has no key,
+// because the lives may be long.
 const readSince = `
 SELECT ` + standingColumns + `, NULL, NULL, NULL` + ofSession + `
 UNION ALL
@@ -146,8 +145,8 @@ JOIN records e ON e.owner = ?1 AND e.session = ?2 AND e.version > CAST(?3 AS INT
   AND (e.key = 'newest' OR (e.key = '' OR e.` + isEntry + `) AND e.stamp >= ` + clearedStamp + ` AND e.made >= ` + lifeBegan + `)
 WHERE s.owner = ?1 AND s.name = ?2`
 
-// isOver is whether a session that has an end is over at ?3, in milliseconds since
-// 1970.
+// isOver is true if the session has a maximum age and is over at ?3, in milliseconds
+// since 1970.
 const isOver = `EXISTS (
   SELECT 1 FROM records l JOIN records n ON n.owner = ?1 AND n.session = ?2 AND n.key = 'newest'
   WHERE l.owner = ?1 AND l.session = ?2 AND l.key = 'lives'
@@ -161,8 +160,8 @@ const loadOne = `
 SELECT value FROM records
 WHERE owner = ?1 AND session = ?2 AND key = ?4 AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver
 
-// addOwner does nothing when ?5 owners were made since ?4. Those that were made in
-// the future were made while this clock was ahead.
+// addOwner does nothing if ?5 owners were made since ?4. It does not count owners from
+// the future, who were made while this clock was ahead.
 const addOwner = `
 INSERT INTO owners (owner, made, used)
 SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4 AND made <= ?2) < CAST(?5 AS INTEGER)
@@ -173,23 +172,25 @@ const (
 	useOwner  = `UPDATE owners SET used = ?2 WHERE owner = ?1 AND used < ?2`
 )
 
-// addCode does nothing when the owner ?2 has ?6 codes that have not expired at
-// ?5. One that expires later than this was made while this clock was ahead.
+// addCode does nothing if the owner ?2 has ?6 codes that have not expired at ?5. It does
+// not count a code that expires later than this one, which was made while this clock was
+// ahead.
 const addCode = `
 INSERT INTO codes (code, owner, sealed, expires)
 SELECT ?1, ?2, ?3, ?4
 WHERE (SELECT count(*) FROM codes WHERE owner = ?2 AND expires > ?5 AND expires <= ?4) < CAST(?6 AS INTEGER)
 RETURNING code`
 
-// takeCode returns and deletes a code in one, so that it counts once. It must expire
-// after ?2, and by ?3: otherwise it was made while this clock was ahead.
+// takeCode returns and deletes a code in one statement, so that it is good once. The
+// code must expire after ?2 and not after ?3. A code that expires later was made while
+// this clock was ahead.
 const takeCode = `
 DELETE FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3 RETURNING sealed`
 
-// What Prune does is in slices, each of which deletes some rows or those of one
-// session: others have their turns in between.
+// Prune works in slices, so that others have their turns in between. Each deletes some
+// rows, or those of one session.
 //
-// It deletes a session's row before its records: a session that is used again in
+// Prune deletes a session's row before its records. A session that is used again in
 // between has another epoch then, and at worst keeps what it had.
 const (
 	pruneCodes = `
@@ -205,8 +206,8 @@ DELETE FROM owners WHERE owner IN (
 ) RETURNING owner`
 )
 
-// nextSessions walks over the sessions that have records, 1,000 at a time and
-// each in one step, and tells which are gone, and which were once cleared.
+// nextSessions returns the next 1,000 sessions that have records, and which of them are
+// gone or were once cleared. It takes one step for each session.
 const nextSessions = `
 WITH RECURSIVE walk (owner, session, n) AS (
   SELECT ?1, ?2, 0
@@ -224,19 +225,20 @@ const pruneOrphan = `
 DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE owner = ?1 AND session = ?2 LIMIT 500)
   AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = ?1 AND s.name = ?2) RETURNING rowid`
 
-// agedSessions walks over the sessions that have a maximum age, from one on.
+// agedSessions returns the next 100 sessions that have or had a maximum age.
 const agedSessions = `
 SELECT owner, session FROM records WHERE key = 'lives' AND (owner, session) > (?1, ?2)
 ORDER BY owner, session LIMIT 100`
 
-// hasCleared is whether there is something for dropCleared: whoever merged the
-// clearing has ended before that.
+// hasCleared is true if dropCleared has something to delete. Then the process that
+// merged the clearing has ended before it could.
 const hasCleared = `
 SELECT EXISTS (SELECT 1 FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND stamp < ` + clearedStamp + `)`
 
 const (
-	// What is over, also if it is of the last life, and came before the date ?4, does
-	// not come back any more. Cursors may have counted its versions: see keepVersion.
+	// pastLives are the records that are over and were merged before the date ?4. They
+	// cannot come back any more. They may be of the last life, if that is over, too.
+	// Cursors may have counted their versions: see keepVersion.
 	pastLives = `
 FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < ?4
   AND (made < ` + lifeBegan + ` OR ` + isOver + `)`
@@ -244,19 +246,19 @@ FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND merged < 
 	pruneLives = `
 DELETE ` + pastLives
 
-	// hasPastLives is whether there is something for pruneLives, and whether there is
-	// for dropOver, with ?5 entries and ?6 bytes.
+	// hasPastLives returns whether pruneLives has something to delete, and whether
+	// dropOver has, with ?5 entries and ?6 bytes.
 	hasPastLives = `
 SELECT EXISTS (SELECT 1 ` + pastLives + `), (
   SELECT count(*) > CAST(?5 AS INTEGER) OR coalesce(sum(octet_length(key) + coalesce(octet_length(value), 0)), 0) > CAST(?6 AS INTEGER)
   FROM records WHERE owner = ?1 AND session = ?2 AND ` + isEntry + ` AND made < ` + lifeBegan + `)`
 )
 
-// Before these are deleted, or removals that were merged before the date ?3, the session
-// notes the version that it reached: none must ever be given again. What is
-// merged in between is of a later date.
+// No version may ever be given again. So keepVersion has the session note the version
+// that it reached, before records are deleted. pruneRemovals deletes removals that were
+// merged before the date ?3. What is merged in between is of a later date.
 const (
-	// removals walks over what was removed or cleared, from a row on.
+	// removals returns the next 1,000 removals and clearings.
 	removals = `
 SELECT owner, session, merged, CAST(rowid AS TEXT), key FROM records
 WHERE value IS NULL AND merged < ?1 AND (merged, rowid) > (?2, CAST(?3 AS INTEGER)) ORDER BY merged, rowid LIMIT 1000`

@@ -15,47 +15,46 @@ import (
 // ErrBusy means that too many others wait for a turn.
 var ErrBusy = errors.New("too much at once")
 
-// Long is how long a turn is after which others come first.
+// Long is the length from which on a turn has to let shorter ones go first.
 const Long = little * time.Microsecond
 
-// Cost is about how long a turn takes that merges so many entries, which have so
-// many bytes in all: what SQLite took for 7,000 tiny ones, and for a large one, when
-// nothing else ran.
+// Cost returns about how long a turn takes that merges so many entries of so many bytes
+// in all. It was measured with SQLite on an idle machine, for 7,000 tiny entries and for
+// a large one.
 func Cost(entries, bytes int) time.Duration {
 	return time.Duration(entries)*20*time.Microsecond + time.Duration(bytes)*30*time.Nanosecond
 }
 
-// remembered is of how many it is known how long they take.
+// remembered is for how many owners a Queue remembers how long their turns take.
 const remembered = 10_000
 
-// A Queue gives so many turns at a time. Its fields must not be changed once it
-// is used.
+// A Queue gives turns. Its fields must not be changed once it is used.
 type Queue struct {
-	// AtOnce is how many have a turn at a time.
+	// AtOnce is how many callers have a turn at a time.
 	AtOnce int
-	// Waiting is how many wait at most, and Share how many of them for one owner.
-	// When there are more, one waits no longer of the owner who has most.
+	// Waiting is how many callers wait at most, and Share how many of them for one
+	// owner. If there are more, one caller of the owner with the most is sent away.
 	Waiting, Share int
-	// Patience is how long one waits at most.
+	// Patience is how long a caller waits at most.
 	Patience time.Duration
 
 	mu      sync.Mutex
 	taken   int
-	given   int                      // turns that were given to who waited
+	given   int                      // how many turns were given to waiters
 	waiting []*waiter                // in the order in which they came
-	takes   map[string]time.Duration // how long the turns of an owner were
+	takes   map[string]time.Duration // how long the turns of an owner took
 }
 
 type waiter struct {
 	owner    string
-	expected time.Duration // how long the turn will be
-	// result is sent to once.
+	expected time.Duration // how long the turn will take
+	// result gets one value.
 	result chan error
 }
 
-// Take waits for a turn, which is expected to last as long as those of the owner
-// before, and no shorter than that. It ends with done. The error wraps ErrBusy,
-// or is that of ctx.
+// Take waits for a turn, which lasts until done is called. The turn is expected to take
+// at least as long as expected says, and as long as the owner's turns took before. The
+// error wraps ErrBusy, or is that of ctx.
 func (q *Queue) Take(ctx context.Context, owner string, expected time.Duration) (done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -86,8 +85,7 @@ func (q *Queue) Take(ctx context.Context, owner string, expected time.Duration) 
 	return q.begin(owner), nil
 }
 
-// shorten has somebody wait no longer, if too many do. The owner is that of who
-// came last.
+// shorten sends one waiter away if too many wait. owner is the owner of the last to come.
 func (q *Queue) shorten(owner string) {
 	counts := make(map[string]int)
 	for _, w := range q.waiting {
@@ -116,7 +114,7 @@ func (q *Queue) remove(w *waiter) bool {
 	return i >= 0
 }
 
-// giveUp has w wait no longer. It returns nil if w has got its turn meanwhile.
+// giveUp ends the waiting of w. It returns nil if w has got its turn meanwhile.
 func (q *Queue) giveUp(w *waiter, why error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,7 +124,7 @@ func (q *Queue) giveUp(w *waiter, why error) error {
 	return <-w.result
 }
 
-// begin returns what ends a turn.
+// begin begins a turn and returns the function that ends it.
 func (q *Queue) begin(owner string) (done func()) {
 	began := time.Now()
 	return sync.OnceFunc(func() {
@@ -137,22 +135,22 @@ func (q *Queue) begin(owner string) (done func()) {
 		if q.takes == nil || !ok && len(q.takes) == remembered {
 			q.takes = make(map[string]time.Duration)
 		}
-		q.takes[owner] = (7*had + took) / 8 // so that one that was slow by chance says little
+		q.takes[owner] = (7*had + took) / 8 // so that one slow turn changes little
 		q.next()
 	})
 }
 
-// little is what nobody is passed for who takes no more.
+// little is the length up to which turns don't pass each other.
 const little = 8192 // microseconds
 
-// longest is how many turns pass before one is for who waits longest.
+// longest is which of the turns given are for the waiter who came first: every fourth.
 const longest = 4
 
-// next gives a turn that is over to an owner of whom all that waits is expected
-// to be done first. Of two who take up to twice as long as each other, or little,
-// it is the one who came first: who takes a bit more than others is not to wait for
-// all that they do. One turn of four is for who waits longest, or others could fill
-// the line for ever with what takes less.
+// next gives a turn that is over to the owner whose waiters are expected to be done
+// first. Owners whose waiters take little, or up to about twice as long as another's,
+// have their turns in the order in which they came. So whoever takes a bit more than
+// others does not wait for all that they do. Every fourth turn is for the waiter who came
+// first. Otherwise short turns could fill the line for ever.
 func (q *Queue) next() {
 	if len(q.waiting) == 0 {
 		q.taken--
