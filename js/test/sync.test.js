@@ -509,13 +509,13 @@ withServer(
   },
 );
 
-inBrowser("a refusal without a code has no reason", async ({ page }) => {
+inBrowser("a server of files is told from one that refuses", async ({ page }) => {
   await sync(page);
   const { error } = await page.evaluate(() =>
     inPage.attempt(() => inPage.kept.sync.now()),
   );
   assert.match(String(error?.message), /the server answers 404/);
-  assert.equal(error?.reason, undefined);
+  assert.equal(error?.reason, "no-server");
 });
 
 withServer(
