@@ -509,14 +509,17 @@ withServer(
   },
 );
 
-inBrowser("a server of files is told from one that refuses", async ({ page }) => {
-  await sync(page);
-  const { error } = await page.evaluate(() =>
-    inPage.attempt(() => inPage.kept.sync.now()),
-  );
-  assert.match(String(error?.message), /the server answers 404/);
-  assert.equal(error?.reason, "no-server");
-});
+inBrowser(
+  "a server of files is told from one that refuses",
+  async ({ page }) => {
+    await sync(page);
+    const { error } = await page.evaluate(() =>
+      inPage.attempt(() => inPage.kept.sync.now()),
+    );
+    assert.match(String(error?.message), /the server answers 404/);
+    assert.equal(error?.reason, "no-server");
+  },
+);
 
 withServer(
   "a device has joined though the exchange after that fails",
