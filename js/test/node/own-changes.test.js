@@ -1,7 +1,11 @@
 // What is told of a session's own changes, which the module has not read.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open } from "../../dist/index.js";
+import { pathToFileURL } from "node:url";
+import { dist } from "../../harness/server.js";
+
+/** @type {typeof import("../../src/index.js")} */
+const { open } = await import(pathToFileURL(`${dist}/index.js`).href);
 
 const any = /** @type {any} */ (globalThis);
 

@@ -1,7 +1,11 @@
 // What a server answers that has no room, or is none, with a fetch of ours.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open } from "../../dist/index.js";
+import { pathToFileURL } from "node:url";
+import { dist } from "../../harness/server.js";
+
+/** @type {typeof import("../../src/index.js")} */
+const { open } = await import(pathToFileURL(`${dist}/index.js`).href);
 
 const owner = "000000000000ada0";
 
