@@ -19,7 +19,7 @@ func (d *DB) AddOwner(ctx context.Context, owner string) error {
 		return fmt.Errorf("add an owner: %w", err)
 	}
 	defer done()
-	if err := d.hasRoom(ctx); err != nil {
+	if err := d.hasRoom(ctx, len(owner)); err != nil {
 		return fmt.Errorf("add an owner: %w", err)
 	}
 	now := d.now()

@@ -16,11 +16,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/session-interop/session-writer"
@@ -122,6 +122,8 @@ type DB struct {
 	// turns has each call wait once for all of its statements. Short calls go before
 	// long ones.
 	turns turns.Queue
+	// room is how many bytes may be saved before the database is asked for its room.
+	room atomic.Int64
 	// pinging is a lock for pinged and ping.
 	pinging chan struct{}
 	pinged  time.Time
@@ -422,7 +424,7 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		return next, nil
 	}
 	if slices.ContainsFunc(b.Records, func(r engine.Record) bool { return r.Value != "" }) {
-		if err := d.hasRoom(ctx); err != nil {
+		if err := d.hasRoom(ctx, len(b.text)); err != nil {
 			return standing{}, err
 		}
 	}
@@ -453,20 +455,28 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 }
 
 // hasRoom returns an error that wraps ErrFull if the room that is left in the database is
-// kept for removals. A removal takes some room, too.
-func (d *DB) hasRoom(ctx context.Context) error {
-	if runtime.GOOS == "js" {
-		return nil // D1 does not tell how much room is left
+// kept for removals. A removal takes some room, too. It does not ask the database for
+// each save of so many bytes.
+func (d *DB) hasRoom(ctx context.Context, bytes int) error {
+	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
+		return nil
 	}
 	var left, most int64
 	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
 		return err
 	}
-	if left < min(keptPages, most/8) {
+	left -= min(keptPages, most/8)
+	if left < 0 {
 		return ErrFull
 	}
+	d.room.Store(left * bytesPerPage)
 	return nil
 }
+
+// bytesPerPage is how many bytes are saved for each free page before the database is asked
+// again. A page takes 512 at least, but tiny entries take several times their size, and
+// other processes may save, too.
+const bytesPerPage = 128
 
 // keptPages is how many pages of the database are kept for removals, at most. A small
 // database keeps an eighth of its pages.
