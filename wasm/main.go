@@ -293,7 +293,7 @@ func restamp(handle int32, now float64, _ int32, latest float64) int32 {
 //go:wasmexport unsent
 func unsent(handle int32, now float64) int32 {
 	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
-		n, stamps, err := s.Unsent(in.now)
+		n, stamps, err := s.Unsent()
 		out := strconv.AppendInt(buf[:0], int64(n), 10)
 		for _, stamp := range stamps {
 			out = append(append(out, ' '), stamp...)

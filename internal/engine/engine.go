@@ -126,12 +126,6 @@ func New(storage Storage, name string, clock *Clock, maxAge int64) *Session {
 	}
 }
 
-// Open calls New and Look.
-func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
-	s := New(storage, name, clock, maxAge)
-	return s, s.Look()
-}
-
 // Listen says whether from now on the caller reports every change of others through
 // See or Refresh. Otherwise each Save looks for what its stamp must come after.
 func (s *Session) Listen(on bool) error {

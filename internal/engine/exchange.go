@@ -757,7 +757,7 @@ func (s *Session) leave(l ledger, to string) error {
 // Unsent returns how many entries and removals the server may not have, and the stamps
 // of the items that hold them. A clearing counts as one. The item to be sent first comes
 // last.
-func (s *Session) Unsent(now int64) (n int, stamps []string, err error) {
+func (s *Session) Unsent() (n int, stamps []string, err error) {
 	l, err := s.attend()
 	if err != nil {
 		return 0, nil, err

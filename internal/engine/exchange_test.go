@@ -132,7 +132,7 @@ func settle(devices ...*device) {
 
 func (d *device) unsent() int {
 	d.t.Helper()
-	n, _, err := d.Unsent(d.tick().now)
+	n, _, err := d.Unsent()
 	if err != nil {
 		d.t.Fatal(err)
 	}

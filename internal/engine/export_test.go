@@ -21,3 +21,29 @@ func SetPartSize(size int) (restore func()) {
 	partSize = size
 	return func() { partSize = had }
 }
+
+// Open calls New and Look.
+func Open(storage Storage, name string, clock *Clock, maxAge int64) (*Session, error) {
+	s := New(storage, name, clock, maxAge)
+	return s, s.Look()
+}
+
+// Owner returns the tag of the owner whose session is shown here. It is empty if nobody
+// owns the session yet.
+func (s *Session) Owner() (string, error) {
+	l, err := s.attend()
+	return l.owner, err
+}
+
+// Joined notes that the owner of that tag is from now on the heir of this storage's
+// owner. What is alive here becomes his. In a page js/src/exchange.js does so.
+func (s *Session) Joined(owner string) error {
+	if !isTag(owner) {
+		return ErrServer
+	}
+	l, err := s.attend()
+	if err != nil || l.owner == "" || l.owner == owner {
+		return err
+	}
+	return s.storage.SetItem(heirKey(l.owner), owner)
+}

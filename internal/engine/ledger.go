@@ -207,26 +207,6 @@ func (s *Session) unmark(owner, generation string) error {
 	return err
 }
 
-// Owner returns the tag of the owner whose session is shown here. It is empty if nobody
-// owns the session yet.
-func (s *Session) Owner() (string, error) {
-	l, err := s.attend()
-	return l.owner, err
-}
-
-// Joined notes that the owner of that tag is from now on the heir of this storage's
-// owner. What is alive here becomes his.
-func (s *Session) Joined(owner string) error {
-	if !isTag(owner) {
-		return ErrServer
-	}
-	l, err := s.attend()
-	if err != nil || l.owner == "" || l.owner == owner {
-		return err
-	}
-	return s.storage.SetItem(heirKey(l.owner), owner)
-}
-
 // Forget removes what is shown here, and the ledger. The copy on the server stays, and
 // so does what is kept here for other owners.
 func (s *Session) Forget() error {

@@ -1640,7 +1640,7 @@ func (t *tab) exchangedAll(f *flight) {
 	if any && (!w.limits || refused.Key == "") {
 		w.fail("%s: refused is %+v", t.name, refused)
 	}
-	n, stamps, err := t.Unsent(d.now())
+	n, stamps, err := t.Unsent()
 	if err != nil {
 		w.fail("%s: unsent: %v", t.name, err)
 	}
@@ -1975,7 +1975,7 @@ func (w *world) endFor(user string) {
 					w.fail("%s shows the session of %q, not of %s", t.name, owner, user)
 				}
 				// What is compacted counts as unsent again.
-				if n, stamps, err := t.Unsent(d.now()); round == 0 && (err != nil || n+len(stamps) > 0) {
+				if n, stamps, err := t.Unsent(); round == 0 && (err != nil || n+len(stamps) > 0) {
 					w.fail("UNSENT: %s ends with %d unsent: %v, %v", t.name, n, stamps, err)
 				}
 				if all := t.load(); !maps.Equal(all, want) && !w.disordered && !forgotten {

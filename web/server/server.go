@@ -378,11 +378,7 @@ func (s *sessions) merge(ctx context.Context, who visitor, name string, sent ses
 // values. But cost never counts more than twice the entries of a session, which is the
 // most that is merged.
 func (s *sessions) cost(items string) time.Duration {
-	entries := 0
-	if len(items) > 0 {
-		entries = min(strings.Count(items, ","), 2*s.DB.Limits().Entries)
-	}
-	return turns.Cost(entries, len(items))
+	return turns.Cost(min(strings.Count(items, ","), 2*s.DB.Limits().Entries), len(items))
 }
 
 // asked returns what the URL of an exchange says: the name of the session, and all of

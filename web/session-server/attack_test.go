@@ -290,19 +290,11 @@ func startAttack(b *testing.B, name, url string) (end func() (refused int)) {
 	b.Helper()
 	command := exec.CommandContext(b.Context(), "nice", "-n", "19", os.Args[0], url)
 	command.Env = append(os.Environ(), "SESSION_WRITER_ATTACK="+name)
-	command.Stderr = b.Output()
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	said := bufio.NewReader(stdout)
+	said := bufio.NewReader(start(b, command))
 	if line, err := said.ReadString('\n'); line != "begins\n" {
 		b.Fatal(line, err)
 	}

@@ -254,6 +254,12 @@ func startCommand(t testing.TB, db string) (command *exec.Cmd, url string) {
 	t.Helper()
 	command = exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", db)
 	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=1")
+	return command, readURL(t, start(t, command))
+}
+
+// start starts a command and returns what it prints.
+func start(t testing.TB, command *exec.Cmd) io.Reader {
+	t.Helper()
 	command.Stderr = t.Output()
 	stdout, err := command.StdoutPipe()
 	if err != nil {
@@ -262,7 +268,7 @@ func startCommand(t testing.TB, db string) (command *exec.Cmd, url string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return command, readURL(t, stdout)
+	return stdout
 }
 
 func TestASignalEndsTheCommandWell(t *testing.T) {
@@ -284,15 +290,7 @@ func TestASignalEndsTheCommandWell(t *testing.T) {
 func TestASecondSignalKills(t *testing.T) {
 	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), "SESSION_WRITER_MAIN=never ends")
-	command.Stderr = t.Output()
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	says := bufio.NewScanner(stdout)
+	says := bufio.NewScanner(start(t, command))
 	for _, want := range []string{"ready", "told to end"} {
 		if !says.Scan() || says.Text() != want {
 			t.Fatalf("it says %q, %v, want %s", says.Text(), says.Err(), want)

@@ -74,6 +74,36 @@ func (r betweenRows) Close() error {
 	return r.Rows.Close()
 }
 
+// openHooked returns the DB in a file, on which then is called after so many statements,
+// and whether it was.
+func openHooked(t *testing.T, path string, limits Limits, statements int, then func(hooked *DB)) (hooked *DB, called *bool) {
+	t.Helper()
+	called = new(bool)
+	hooked = New(openBetween(t, path, func() {
+		if statements == 0 {
+			*called = true
+			then(hooked)
+		}
+		statements--
+	}), limits)
+	return hooked, called
+}
+
+// openEnding returns such a DB whose call ends after so many statements, with its context
+// or, if killed, also with the database.
+func openEnding(t *testing.T, path string, limits Limits, statements int, killed bool) (ctx context.Context, hooked *DB, called *bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	hooked, called = openHooked(t, path, limits, statements, func(hooked *DB) {
+		cancel()
+		if killed {
+			_ = hooked.db.Close()
+		}
+	})
+	return ctx, hooked, called
+}
+
 // exchangeBetween exchanges the cart of each place that prepare returns, and has
 // meanwhile called between two statements: after the first in one, after the
 // second in the next, until there are no more.
@@ -84,17 +114,10 @@ func exchangeBetween(t *testing.T, sent session.Sent, prepare func(d *DB) (curso
 		path := file(t)
 		d := create(t, open(t, path), Limits{})
 		cursor := prepare(d)
-		left, called := turn, false
-		hooked := New(openBetween(t, path, func() {
-			if left == 0 {
-				called = true
-				meanwhile(d)
-			}
-			left--
-		}), Limits{})
+		hooked, called := openHooked(t, path, Limits{}, turn, func(*DB) { meanwhile(d) })
 		sent.Owner, sent.Cursor = Tag(owner), cursor
 		done, err := hooked.Exchange(t.Context(), owner, "cart", sent)
-		if !called {
+		if !*called {
 			if turn < 3 {
 				t.Errorf("there were %d statements only", turn)
 			}
@@ -225,22 +248,9 @@ func TestNothingIsLeftOfWhatIsCleared(t *testing.T) {
 			path := file(t)
 			d := create(t, open(t, path), Limits{})
 			mustExchange(t, d, owner, "cart", "", "["+had+"]")
-			ctx, cancel := context.WithCancel(t.Context())
-			left, called := statement, false
-			var hooked *DB
-			hooked = New(openBetween(t, path, func() {
-				if left == 0 {
-					called = true
-					cancel()
-					if killed {
-						_ = hooked.db.Close()
-					}
-				}
-				left--
-			}), Limits{})
+			ctx, hooked, called := openEnding(t, path, Limits{}, statement, killed)
 			_, err := hooked.Exchange(ctx, owner, "cart", sent)
-			cancel()
-			if !called {
+			if !*called {
 				if err != nil || statement < 4 {
 					t.Errorf("of %d statements: %v", statement, err)
 				}
@@ -275,22 +285,9 @@ func TestNoMoreIsLeftOfWhatIsOverThanMayBe(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			ctx, cancel := context.WithCancel(t.Context())
-			left, called := statement, false
-			var hooked *DB
-			hooked = New(openBetween(t, path, func() {
-				if left == 0 {
-					called = true
-					cancel()
-					if killed {
-						_ = hooked.db.Close()
-					}
-				}
-				left--
-			}), Limits{Entries: 3})
+			ctx, hooked, called := openEnding(t, path, Limits{Entries: 3}, statement, killed)
 			err := send(ctx, hooked, now-100_000, "c")
-			cancel()
-			if !called {
+			if !*called {
 				if err != nil || statement < 4 {
 					t.Errorf("of %d statements: %v", statement, err)
 				}

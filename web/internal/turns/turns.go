@@ -156,18 +156,21 @@ func (q *Queue) next() {
 		q.taken--
 		return
 	}
+	first := q.waiting[0]
+	if q.given++; q.given%longest != 0 {
+		first = q.shortest()
+	}
+	q.remove(first)
+	first.result <- nil
+}
+
+// shortest returns the first waiter of the owner whose waiters are expected to be done
+// first.
+func (q *Queue) shortest() *waiter {
 	all := make(map[string]time.Duration)
 	for _, w := range q.waiting {
 		all[w.owner] += w.expected
 	}
 	class := func(w *waiter) int { return bits.Len64(uint64(all[w.owner].Microseconds() / little)) }
-	first := q.waiting[0]
-	q.given++
-	for _, w := range q.waiting {
-		if q.given%longest != 0 && class(w) < class(first) {
-			first = w
-		}
-	}
-	q.remove(first)
-	first.result <- nil
+	return slices.MinFunc(q.waiting, func(a, b *waiter) int { return class(a) - class(b) })
 }
