@@ -174,9 +174,7 @@ export class Exchange {
             this.#single = true; // to find out which of them is too large
             items.push(...part.reverse());
           } else if (part.length === 0 || !ledger) {
-            throw new SessionError("sync", answer.why, {
-              reason: answer.reason,
-            });
+            throw failure(answer.why, answer.reason);
           } else if (part[0].stamp === "") {
             // Nor has it room for what was sent in the place of another.
           } else if (this.#engine.divide(part[0].stamp)) {
@@ -211,9 +209,7 @@ export class Exchange {
           this.#restamped = true;
           return false;
         default:
-          throw new SessionError("sync", answer.why, {
-            reason: answer.reason,
-          });
+          throw failure(answer.why, answer.reason);
       }
     }
     return true;
@@ -688,7 +684,10 @@ function stranger() {
   return failure("what answers is no server for sessions");
 }
 
-/** @param {string} why */
-function failure(why) {
-  return new SessionError("sync", why);
+/**
+ * @param {string} why
+ * @param {string} [reason] the server's code, if it refused
+ */
+function failure(why, reason) {
+  return new SessionError("sync", why, { reason });
 }
