@@ -2019,7 +2019,7 @@ func (w *world) checkLast(user string, has map[string]string) {
 				w.fail("OVER: %s=b%d is left, though it is over", key, id)
 			}
 			for _, c := range claims {
-				touches := c.sets(key) || c.removes(key) && !c.stale
+				touches := c.sets(key) && !forgotten(claims, c, key) || c.removes(key) && !c.stale
 				if c.id != id && touches && c.certain() && c.after.has(id) && w.alive(tag, c.batch) {
 					w.fail("LOST or BACK: %s of %s ends as b%d, but b%d by %s (here %t, on the server %d) was made after reading that", key, user, id, c.id, c.by, c.local, c.server)
 				}
@@ -2046,6 +2046,14 @@ func (w *world) checkLast(user string, has map[string]string) {
 			w.fail("LOST: %s of %s is gone, and nobody can have removed it last", key, user)
 		}
 	}
+}
+
+// forgotten reports whether what a claim set has lost to a removal which the server may
+// have forgotten since. Then what was there before may come back.
+func forgotten(claims []*claim, c *claim, key string) bool {
+	return slices.ContainsFunc(claims, func(by *claim) bool {
+		return by.stale && by.removes(key) && (by.after.has(c.id) || by.stamp > c.stamp)
+	})
 }
 
 // checkStamps checks that the greatest stamp of each key has won, where all are
