@@ -7,8 +7,7 @@
 // Text goes both ways through one buffer. The caller asks for room with buffer, writes
 // its argument there as UTF-8, and passes the number of bytes. Afterwards the reply is in
 // the buffer, and the call has returned its number of bytes. The entries of a save never
-// come here: the caller gives them to the storage. A result below 0 is a failure's code,
-// which package areas has.
+// come here: the caller gives them to the storage. A result below 0 is a failure's code.
 //
 // Exports about a session take its handle and the time, in milliseconds since 1970,
 // which the caller gets at a lower cost. Their other arguments come after these.
@@ -21,16 +20,11 @@ import (
 	"unsafe"
 
 	"github.com/session-interop/session-writer/internal/engine"
-	"github.com/session-interop/session-writer/wasm/internal/areas"
 )
 
 // protocol changes when the exports do, so that JavaScript refuses a module whose exports
 // it does not know.
 const protocol = 4
-
-// maxArgument is the longest argument in bytes. All sessions of the page share this
-// module's memory, and a batch that no browser's storage takes must not use it up.
-const maxArgument = 64 << 20
 
 var (
 	buf     []byte
@@ -51,14 +45,10 @@ func main() { select {} } // the exports are called while main waits
 //go:wasmexport protocol
 func protocolVersion() int32 { return protocol }
 
-// buffer returns the buffer, with room for size bytes. It returns null if that is more
-// than maxArgument.
+// buffer returns the buffer, with room for size bytes.
 //
 //go:wasmexport buffer
 func buffer(size int32) unsafe.Pointer {
-	if size > maxArgument {
-		return nil
-	}
 	if int(size) > cap(buf) {
 		buf = make([]byte, size)
 	}
@@ -79,7 +69,7 @@ func open(where, length int32, maxAge float64) (handle int32) {
 }
 
 func openSession(where int32, name string, maxAge int64) (handle int32, err error) {
-	storage, err := areas.Open(where)
+	storage, err := openArea(where)
 	if err != nil {
 		return 0, err
 	}
@@ -364,7 +354,7 @@ func call(handle int32, now float64, length int32, number float64, f func(*engin
 func checked(result int32, err error) int32 {
 	if err != nil {
 		failure = err.Error()
-		return areas.Code(err)
+		return codeOf(err)
 	}
 	return result
 }
@@ -372,9 +362,144 @@ func checked(result int32, err error) int32 {
 // recovered turns a panic into a failure, so that the module goes on.
 func recovered(result *int32) {
 	if p := recover(); p != nil {
-		*result, failure = areas.CodeInternal, "unexpected failure"
+		*result, failure = codeInternal, "unexpected failure"
 		if err, ok := p.(error); ok {
 			failure = err.Error()
 		}
 	}
+}
+
+// The codes that calls between the module and the page return, in either direction, in
+// the place of a result. js/src/codes.js has the same.
+const (
+	codeDisabled = -1
+	codeQuota    = -2
+	codeThrown   = -3 // the storage threw what no storage throws
+	codeAbsent   = -4 // there is no such item
+	codeInternal = -5 // a sentence says what
+	codeServer   = -6 // what a server sent is no item
+)
+
+// errThrown means that a page's own wrapper of its storage threw something that no
+// storage throws.
+var errThrown = engine.Fault("the storage threw")
+
+// failures are the errors that have a code of their own.
+var failures = [...]struct {
+	code int32
+	err  engine.Fault
+}{
+	{codeDisabled, engine.ErrDisabled},
+	{codeQuota, engine.ErrQuota},
+	{codeThrown, errThrown},
+	{codeServer, engine.ErrServer},
+}
+
+func codeOf(err error) int32 {
+	for _, f := range failures {
+		if engine.Is(err, f.err) {
+			return f.code
+		}
+	}
+	return codeInternal
+}
+
+// errorOf returns the error that a code stands for, and nil when it is none. What was
+// thrown is kept outside: see js/src/engine.js.
+func errorOf(code int32) error {
+	if code >= 0 {
+		return nil
+	}
+	for _, f := range failures {
+		if f.code == code {
+			return f.err
+		}
+	}
+	return errThrown
+}
+
+// The imports are the page's storage. Package localstorage does the same through
+// syscall/js, as any Go program can, but at several times the cost. A result below 0 is
+// a code. A text comes in two steps, which nothing may come between: the number of its
+// bytes is the result of one call, and take then writes them where there is room for so
+// many.
+
+//go:wasmimport session open
+func openStorage(area int32) int32
+
+//go:wasmimport session getItem
+func getItem(area int32, key string) (length int32)
+
+// same returns 1 for an item that has the text that getItem gave last.
+//
+//go:wasmimport session same
+func same(area int32, key string) int32
+
+//go:wasmimport session setItem
+func setItem(area int32, key, text string) int32
+
+//go:wasmimport session removeItem
+func removeItem(area int32, key string) int32
+
+// keys lists keys and returns their number. listed gives them one by one.
+//
+//go:wasmimport session keys
+func keys(area int32, prefix string) (number int32)
+
+//go:wasmimport session listed
+func listed(i int32) (length int32)
+
+//go:wasmimport session take
+func take(at unsafe.Pointer)
+
+// An area is one of the page's storage areas, by its number in js/src/storage.js. Where
+// the text of an item has engine.Given, it sets what the page saves, which never comes
+// into the module's memory.
+type area int32
+
+var _ engine.Rereader = area(0)
+
+func openArea(number int32) (area, error) { return area(number), errorOf(openStorage(number)) }
+
+// GetItem implements engine.Storage.
+func (a area) GetItem(key string) (text string, ok bool, err error) {
+	length := getItem(int32(a), key)
+	if length == codeAbsent {
+		return "", false, nil
+	}
+	if length < 0 {
+		return "", false, errorOf(length)
+	}
+	return taken(length), true, nil
+}
+
+// Same implements engine.Rereader.
+func (a area) Same(key string) bool { return same(int32(a), key) != 0 }
+
+// SetItem implements engine.Storage.
+func (a area) SetItem(key, text string) error { return errorOf(setItem(int32(a), key, text)) }
+
+// RemoveItem implements engine.Storage.
+func (a area) RemoveItem(key string) error { return errorOf(removeItem(int32(a), key)) }
+
+// Keys implements engine.Storage.
+func (a area) Keys(prefix string) ([]string, error) {
+	number := keys(int32(a), prefix)
+	if number < 0 {
+		return nil, errorOf(number)
+	}
+	list := make([]string, number)
+	for i := range list {
+		list[i] = taken(listed(int32(i)))
+	}
+	return list, nil
+}
+
+func taken(length int32) string {
+	if length == 0 {
+		return ""
+	}
+	text := make([]byte, length)
+	take(unsafe.Pointer(unsafe.SliceData(text)))
+	return unsafe.String(unsafe.SliceData(text), length)
 }

@@ -1,6 +1,13 @@
-import { disabled, internal, quota, server, thrown } from "./codes.js";
+import {
+  absent,
+  codeOf,
+  disabled,
+  errorOf,
+  internal,
+  server,
+} from "./codes.js";
 import { SessionError } from "./error.js";
-import { keysOf } from "./storage.js";
+import { keysOf, MemoryArea, places } from "./storage.js";
 
 /** @typedef {import("./storage.js").Place} Place */
 
@@ -27,23 +34,14 @@ import { keysOf } from "./storage.js";
  */
 
 /**
- * What a failure means, by its code. With any other code the module has a fault.
- *
- * @type {Readonly<Record<number, [code: import("./error.js").SessionErrorCode, sentence: string]>>}
- */
-const failures = {
-  [disabled]: ["disabled", "the storage is not available"],
-  [quota]: ["quota", "the storage is full"],
-  [thrown]: ["internal", "the storage threw"],
-  [server]: ["sync", "what the server sent is no item"],
-};
-
-/**
- * The longest text that may be saved. All sessions of the page share the module's
- * memory, and a batch that no browser's storage takes must not use it up.
- * wasm/main.go limits arguments to as many bytes.
+ * The longest text that is given to the module or the storage, in bytes. All
+ * sessions of the page share the module's memory, and a batch that no browser's
+ * storage takes must not use it up.
  */
 const maxText = 64 * 2 ** 20;
+
+/** Stands for the given text, as engine.Given does in the module. */
+const given = "\0";
 
 // What a call that writes returns in its two lowest bits, beside the length of
 // the change: whether a compaction is due, and whether it can wait.
@@ -70,6 +68,188 @@ const cannotWait = 2;
  *   | "stamp" | "divide" | "compact" | "restamp" | "unsent" | "forget"} Call
  */
 
+/**
+ * The storage areas of the page, which the module imports. What an area throws is
+ * caught here, because nothing may be thrown through the module's stack.
+ */
+export class StorageAreas {
+  /**
+   * The areas in which sessions were opened, by place.
+   * @type {import("./storage.js").Area[]}
+   */
+  opened = [];
+  #memory = new MemoryArea();
+  #encoder = new TextEncoder();
+  // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  /** @type {string[]} */
+  #keys = [];
+  /**
+   * The texts that the module has read, by place and key.
+   *
+   * @type {Map<string, string>[]}
+   */
+  #texts = [new Map(), new Map(), new Map()];
+  #lent = new Uint8Array();
+  // Allocated once for all but the longest texts, because an allocation costs
+  // more than a copy.
+  #room = new Uint8Array(64 * 2 ** 10);
+  #bytes = new Uint8Array();
+
+  /**
+   * The module's memory, once there is one.
+   * @type {WebAssembly.Memory | undefined}
+   */
+  memory;
+
+  /**
+   * The entries of a save, as JSON, while it lasts.
+   * @type {string | undefined}
+   */
+  given;
+
+  /**
+   * What an area threw last.
+   * @type {unknown}
+   */
+  thrown;
+
+  /** What the module imports. */
+  imports = {
+    open: (/** @type {Place} */ place) => {
+      try {
+        this.opened[place] = this.#area(place);
+        return 0;
+      } catch (error) {
+        this.thrown = error;
+        return disabled;
+      }
+    },
+
+    getItem: this.#named((place, key) => {
+      const text = this.opened[place].getItem(key);
+      if (text === null) {
+        this.#texts[place].delete(key);
+        return absent;
+      }
+      this.#texts[place].set(key, text);
+      return this.#lend(text);
+    }),
+
+    setItem: this.#named((place, key, text, textLength) => {
+      let whole = this.#read(text, textLength);
+      const at = whole.indexOf(given);
+      if (this.given !== undefined && at >= 0) {
+        whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
+      }
+      this.opened[place].setItem(key, whole);
+      return 0;
+    }),
+
+    removeItem: this.#named((place, key) => {
+      this.#texts[place].delete(key);
+      this.opened[place].removeItem(key);
+      return 0;
+    }),
+
+    keys: this.#named((place, prefix) => {
+      this.#keys = keysOf(this.opened[place], prefix);
+      const listed = new Set(this.#keys);
+      for (const key of this.#texts[place].keys()) {
+        if (key.startsWith(prefix) && !listed.has(key)) {
+          this.#texts[place].delete(key);
+        }
+      }
+      return this.#keys.length;
+    }),
+
+    same: (
+      /** @type {Place} */ place,
+      /** @type {number} */ key,
+      /** @type {number} */ keyLength,
+    ) => {
+      try {
+        const name = this.#read(key, keyLength);
+        const text = this.#texts[place].get(name);
+        // If they are the same, browsers mostly compare two pointers.
+        return Number(
+          text !== undefined && text === this.opened[place].getItem(name),
+        );
+      } catch {
+        return 0; // the module then reads the item, and gets the error
+      }
+    },
+
+    listed: (/** @type {number} */ i) => this.#lend(this.#keys[i]),
+
+    take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
+  };
+
+  /**
+   * Returns f in the form that the module calls. The module passes the address and
+   * length of a text, and gets a code when f throws.
+   *
+   * @param {(place: Place, name: string, at: number, length: number) => number} f
+   */
+  #named(f) {
+    return (
+      /** @type {Place} */ place,
+      /** @type {number} */ name,
+      /** @type {number} */ nameLength,
+      /** @type {number} */ at,
+      /** @type {number} */ length,
+    ) => {
+      try {
+        return f(place, this.#read(name, nameLength), at, length);
+      } catch (error) {
+        this.thrown = error;
+        return codeOf(error);
+      }
+    };
+  }
+
+  /**
+   * @param {Place} place
+   * @returns {import("./storage.js").Area}
+   */
+  #area(place) {
+    if (place === places.memory) return this.#memory;
+    const property = place === places.local ? "localStorage" : "sessionStorage";
+    // Reading the property may throw a SecurityError.
+    const area = globalThis[property];
+    if (!area) throw new Error(`there is no ${property} here`);
+    return area;
+  }
+
+  /** @param {string} text */
+  #lend(text) {
+    // Three bytes are the most that a UTF-16 code unit takes.
+    this.#lent =
+      text.length * 3 > this.#room.length
+        ? this.#encoder.encode(text)
+        : this.#room.subarray(
+            0,
+            this.#encoder.encodeInto(text, this.#room).written,
+          );
+    return this.#lent.length;
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length
+   */
+  #read(at, length) {
+    return this.#decoder.decode(this.#memoryBytes().subarray(at, at + length));
+  }
+
+  #memoryBytes() {
+    const { buffer } = /** @type {WebAssembly.Memory} */ (this.memory);
+    // The memory has a new buffer after it has grown.
+    if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
+    return this.#bytes;
+  }
+}
+
 /** The Go program that is running in this page. */
 export class Module {
   #exports;
@@ -82,7 +262,7 @@ export class Module {
   /**
    * @param {any} go
    * @param {WebAssembly.Instance} instance
-   * @param {import("./storage.js").StorageAreas} areas
+   * @param {StorageAreas} areas
    */
   constructor(go, instance, areas) {
     this.#exports =
@@ -132,15 +312,9 @@ export class Module {
 
   /** @param {number} code */
   #failure(code) {
-    const [meaning, sentence] = failures[code] ?? [
-      "internal",
-      this.read(this.#exports.message()),
-    ];
-    // With the last two codes the storage has thrown nothing.
-    if (code <= internal) return new SessionError(meaning, sentence);
-    return new SessionError(meaning, `${sentence}: ${this.areas.say()}`, {
-      cause: this.areas.thrown,
-    });
+    return code === internal
+      ? new SessionError("internal", this.read(this.#exports.message()))
+      : errorOf(code, code === server ? undefined : this.areas.thrown);
   }
 
   /**
@@ -150,11 +324,8 @@ export class Module {
    * @returns {number}
    */
   pass(text) {
-    check(text);
-    // Three bytes are the most that a UTF-16 code unit takes.
-    const size = text.length * 3;
+    const size = check(text);
     const start = this.#exports.buffer(size);
-    if (start === 0) throw tooLong(text);
     return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
   }
 
@@ -466,14 +637,16 @@ export class Engine {
   }
 }
 
-/** @param {string} text */
+/**
+ * Returns how many bytes a text takes at most.
+ *
+ * @param {string} text
+ */
 function check(text) {
-  if (text.length > maxText) throw tooLong(text);
-}
-
-/** @param {string} text */
-function tooLong(text) {
-  return new SessionError(
+  // Three bytes are the most that a UTF-16 code unit takes.
+  const size = text.length * 3;
+  if (size <= maxText) return size;
+  throw new SessionError(
     "quota",
     `${text.length} characters are more than any storage takes`,
   );

@@ -137,9 +137,10 @@ export class Server {
    */
   async #request(path, body = "", keepalive = false) {
     const silence = new Silence();
+    let response;
     try {
       if (!keepalive) silence.allow(patience + body.length / slowest);
-      const response = await silence.unless(
+      response = await silence.unless(
         this.#fetch(new URL(path, this.url), {
           method: "POST",
           ...(body && {
@@ -151,13 +152,15 @@ export class Server {
           signal: keepalive ? null : silence.signal,
         }),
       );
-      this.unreachable = false;
-      return response;
     } catch (cause) {
       throw this.#unreachable(cause);
     } finally {
       silence.end();
     }
+    this.unreachable = false;
+    // The page's own fetch may return anything.
+    if (typeof response?.headers?.get !== "function") throw this.#stranger();
+    return response;
   }
 
   /**

@@ -1,7 +1,6 @@
 import { describe, own, say } from "./describe.js";
-import { Module } from "./engine.js";
+import { Module, StorageAreas } from "./engine.js";
 import { SessionError } from "./error.js";
-import { StorageAreas } from "./storage.js";
 
 /**
  * The WebAssembly module, or where it is.

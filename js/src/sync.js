@@ -1,18 +1,10 @@
-import { disabled, quota } from "./codes.js";
-import { attempt, describe, say, within } from "./describe.js";
+import { codeOf, errorOf } from "./codes.js";
+import { attempt, describe, within } from "./describe.js";
 import { SessionError } from "./error.js";
 import { draft, Exchange, join, sizeOf } from "./exchange.js";
 import { Server } from "./http.js";
 import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
-import { codeOf } from "./storage.js";
-
-/**
- * What it means that the storage failed, by the codes of failures.
- *
- * @type {Readonly<Record<number, import("./error.js").SessionErrorCode>>}
- */
-const storageFailures = { [quota]: "quota", [disabled]: "disabled" };
 
 /** Why a Sync that was closed does nothing. */
 const closed = "it is closed";
@@ -407,12 +399,7 @@ export class Sync {
   #own(thrown) {
     const own = attempt(() => thrown instanceof SessionError)
       ? thrown
-      : new SessionError(
-          // What else throws is the storage.
-          storageFailures[codeOf(thrown)] ?? "sync",
-          say(thrown),
-          { cause: thrown },
-        );
+      : errorOf(codeOf(thrown), thrown); // as nothing else throws
     return /** @type {SessionError} */ (within(this.#engine.name, "sync", own));
   }
 

@@ -16,14 +16,10 @@ inBrowser(
   async ({ page, site, t }) => {
     const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
     t.after(() => rm(folder, { recursive: true }));
-    await buildTests(
-      "wasm/internal/areas",
-      ["page"],
-      join(folder, "tests.wasm"),
-    );
+    await buildTests("wasm", ["page"], join(folder, "tests.wasm"));
     await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
     await build({
-      entryPoints: [join(src, "storage.js")],
+      entryPoints: [join(src, "engine.js")],
       bundle: true,
       format: "esm",
       outdir: folder,
@@ -33,8 +29,8 @@ inBrowser(
     const { code, output } = await page.evaluate(async () => {
       const at = (/** @type {string} */ file) => `/go/${file}`;
       await import(at("wasm_exec.js"));
-      /** @type {typeof import("../src/storage.js")} */
-      const { StorageAreas } = await import(at("storage.js"));
+      /** @type {typeof import("../src/engine.js")} */
+      const { StorageAreas } = await import(at("engine.js"));
       const areas = new StorageAreas();
       const { Go, fs } = /** @type {any} */ (globalThis);
       let output = "";

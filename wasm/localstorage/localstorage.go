@@ -46,7 +46,7 @@ func (e *storageError) Unwrap() error { return e.meaning }
 
 // meaningOf returns what an exception of that name means when a storage throws it;
 // nil when no storage throws such. testdata/exceptions.json has examples, for
-// js/src/storage.js as well.
+// js/src/codes.js as well.
 func meaningOf(name string, isDOMException bool) error {
 	switch {
 	case name == "QuotaExceededError", // also a class of its own, in newer browsers

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { disabled, quota, thrown } from "../../src/codes.js";
-import { codeOf } from "../../src/storage.js";
+import { codeOf, disabled, quota, thrown } from "../../src/codes.js";
 
 const examples = JSON.parse(
   await readFile(

@@ -3,7 +3,7 @@
 
 //go:build js && page
 
-package areas_test
+package main
 
 import (
 	"strings"
@@ -11,17 +11,16 @@ import (
 	"testing"
 
 	"github.com/session-interop/session-writer/internal/engine"
-	"github.com/session-interop/session-writer/wasm/internal/areas"
 	"github.com/session-interop/session-writer/writertest"
 )
 
 // properties are by their numbers; the last is no browser's.
 var properties = []string{"localStorage", "sessionStorage", "memory"}
 
-func each(t *testing.T, f func(t *testing.T, storage areas.Area, property string)) {
+func each(t *testing.T, f func(t *testing.T, storage area, property string)) {
 	for number, property := range properties {
 		t.Run(property, func(t *testing.T) {
-			storage, err := areas.Open(int32(number))
+			storage, err := openArea(int32(number))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +30,7 @@ func each(t *testing.T, f func(t *testing.T, storage areas.Area, property string
 }
 
 func TestStorage(t *testing.T) {
-	each(t, func(t *testing.T, storage areas.Area, property string) {
+	each(t, func(t *testing.T, storage area, property string) {
 		writertest.TestStorage(t, func(t *testing.T) writertest.StorageHarness {
 			keys, err := storage.Keys("")
 			if err != nil {
@@ -54,7 +53,7 @@ func TestStorage(t *testing.T) {
 }
 
 func TestSame(t *testing.T) {
-	each(t, func(t *testing.T, storage areas.Area, _ string) {
+	each(t, func(t *testing.T, storage area, _ string) {
 		set := func(text string) {
 			t.Helper()
 			if err := storage.SetItem("a", text); err != nil {
