@@ -164,6 +164,142 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 	}
 }
 
+// A batch is merged whole or not at all.
+type batch struct {
+	engine.Said
+	// text is Said in the form of the statement's parameter.
+	text string
+	by   senderClock
+	// spans has the times in which it was saved, by this clock.
+	spans []span
+	// maxAge is the sender's maximum age in milliseconds, 0 if the session is never
+	// over, or unknown.
+	maxAge int64
+}
+
+// merge merges a batch into a session, or nothing of it. It returns errGone if the
+// standing of the session has changed.
+func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, error) {
+	next := at
+	touched := at.touched
+	if touched > b.by.now+drift { // this clock was wrong
+		touched = b.by.now
+	}
+	next.lives, next.touched = at.lives.until(touched).add(b.spans, b.maxAge, touched)
+	before, after := at.lives.String(), next.lives.String()
+	if b.Newest == "" && after == before {
+		return next, nil
+	}
+	if slices.ContainsFunc(b.Records, func(r engine.Record) bool { return r.Value != "" }) {
+		if err := d.hasRoom(ctx, len(b.text)); err != nil {
+			return standing{}, err
+		}
+	}
+	entries, bytes := strconv.Itoa(d.limits.Entries), strconv.Itoa(d.limits.Bytes)
+	cleared := b.Cleared
+	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
+		cleared = ""
+	}
+	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
+		entries, bytes, date(d.now()),
+		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
+		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	// The batch is merged. What it replaces goes even if the sender is gone. If the
+	// server ends before that, Prune deletes it.
+	rest := context.WithoutCancel(ctx)
+	if err == nil && cleared != "" {
+		err = d.exec(rest, dropCleared, of.owner, of.session)
+	}
+	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
+	if err == nil && late {
+		// Perhaps only records of before the last life have the latest version.
+		err = d.exec(rest, keepVersion, of.owner, of.session)
+	}
+	if err == nil && (late || next.lives.ID != at.lives.ID) {
+		err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
+	}
+	return next, d.describe(err)
+}
+
+// hasRoom returns an error that wraps ErrFull if the room that is left in the database is
+// kept for removals. A removal takes some room, too. It does not ask the database for
+// each save of so many bytes.
+func (d *DB) hasRoom(ctx context.Context, bytes int) error {
+	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
+		return nil
+	}
+	var left, most int64
+	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
+		return err
+	}
+	left -= min(keptPages, most/8)
+	if left < 0 {
+		return ErrFull
+	}
+	d.room.Store(left * bytesPerPage)
+	return nil
+}
+
+// bytesPerPage is how many bytes are saved for each free page before the database is asked
+// again. A page takes 512 at least, but tiny entries take several times their size, and
+// other processes may save, too.
+const bytesPerPage = 128
+
+// keptPages is how many pages of the database are kept for removals, at most. A small
+// database keeps an eighth of its pages.
+const keptPages = 4096
+
+// parameter returns what is said in the form of the statement's parameter.
+func (d *DB) parameter(said engine.Said, by senderClock) (string, error) {
+	// Half of the records may be older than a clearing that the sender has not heard
+	// of. Finding out for many more would take long.
+	if len(said.Records) > 2*d.limits.Entries {
+		return "", fmt.Errorf("%w: what is saved at once has %d entries, and a session may have %d entries", session.ErrQuota, len(said.Records), d.limits.Entries)
+	}
+	records := said.Records
+	if said.Cleared != "" {
+		records = append(records[:len(records):len(records)], engine.Record{Stamp: said.Cleared})
+	}
+	text := []byte{'['}
+	for i, r := range records {
+		if len(r.Key) > d.limits.Key {
+			return "", fmt.Errorf("%w: key %q has %d bytes, and may have %d", session.ErrQuota, shorten(r.Key), len(r.Key), d.limits.Key)
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		key := "" // for a clearing
+		if r.Key != "" {
+			key = jsonString(r.Key)
+		}
+		text = append(engine.AppendString(append(text, '['), key), `,"`...)
+		text = append(append(text, r.Stamp...), `",`...)
+		if r.Value == "" {
+			text = append(text, `null`...)
+		} else {
+			text = engine.AppendString(text, r.Value)
+		}
+		text = append(append(append(text, `,"`...), madeText(by.made(r))...), `"]`...)
+	}
+	text = append(text, ']')
+	if len(text) > d.limits.Batch {
+		return "", fmt.Errorf("%w: what is saved at once takes %d bytes, and may take %d", session.ErrQuota, len(text), d.limits.Batch)
+	}
+	return string(text), nil
+}
+
+// shorten cuts a text after 40 characters.
+func shorten(text string) string {
+	n := 0
+	for i := range text {
+		if n == 40 {
+			return text[:i] + "…"
+		}
+		n++
+	}
+	return text
+}
+
 // news returns what was merged into a session since a cursor. It returns everything if
 // there is no cursor, if the cursor is of another life, or if something was said of an
 // earlier life.
