@@ -1,7 +1,5 @@
 package engine
 
-import "strings"
-
 // A Record is what an item says of a key: the value that a batch set, as JSON text, and
 // the batch's stamp. The Value is empty if the batch removed the key.
 type Record struct {
@@ -115,8 +113,8 @@ type Received struct {
 var (
 	// ErrServer means that the answer of a server makes no sense.
 	ErrServer = Fault("what answers is no server for sessions")
-	// ErrStranger means that a server has forgotten the owner it told before.
-	ErrStranger = Fault("the server does not know this browser again: it must keep cookies")
+	// ErrCookies means that a server has forgotten the owner it told before.
+	ErrCookies = Fault("the server does not know this browser again: it must keep cookies")
 	// ErrOverrun means that others changed the owner or the ledger during the exchange,
 	// again and again.
 	ErrOverrun = Fault("whose session this is changes all the time")
@@ -535,10 +533,10 @@ func (x *Exchange) take(now int64, got Received) error {
 		return nil
 	}
 	var says content
-	fault := !isTag(got.Owner)
+	fault := !IsTag(got.Owner)
 	if x.sent.Owner != "" {
 		fault = fault || got.Owner != x.sent.Owner ||
-			got.Cursor == "" && (got.Item != "" || got.Complete) || got.Cursor == noCursor || strings.ContainsAny(got.Cursor, " \n")
+			got.Cursor == "" && (got.Item != "" || got.Complete) || got.Cursor != "" && !IsCursor(got.Cursor)
 		if got.Item != "" && !fault {
 			var err error
 			says, err = decode(got.Item)
@@ -677,13 +675,13 @@ func (s *Session) receive(now int64, l *ledger, got Received, says content, old 
 // turn follows a server that answers for another owner.
 func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 	s := x.s
-	if to != "" && !isTag(to) {
+	if to != "" && !IsTag(to) {
 		return ErrServer
 	}
 	if to == "" {
 		// The server told an owner in this exchange, and has forgotten it.
 		if x.anew {
-			return ErrStranger
+			return ErrCookies
 		}
 		x.anew, x.heir = true, l.owner
 		return nil

@@ -770,7 +770,7 @@ func TestABrowserThatKeepsNoCookies(t *testing.T) {
 		errs = append(errs, a.exchange(func() { a.owner = "" }))
 	}
 	for _, err := range errs {
-		if err != ErrStranger {
+		if err != ErrCookies {
 			t.Errorf("the exchanges return %v", errs)
 		}
 	}

@@ -38,7 +38,7 @@ func (s *Session) Owner() (string, error) {
 // Joined notes that the owner of that tag is from now on the heir of this storage's
 // owner. What is alive here becomes his. In a page js/src/exchange.js does so.
 func (s *Session) Joined(owner string) error {
-	if !isTag(owner) {
+	if !IsTag(owner) {
 		return ErrServer
 	}
 	l, err := s.attend()

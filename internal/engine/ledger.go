@@ -47,7 +47,7 @@ func parseLedger(text string) (l ledger) {
 	active, text, _ := strings.Cut(text, " ")
 	cursor, text, more := strings.Cut(text, " ")
 	at, ok := parseMillis(active)
-	if !isTag(owner) || !isWriter(generation) || !ok || cursor == "" || strings.IndexByte(cursor+text, '\n') >= 0 {
+	if !IsTag(owner) || !isWriter(generation) || !ok || cursor != noCursor && !IsCursor(cursor) || strings.IndexByte(text, '\n') >= 0 {
 		return ledger{}
 	}
 	l = ledger{owner: owner, generation: generation, active: at, cursor: cursor}
@@ -83,7 +83,19 @@ func (l ledger) lists(stamp string) bool {
 // tagLength is the length of an owner's tag, which is hexadecimal.
 const tagLength = 16
 
-func isTag(text string) bool { return len(text) == tagLength && isHex(text) }
+// IsTag reports whether a text is the tag of an owner.
+func IsTag(text string) bool { return len(text) == tagLength && isHex(text) }
+
+// IsCursor reports whether a text can be a server's cursor: visible characters of ASCII,
+// but not just what stands for no cursor.
+func IsCursor(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != "" && text != noCursor
+}
 
 func isWriter(text string) bool { return len(text) == writerDigits && isHex(text) }
 
@@ -111,7 +123,7 @@ func (s *Session) markKey(l ledger) string { return s.prefixOf(l.owner) + l.gene
 // yet while an owner's session is shown.
 func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	name = key[len(s.prefix):]
-	if len(name) <= tagLength || name[tagLength] != '/' || !isTag(name[:tagLength]) {
+	if len(name) <= tagLength || name[tagLength] != '/' || !IsTag(name[:tagLength]) {
 		return name, s.owner != "", true
 	}
 	if s.owner == "" || name[:tagLength] != s.owner {

@@ -1621,7 +1621,7 @@ func (t *tab) land(err error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, engine.ErrQuota) && d.room > 0:
-	case errors.Is(err, engine.ErrStranger) && w.visitors && !w.calm:
+	case errors.Is(err, engine.ErrCookies) && w.visitors && !w.calm:
 	case errors.Is(err, engine.ErrOverrun) && !w.calm:
 	default:
 		w.fail("%s: exchange: %v", t.name, err)

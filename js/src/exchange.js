@@ -1,4 +1,5 @@
 import { SessionError } from "./error.js";
+import { noServer } from "./http.js";
 import {
   heirKey,
   latestTime,
@@ -9,9 +10,10 @@ import {
   readItem,
   readLedger,
   stampForm,
-  tagForm,
 } from "./item.js";
 
+/** @typedef {import("./http.js").Answer} Answer */
+/** @typedef {import("./http.js").Sent} Sent */
 /** @typedef {import("./item.js").Ledger} Ledger */
 
 /**
@@ -20,37 +22,6 @@ import {
  * @typedef {object} Local
  * @property {import("./engine.js").Engine} engine
  * @property {() => void} changed is called after items or their owner changed
- */
-
-/**
- * The request to a server.
- *
- * @typedef {object} Sent
- * @property {string} owner The tag of the session's owner. Empty to ask for it.
- * @property {string} cursor
- * @property {string} items A JSON array, or empty.
- * @property {boolean} timed Whether the items were stamped by this clock, so that
- *   the server can correct their times by it.
- */
-
-/**
- * The answer of a server.
- *
- * @typedef {object} Answer
- * @property {number} status
- * @property {string} owner The tag of the session's owner. Empty if the server
- *   does not know this browser.
- * @property {string} cursor
- * @property {string} item
- * @property {boolean} complete Whether the item has all that the server has, with
- *   what was sent. It replaces what the server is known to have.
- * @property {number} age How long ago somebody saved, in milliseconds. Less than
- *   0 if nobody did.
- * @property {number} latest The latest time of a stamp that the server accepts.
- * @property {string} newest The greatest stamp that the server has, when it
- *   refuses one.
- * @property {string} why The sentence of a refusal.
- * @property {string} [reason] The code of a refusal.
  */
 
 /**
@@ -146,13 +117,11 @@ export class Exchange {
               : "",
       });
       if (this.#ended()) return true;
-      const merged = answer.status === 200 || answer.status === 204;
-      if (!merged && !asks && !this.#is(ledger)) {
+      if (answer.answered !== "merged" && !asks && !this.#is(ledger)) {
         return this.#read() === undefined; // the answer is for another ledger
       }
-      switch (answer.status) {
-        case 200:
-        case 204:
+      switch (answer.answered) {
+        case "merged":
           if (asks) return this.#meet(ledger, answer.owner, keeps);
           if (
             !this.#take(/** @type {Ledger} */ (ledger), part, answer, asked)
@@ -164,12 +133,12 @@ export class Exchange {
           ledger = this.#read();
           answered = true;
           break;
-        case 412:
-          if (asks || !ledger) throw stranger();
+        case "unknown":
+          if (asks || !ledger) throw noServer();
           if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
           else this.#begin(ledger.owner, ledger.active); // the copy is lost
           return false;
-        case 413:
+        case "noRoom":
           if (part.length > 1) {
             this.#single = true; // to find out which of them is too large
             items.push(...part.reverse());
@@ -184,16 +153,16 @@ export class Exchange {
             if (this.#engine.maxAge > 0) items.push({ stamp: "", text });
           }
           break;
-        case 422:
+        case "tooLate":
           // A strange server must not cause stamps that are older than those of
           // earlier saves.
           if (
             !ledger ||
-            !(answer.latest > 0 && answer.latest >= this.#latest(ledger)) ||
-            !(answer.newest === "" || stampForm.test(answer.newest)) ||
-            !(timeOf(answer.newest) <= answer.latest)
+            answer.latest === 0 ||
+            answer.latest < this.#latest(ledger) ||
+            timeOf(answer.newest) > answer.latest
           ) {
-            throw stranger();
+            throw noServer();
           }
           // Others have exchanged since.
           if (this.#read()?.cursor !== ledger.cursor) return false;
@@ -372,7 +341,7 @@ export class Exchange {
     const ledger = this.#read();
     if (ledger?.owner !== before?.owner) return false;
     if (owner === "" && !keeps) return true;
-    if (!tagForm.test(owner)) throw stranger();
+    if (owner === "") throw noServer();
     if (!ledger) this.#begin(owner);
     else if (owner !== ledger.owner) {
       this.#engine.area.setItem(heirKey(ledger.owner), owner);
@@ -403,7 +372,6 @@ export class Exchange {
       this.#heir = ledger.owner;
       return;
     }
-    if (!tagForm.test(owner)) throw stranger();
     let heir = ledger.owner;
     for (let i = 0; i < maxHeirs && heir && heir !== owner; i++) {
       heir = this.#engine.area.getItem(heirKey(heir)) ?? "";
@@ -470,11 +438,9 @@ export class Exchange {
   #take(before, part, { owner, cursor, item, complete, age }, asked) {
     if (
       owner !== before.owner ||
-      !/^[^ \n]*$/.test(cursor) ||
-      cursor === noCursor ||
       (cursor === "" && (item !== "" || complete))
     ) {
-      throw stranger();
+      throw noServer();
     }
     const { area } = this.#engine;
     const stamp = item && this.#engine.stamp(item);
@@ -596,7 +562,6 @@ export async function join(engine, ask) {
   } finally {
     if (room) engine.area.removeItem(room);
   }
-  if (!tagForm.test(owner)) throw stranger();
   const before = ledgerOf(engine)?.owner;
   if (before !== undefined && before !== owner) {
     engine.area.setItem(heirKey(before), owner);
@@ -678,10 +643,6 @@ function timeOf(stamp) {
  */
 export function sizeOf(key, value) {
   return key.length + (value === undefined ? 0 : JSON.stringify(value).length);
-}
-
-function stranger() {
-  return failure("what answers is no server for sessions");
 }
 
 /**

@@ -1,8 +1,41 @@
 import { describe, say } from "./describe.js";
 import { SessionError } from "./error.js";
+import { cursorForm, stampForm, tagForm } from "./item.js";
 
-/** @typedef {import("./exchange.js").Answer} Answer */
-/** @typedef {import("./exchange.js").Sent} Sent */
+/**
+ * The request for an exchange.
+ *
+ * @typedef {object} Sent
+ * @property {string} owner The tag of the session's owner. Empty to ask for it.
+ * @property {string} cursor
+ * @property {string} items A JSON array, or empty.
+ * @property {boolean} timed Whether the items were stamped by this clock, so that
+ *   the server can correct their times by it.
+ */
+
+/**
+ * The answer to a request for an exchange.
+ *
+ * @typedef {object} Answer
+ * @property {"merged" | "unknown" | "noRoom" | "tooLate" | "refused"} answered
+ *   What the server did: it has merged what was sent, or nothing of it. Then it
+ *   does not know the owner or the cursor, or has no room, or got a stamp that is
+ *   too late.
+ * @property {string} owner The tag of the session's owner. Empty if the server
+ *   does not know this browser.
+ * @property {string} cursor
+ * @property {string} item
+ * @property {boolean} complete Whether the item has all that the server has, with
+ *   what was sent. It replaces what the server is known to have.
+ * @property {number} age How long ago somebody saved, in milliseconds. Less than
+ *   0 if the server does not say.
+ * @property {number} latest The latest time of a stamp that the server takes, in
+ *   milliseconds since 1970. 0 if it does not say.
+ * @property {string} newest The greatest stamp that the server has up to that
+ *   time, or empty.
+ * @property {string} why What the server says, if it has not merged.
+ * @property {string} [reason] The server's code for it.
+ */
 
 /**
  * The session that is exchanged.
@@ -22,8 +55,9 @@ const slowest = 4;
 /** The longest answer in bytes. Our server sends no longer one. */
 const maxAnswer = 16 * 2 ** 20;
 
-/** The server that keeps copies of sessions. The Go package web/server is one. */
-export class Server {
+/** Makes requests to a server that keeps copies of sessions, as the Go package
+ * web/server does. */
+export class Client {
   #fetch;
 
   /**
@@ -47,27 +81,32 @@ export class Server {
    */
   async exchange(session, sent) {
     const response = await this.#send(session, sent);
-    const { ok, status, headers } = response;
+    const { status, headers } = response;
     const text = await this.#text(response);
-    const cursor = headers.get("Session-Cursor");
-    if (ok && cursor === null) throw this.#stranger();
-    /** @type {(name: string) => number} */
-    const number = (name) => {
-      const digits = headers.get(name) ?? "";
-      return /^\d{1,15}$/.test(digits) ? Number(digits) : NaN;
-    };
-    const age = number("Session-Age");
-    return {
-      status,
-      owner: headers.get("Session-Owner") ?? "",
-      cursor: cursor ?? "",
-      item: ok ? text : "",
+    const answer = {
+      owner: this.#header(headers, "Session-Owner", tagForm),
+      cursor: this.#header(headers, "Session-Cursor", cursorForm),
       complete: headers.has("Session-Complete"),
-      age: Number.isNaN(age) ? -1 : age,
-      latest: number("Session-Latest"),
-      newest: headers.get("Session-Newest") ?? "",
-      ...(ok ? { why: "" } : refusalOf(status, text)),
+      age: Number(this.#header(headers, "Session-Age", millisForm) || -1),
+      latest: Number(this.#header(headers, "Session-Latest", millisForm)),
+      newest: this.#header(headers, "Session-Newest", stampForm),
     };
+    if (status === 200 || status === 204) {
+      if (
+        !headers.has("Session-Cursor") ||
+        (answer.owner === "" && (answer.cursor !== "" || text !== ""))
+      ) {
+        throw this.#none();
+      }
+      return { ...answer, answered: "merged", item: text, why: "" };
+    }
+    const refusal = refusalOf(status, text);
+    const answered = answeredBy(refusal.reason, status);
+    if (answered === "tooLate" && !headers.has("Session-Latest")) {
+      throw this.#none();
+    }
+    if (refusal.reason === "cursor") answer.owner = sent.owner;
+    return { ...answer, answered, item: "", ...refusal };
   }
 
   /**
@@ -103,7 +142,7 @@ export class Server {
     try {
       pairing = JSON.parse(text);
     } catch (cause) {
-      throw this.#stranger(cause);
+      throw this.#none(cause);
     }
     const { code, expiresIn } = pairing ?? {};
     if (
@@ -111,7 +150,7 @@ export class Server {
       !/^[\w-]+$/.test(code) ||
       !Number.isFinite(expiresIn)
     ) {
-      throw this.#stranger();
+      throw this.#none();
     }
     return { code, expiresIn };
   }
@@ -125,8 +164,8 @@ export class Server {
   async join(code) {
     const body = JSON.stringify({ code });
     const { headers } = await this.#accepted(this.#request("join", body));
-    const owner = headers.get("Session-Owner");
-    if (owner === null) throw this.#stranger();
+    const owner = this.#header(headers, "Session-Owner", tagForm);
+    if (!owner) throw this.#none();
     return owner;
   }
 
@@ -159,7 +198,7 @@ export class Server {
     }
     this.unreachable = false;
     // The page's own fetch may return anything.
-    if (typeof response?.headers?.get !== "function") throw this.#stranger();
+    if (typeof response?.headers?.get !== "function") throw this.#none();
     return response;
   }
 
@@ -192,7 +231,7 @@ export class Server {
         if (done) return text + decoder.decode();
         silence.allow(patience);
         size += value.length;
-        if (size > maxAnswer) throw this.#stranger();
+        if (size > maxAnswer) throw this.#none();
         text += decoder.decode(value, { stream: true });
       }
     } catch (cause) {
@@ -204,13 +243,22 @@ export class Server {
     }
   }
 
+  /**
+   * Returns what a header has, which is nothing or of a form.
+   *
+   * @param {Headers} headers
+   * @param {string} name
+   * @param {RegExp} form
+   */
+  #header(headers, name, form) {
+    const value = headers.get(name) ?? "";
+    if (value !== "" && !form.test(value)) throw this.#none();
+    return value;
+  }
+
   /** @param {unknown} [cause] */
-  #stranger(cause) {
-    return new SessionError(
-      "sync",
-      `what answers at ${this.url} is no server for sessions`,
-      { reason: noServer, cause },
-    );
+  #none(cause) {
+    return noServer(this.url, cause);
   }
 
   /** @param {unknown} cause */
@@ -271,8 +319,46 @@ class Silence {
   }
 }
 
+/** A time in a header, in milliseconds. */
+const millisForm = /^\d{1,15}$/;
+
+/**
+ * Returns what a server did that gives a reason. What stands before a server has
+ * no reasons, but may limit the size of requests.
+ *
+ * @param {string | undefined} reason
+ * @param {number} status
+ */
+function answeredBy(reason, status) {
+  switch (reason) {
+    case "owner":
+    case "cursor":
+      return "unknown";
+    case "quota":
+      return "noRoom";
+    case "stamp":
+      return "tooLate";
+    default:
+      return reason === undefined && status === 413 ? "noRoom" : "refused";
+  }
+}
+
 /** The reason that a server which knows nothing of sessions cannot give. */
-const noServer = "no-server";
+const noServerReason = "no-server";
+
+/**
+ * Returns the error for an answer that no server for sessions gives.
+ *
+ * @param {string} [url]
+ * @param {unknown} [cause]
+ */
+export function noServer(url, cause) {
+  return new SessionError(
+    "sync",
+    `what answers${url ? ` at ${url}` : ""} is no server for sessions`,
+    { reason: noServerReason, cause },
+  );
+}
 
 /**
  * Returns the sentence of a refusal. If the server is one of ours, it also gives
@@ -292,7 +378,7 @@ function refusalOf(status, text) {
     };
   } catch {
     return [404, 405, 501].includes(status)
-      ? { why, reason: noServer }
+      ? { why, reason: noServerReason }
       : { why };
   }
 }

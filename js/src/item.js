@@ -10,10 +10,13 @@ export const tagForm = /^[\da-f]{16}$/;
 /** The id of a generation of an owner's items. */
 export const markForm = /^[\da-f]{12}$/;
 
-const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([^ \n]+)(?: (.*))?$/;
-
 /** Stands for no cursor in a ledger. */
 export const noCursor = "-";
+
+/** A server's cursor: visible characters of ASCII, but not just `noCursor`. */
+export const cursorForm = /^(?!-$)[!-~]+$/;
+
+const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([!-~]+)(?: (.*))?$/;
 
 /** An item's key: the session's name, the tag of its owner if any, the stamp. */
 const keyForm =

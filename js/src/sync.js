@@ -2,7 +2,7 @@ import { codeOf, errorOf } from "./codes.js";
 import { attempt, describe, within } from "./describe.js";
 import { SessionError } from "./error.js";
 import { draft, Exchange, join, sizeOf } from "./exchange.js";
-import { Server } from "./http.js";
+import { Client } from "./http.js";
 import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
 
@@ -60,7 +60,7 @@ const refusalTime = 300_000;
 export class Sync {
   #engine;
   #local;
-  #server;
+  #client;
   #delay;
   #interval;
   #closed = false;
@@ -106,7 +106,7 @@ export class Sync {
     const { delay = 1, interval = 30, fetch } = given;
     this.#local = local;
     this.#engine = local.engine;
-    this.#server = new Server(
+    this.#client = new Client(
       url, // Not the fetch of now: the page may wrap it later.
       fetch ?? ((...request) => globalThis.fetch(...request)),
     );
@@ -144,7 +144,7 @@ export class Sync {
     }
     const unsent = this.#count;
     if (this.#busy) return { status: "syncing", unsent };
-    if (this.#server.unreachable) return { status: "offline", unsent };
+    if (this.#client.unreachable) return { status: "offline", unsent };
     if (this.#error) return { status: "error", unsent, error: this.#error };
     return { status: "idle", unsent };
   }
@@ -203,7 +203,7 @@ export class Sync {
   async pair() {
     await this.now(); // so that the other device finds all that is here
     try {
-      return await this.#server.pair();
+      return await this.#client.pair();
     } catch (cause) {
       throw this.#own(cause);
     }
@@ -230,7 +230,7 @@ export class Sync {
       // join succeeds or not.
       await this.now().catch(() => {});
       await this.#inTurn(() =>
-        join(this.#engine, () => this.#server.join(text)),
+        join(this.#engine, () => this.#client.join(text)),
       );
     } catch (cause) {
       throw this.#own(cause);
@@ -264,7 +264,7 @@ export class Sync {
   #onOnline = () => this.#schedule(0);
 
   #onOffline = () => {
-    this.#server.unreachable = true;
+    this.#client.unreachable = true;
     this.#tellSoon();
   };
 
@@ -287,7 +287,7 @@ export class Sync {
       if (sent && new Blob([sent.items]).size <= keepaliveLimit) {
         // The page may be gone before the answer comes. Then the same items are
         // sent again, which does no harm.
-        this.#server.leave(this.#engine, sent);
+        this.#client.leave(this.#engine, sent);
       }
     } catch {
       // The storage is disabled.
@@ -338,7 +338,7 @@ export class Sync {
       refused = await this.#inTurn(() =>
         new Exchange(
           this.#local,
-          (sent) => this.#server.exchange(this.#engine, sent),
+          (sent) => this.#client.exchange(this.#engine, sent),
           this.#refused,
           () => this.#closed,
         ).run(),
@@ -386,7 +386,7 @@ export class Sync {
    */
   async #inTurn(f) {
     const locks = globalThis.navigator?.locks;
-    const name = `session-writer ${this.#server.url}`;
+    const name = `session-writer ${this.#client.url}`;
     return locks ? await locks.request(name, f) : await f();
   }
 

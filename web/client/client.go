@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/engine"
 )
 
 // maxAnswer is how much of an answer is read, in bytes.
@@ -111,7 +112,7 @@ func received(header http.Header, item string) (session.Received, error) {
 	if _, ok := header["Session-Cursor"]; !ok {
 		return session.Received{}, errors.New("the answer is of no server of sessions: it has no Session-Cursor")
 	}
-	if strings.ContainsFunc(got.Cursor, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' || c == ';' }) {
+	if got.Cursor != "" && !engine.IsCursor(got.Cursor) {
 		return session.Received{}, unexpected("Session-Cursor", got.Cursor)
 	}
 	_, got.Complete = header["Session-Complete"]
@@ -131,17 +132,18 @@ func received(header http.Header, item string) (session.Received, error) {
 // ownerIn returns the tag of an owner that an answer has, or none.
 func ownerIn(header http.Header) (string, error) {
 	tag := header.Get("Session-Owner")
-	if tag != "" && (len(tag) != 16 || strings.Trim(tag, "0123456789abcdef") != "") {
+	if tag != "" && !engine.IsTag(tag) {
 		return "", unexpected("Session-Owner", tag)
 	}
 	return tag, nil
 }
 
-// millisIn returns the milliseconds that a header has.
+// millisIn returns the milliseconds that a header has, in 15 digits at most.
 func millisIn(header http.Header, name string) (int64, error) {
-	millis, err := strconv.ParseUint(header.Get(name), 10, 63)
-	if err != nil {
-		return 0, unexpected(name, header.Get(name))
+	text := header.Get(name)
+	millis, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || len(text) > 15 {
+		return 0, unexpected(name, text)
 	}
 	return int64(millis), nil
 }
@@ -195,17 +197,16 @@ func (e *RefusalError) Unwrap() error { return e.means }
 func refusal(res *http.Response, body []byte) error {
 	refused := &RefusalError{Status: res.StatusCode, RetryAfter: retryAfter(res.Header), means: errRefused}
 	var says struct{ Code, Error string }
-	if err := json.Unmarshal(body, &says); err != nil || says.Error == "" {
-		switch res.StatusCode { // as something between here and the server has it
+	_ = json.Unmarshal(body, &says) // something else may have answered
+	refused.Code, refused.Reason = says.Code, says.Error
+	switch says.Code {
+	case "": // of what stands before a server
+		switch res.StatusCode {
 		case http.StatusRequestEntityTooLarge:
 			refused.means = session.ErrQuota
 		case http.StatusTooManyRequests:
 			refused.means = ErrBusy
 		}
-		return refused
-	}
-	refused.Code, refused.Reason = says.Code, says.Error
-	switch says.Code {
 	case "busy":
 		refused.means = ErrBusy
 	case "full":
@@ -225,7 +226,11 @@ func refusal(res *http.Response, body []byte) error {
 		if err != nil {
 			return err
 		}
-		refused.means = &session.StampError{Latest: time.UnixMilli(latest), Newest: res.Header.Get("Session-Newest")}
+		newest := res.Header.Get("Session-Newest")
+		if _, ok := engine.ParseStamp(newest); !ok && newest != "" {
+			return unexpected("Session-Newest", newest)
+		}
+		refused.means = &session.StampError{Latest: time.UnixMilli(latest), Newest: newest}
 	}
 	return refused
 }

@@ -1,11 +1,13 @@
 package client_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -49,80 +51,82 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
-func TestWhatIsReceived(t *testing.T) {
-	for _, test := range []struct {
-		header []string
-		body   string
-		want   session.Received
-		err    string
-	}{
-		{[]string{"Session-Cursor", ""}, "", session.Received{Age: -1}, ""},
-		{[]string{"Session-Cursor", "", "Session-Owner", tag}, "", session.Received{Owner: tag, Age: -1}, ""},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", tag, "Session-Age", "0"}, "{}", session.Received{Owner: tag, Cursor: "e-1", Item: "{}"}, ""},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", tag, "Session-Age", "86400000"}, "", session.Received{Owner: tag, Cursor: "e-1", Age: 86400000}, ""},
+// An example is an answer of a server, and what it means: nothing if no server of
+// sessions gives it.
+type example struct {
+	Name    string
+	Status  int
+	Headers map[string]string
+	Body    string
+	Means   any
+}
 
-		{nil, "<html>", session.Received{}, "no server of sessions"},
-		{[]string{"Session-Cursor", "a b", "Session-Owner", tag}, "", session.Received{}, `Session-Cursor that no server of sessions gives: "a b"`},
-		{[]string{"Session-Cursor", "e-1"}, "", session.Received{}, "Session-Owner"},
-		{[]string{"Session-Cursor", ""}, "{}", session.Received{}, "Session-Owner"},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", tag[1:]}, "", session.Received{}, "Session-Owner"},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", strings.ToUpper(tag)}, "", session.Received{}, "Session-Owner"},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", tag, "Session-Age", "-1"}, "", session.Received{}, `Session-Age that no server of sessions gives: "-1"`},
-		{[]string{"Session-Cursor", "e-1", "Session-Owner", tag, "Session-Age", "1.5"}, "", session.Received{}, "Session-Age"},
-	} {
-		got, err := answering(t, 200, test.body, test.header...)(t.Context(), session.Sent{})
-		if test.err == "" && (err != nil || got != test.want) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
-			t.Errorf("%q %q: got %+v, %v, want %+v, %s", test.header, test.body, got, err, test.want, test.err)
-		}
+// TestAnswers is for js/src/http.js, too: see testdata/README.md.
+func TestAnswers(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/answers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []example
+	if err := json.Unmarshal(text, &examples); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		t.Run(e.Name, func(t *testing.T) {
+			var header []string
+			for name, value := range e.Headers {
+				header = append(header, name, value)
+			}
+			got, err := answering(t, e.Status, e.Body, header...)(t.Context(), session.Sent{Owner: tag, Cursor: "c-1"})
+			if want, means := inJSON(t, e.Means), inJSON(t, meaning(got, err)); means != want {
+				t.Errorf("%d %q %s: %v, which means %s, want %s", e.Status, e.Headers, e.Body, err, means, want)
+			}
+			if strings.Contains(e.Body, "because") && e.Means != nil && !strings.Contains(err.Error(), "because") {
+				t.Errorf("%v does not say why", err)
+			}
+		})
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	says := func(code string) string { return `{"code":"` + code + `","error":"because"}` }
-	for _, test := range []struct {
-		status int
-		body   string
-		header []string
-		means  func(error) bool
-	}{
-		{412, says("owner"), []string{"Session-Owner", tag}, func(err error) bool {
-			refused, ok := errors.AsType[*session.OwnerError](err)
-			return ok && refused.Owner == tag
-		}},
-		{412, says("owner"), nil, func(err error) bool {
-			refused, ok := errors.AsType[*session.OwnerError](err)
-			return ok && refused.Owner == ""
-		}},
-		{412, says("cursor"), []string{"Session-Owner", tag}, func(err error) bool { return errors.Is(err, session.ErrCursor) }},
-		{413, says("quota"), nil, func(err error) bool { return errors.Is(err, session.ErrQuota) }},
-		{413, "<html>", nil, func(err error) bool { return errors.Is(err, session.ErrQuota) }},
-		{422, says("stamp"), []string{"Session-Latest", "1795373052123"}, func(err error) bool {
-			refused, ok := errors.AsType[*session.StampError](err)
-			return ok && refused.Latest.Equal(time.UnixMilli(1795373052123))
-		}},
-
-		{412, says("owner"), []string{"Session-Owner", "x"}, saying(`Session-Owner that no server of sessions gives: "x"`)},
-		{422, says("stamp"), []string{"Session-Latest", "soon"}, saying(`Session-Latest that no server of sessions gives: "soon"`)},
-		{422, says("stamp"), nil, saying("Session-Latest")},
-		{412, "", nil, saying("it answers 412")},
-		{503, says("unavailable"), nil, saying("it answers 503 Service Unavailable: because")},
-		{302, "", nil, saying("it answers 302 Found")},
-	} {
-		_, err := answering(t, test.status, test.body, test.header...)(t.Context(), session.Sent{})
-		if err == nil || !test.means(err) {
-			t.Errorf("%d %s %q: %v", test.status, test.body, test.header, err)
-		}
-		if test.body == says("quota") && !strings.Contains(err.Error(), "because") {
-			t.Errorf("%v does not say why", err)
-		}
+// meaning returns what an answer means, in the form of an example.
+func meaning(got session.Received, err error) any {
+	refused, isRefusal := errors.AsType[*client.RefusalError](err)
+	switch {
+	case err == nil:
+		return map[string]any{"merged": map[string]any{
+			"owner": got.Owner, "cursor": got.Cursor, "item": got.Item, "complete": got.Complete, "age": got.Age,
+		}}
+	case !isRefusal:
+		return nil
 	}
+	means := make(map[string]any)
+	if refused.Code != "" {
+		means["code"] = refused.Code
+	}
+	owner, isOwner := errors.AsType[*session.OwnerError](err)
+	stamp, isStamp := errors.AsType[*session.StampError](err)
+	switch {
+	case isOwner:
+		means["unknown"] = map[string]any{"owner": owner.Owner}
+	case errors.Is(err, session.ErrCursor):
+		means["unknown"] = map[string]any{"owner": tag}
+	case errors.Is(err, session.ErrQuota):
+		means["noRoom"] = true
+	case isStamp:
+		means["tooLate"] = map[string]any{"latest": stamp.Latest.UnixMilli(), "newest": stamp.Newest}
+	default:
+		means["refused"] = true
+	}
+	return means
 }
 
-func saying(sentence string) func(error) bool {
-	return func(err error) bool {
-		return strings.Contains(err.Error(), sentence) &&
-			!errors.Is(err, session.ErrCursor) && !errors.Is(err, session.ErrQuota)
+func inJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return string(text)
 }
 
 func TestWhatMaySucceedLater(t *testing.T) {
