@@ -142,6 +142,10 @@ type Late struct {
 var partSize = 256 << 10
 
 const (
+	// MaxAnswer is how much of a server's answer is read, in bytes. Our server sends no
+	// longer one.
+	MaxAnswer = 16 << 20
+
 	// How often an exchange begins again because others changed the ledger, or the
 	// server refused a stamp.
 	maxBegun = 6

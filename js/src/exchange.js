@@ -2,7 +2,6 @@ import { SessionError } from "./error.js";
 import { noServer } from "./http.js";
 import {
   heirKey,
-  latestTime,
   ledgerKey,
   markForm,
   noCursor,
@@ -11,6 +10,7 @@ import {
   readLedger,
   stampForm,
 } from "./item.js";
+import { maxBegun, maxHeirs, maxMillis, partSize } from "./limits.js";
 
 /** @typedef {import("./http.js").Answer} Answer */
 /** @typedef {import("./http.js").Sent} Sent */
@@ -34,15 +34,6 @@ import {
  * @property {string} why
  * @property {string} [reason]
  */
-
-/** How much one request sends, in UTF-16 code units. More is sent in parts. */
-const partSize = 256 * 1024;
-
-/** How often an exchange begins again because others changed the ledger. */
-const maxBegun = 6;
-
-/** How far a chain of heirs is followed. */
-const maxHeirs = 16;
 
 /** One exchange of a session with the server that keeps a copy of it. */
 export class Exchange {
@@ -277,7 +268,7 @@ export class Exchange {
 
   /** @param {Ledger} ledger */
   #write({ owner, generation, active, cursor, stamps }) {
-    const time = String(Math.min(active, latestTime - 1)).padStart(13, "0");
+    const time = String(Math.min(active, maxMillis - 1)).padStart(13, "0");
     const fields = [owner, generation, time, cursor || noCursor, ...stamps];
     this.#engine.area.setItem(ledgerKey(this.#engine.name), fields.join(" "));
     this.#local.changed();

@@ -1,6 +1,7 @@
 import { describe, say } from "./describe.js";
 import { SessionError } from "./error.js";
 import { cursorForm, stampForm, tagForm } from "./item.js";
+import { maxAnswer } from "./limits.js";
 
 /**
  * The request for an exchange.
@@ -51,9 +52,6 @@ import { cursorForm, stampForm, tagForm } from "./item.js";
  */
 const patience = 30_000;
 const slowest = 4;
-
-/** The longest answer in bytes. Our server sends no longer one. */
-const maxAnswer = 16 * 2 ** 20;
 
 /** Makes requests to a server that keeps copies of sessions, as the Go package
  * web/server does. */

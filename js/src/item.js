@@ -1,5 +1,6 @@
 // The form of the keys and texts in which sessions are stored.
 // internal/engine/README.md documents it.
+import { maxMillis } from "./limits.js";
 
 /** The stamp of a batch or an item. The key of an item ends with its stamp. */
 export const stampForm = /^\d{13}-[\da-f]{4}-[\da-f]{12}$/;
@@ -21,9 +22,6 @@ const ledgerForm = /^([\da-f]{16}) ([\da-f]{12}) (\d{13}) ([!-~]+)(?: (.*))?$/;
 /** An item's key: the session's name, the tag of its owner if any, the stamp. */
 const keyForm =
   /^([^/]+)\/(?:([\da-f]{16})\/)?(\d{13})-([\da-f]{4})-([\da-f]{12})$/;
-
-/** Stamps are of earlier times than this one, which is in the year 2255. */
-export const latestTime = 9_000_000_000_000;
 
 /**
  * What has been exchanged with a server. The ledger is in the item whose key is a
@@ -169,7 +167,7 @@ function isStamp(value) {
   return (
     typeof value === "string" &&
     stampForm.test(value) &&
-    Number(value.slice(0, 13)) < latestTime
+    Number(value.slice(0, 13)) < maxMillis
   );
 }
 

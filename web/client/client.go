@@ -18,9 +18,6 @@ import (
 	"github.com/session-interop/session-writer/internal/engine"
 )
 
-// maxAnswer is how much of an answer is read, in bytes.
-const maxAnswer = 16 << 20
-
 // New returns a function that returns the replica of the session of a name. The
 // server's API is at address, such as https://example.com/sessions/.
 //
@@ -93,12 +90,12 @@ func exchange(ctx context.Context, client *http.Client, address, name string, se
 		return session.Received{}, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, engine.MaxAnswer+1))
 	if err != nil {
 		return session.Received{}, err
 	}
-	if len(body) > maxAnswer {
-		return session.Received{}, fmt.Errorf("the server answers more than %d bytes", maxAnswer)
+	if len(body) > engine.MaxAnswer {
+		return session.Received{}, fmt.Errorf("the server answers more than %d bytes", engine.MaxAnswer)
 	}
 	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNoContent {
 		return received(res.Header, string(body))

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { repository } from "../../harness/go.js";
 import * as codes from "../../src/codes.js";
+import * as limits from "../../src/limits.js";
 
 const src = join(repository, "js", "src");
 
@@ -39,4 +40,21 @@ test("the codes of failures are those of the module", async () => {
       Object.entries(codes).filter(([, code]) => typeof code === "number"),
     ),
   );
+});
+
+test("the limits are those of Go", async () => {
+  const folder = join(repository, "internal", "engine");
+  const texts = await Promise.all(
+    ["exchange.go", "stamp.go"].map((name) =>
+      readFile(join(folder, name), "utf8"),
+    ),
+  );
+  const found = Array.from(
+    texts.join("").matchAll(/^\s*(?:var )?(\w+) += ([\d_]+)(?: << (\d+))?$/gm),
+    ([, name, number, bits]) => [
+      name[0].toLowerCase() + name.slice(1),
+      Number(number.replaceAll("_", "")) * 2 ** Number(bits ?? 0),
+    ],
+  ).filter(([name]) => name in limits);
+  assert.deepEqual(Object.fromEntries(found), { ...limits });
 });
