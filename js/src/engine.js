@@ -85,9 +85,10 @@ export class StorageAreas {
   /** @type {string[]} */
   #keys = [];
   /**
-   * The texts that the module has read, by place and key.
+   * The texts that the module has read, by place and key. Undefined stands for a
+   * text that was replaced, as not all sessions have read what it is now.
    *
-   * @type {Map<string, string>[]}
+   * @type {Map<string, string | undefined>[]}
    */
   #texts = [new Map(), new Map(), new Map()];
   #lent = new Uint8Array();
@@ -132,7 +133,9 @@ export class StorageAreas {
         this.#texts[place].delete(key);
         return absent;
       }
-      this.#texts[place].set(key, text);
+      const texts = this.#texts[place];
+      const same = !texts.has(key) || texts.get(key) === text;
+      texts.set(key, same ? text : undefined);
       return this.#lend(text);
     }),
 

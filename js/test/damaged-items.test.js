@@ -16,3 +16,24 @@ inBrowser(
     t.diagnostic(`${damaged} items could not be read, ${readable} could`);
   },
 );
+
+inBrowser(
+  "two sessions of a page see that an item was repaired, whoever reads it first",
+  async ({ page }) => {
+    const seen = await page.evaluate(async () => {
+      const sessions = [await inPage.open("cart"), await inPage.open("cart")];
+      sessions[0].save({ a: 1 });
+      const key = Object.keys(localStorage).find((key) =>
+        key.startsWith("cart/"),
+      );
+      const text = localStorage[/** @type {string} */ (key)];
+      const load = () => sessions.map((session) => session.load());
+      localStorage[/** @type {string} */ (key)] = text.slice(1);
+      const damaged = load();
+      localStorage[/** @type {string} */ (key)] = text;
+      return { damaged, repaired: [...load(), ...load()] };
+    });
+    assert.deepEqual(seen.damaged, [{}, {}]);
+    assert.deepEqual(seen.repaired, Array(4).fill({ a: 1 }));
+  },
+);
