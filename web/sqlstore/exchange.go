@@ -45,7 +45,7 @@ func (d *DB) Replica(owner, name string) session.Replica {
 // Received.Complete then says that Item replaces all that the sender has.
 //
 // Nothing has been merged if the error wraps a *session.OwnerError, a
-// *session.StampError, session.ErrCursor, session.ErrQuota, ErrMalformed or
+// *session.StampError, session.ErrCursor, session.ErrQuota, ErrFull, ErrMalformed or
 // session.ErrConfig. After any other error it may have been merged, and may be sent
 // again.
 func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {

@@ -5,6 +5,7 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +51,26 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 			if _, err := exchange(owners[n%len(owners)], fmt.Sprintf(`"set":{"c%d":1}`, n)); err != nil {
 				break
 			}
+		}
+		// Nothing of what is sent is too large.
+		s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
+		if err == nil {
+			err = s.Save(t.Context(), maps.All(map[string]any{"a": value, "b": value}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entry *session.EntryError
+		if err := s.Sync(t.Context(), d.Replica(owners[0], "cart")); !errors.Is(err, ErrFull) || errors.As(err, &entry) {
+			t.Errorf("a Sync with a full database: %v", err)
+		}
+		inDB, err := d.Open(t.Context(), owners[0], "cart")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = inDB.Save(t.Context(), maps.All(map[string]any{"a": value}))
+		if !errors.Is(err, ErrFull) || !errors.Is(err, session.ErrQuota) {
+			t.Errorf("a save into a full database: %v", err)
 		}
 		at = at.Add(24 * time.Hour)
 		for i, owner := range owners {

@@ -167,7 +167,10 @@ func (s *Session) write(ctx context.Context, records []engine.Record, cleared bo
 		return err
 	}
 	_, err = s.db.mergeInto(ctx, s.id, at, found, b)
-	return s.db.describe(err)
+	if err = s.db.describe(err); errors.Is(err, ErrFull) {
+		err = fmt.Errorf("%w: %w", session.ErrQuota, err) // as a Writer says it
+	}
+	return err
 }
 
 // wrap says which session and call an error comes from.

@@ -34,9 +34,10 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
-	// ErrFull means that the database is full. It wraps session.ErrQuota, though the
-	// session itself is within its limits.
-	ErrFull = fmt.Errorf("%w: the database is full", session.ErrQuota)
+	// ErrFull means that the database takes nothing new until something is removed
+	// there. The session itself is within its limits. The error of Session.Save wraps
+	// session.ErrQuota, too.
+	ErrFull = errors.New("the database is full")
 	// ErrBusy means that there were too many calls at once. The call may be tried
 	// again.
 	ErrBusy = turns.ErrBusy
