@@ -82,7 +82,7 @@ export class Session {
     onPageShow = ({ persisted }) => {
       // In the back/forward cache a page gets no storage events.
       if (!persisted) return;
-      for (const session of active) session.#refresh();
+      for (const session of active) session.#refreshSoon();
     };
   }
 

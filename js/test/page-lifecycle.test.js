@@ -101,3 +101,38 @@ inBrowser(
     assert.equal(a, "after it came back");
   },
 );
+
+inBrowser(
+  "a session that cannot be read when the page comes back stops no other",
+  async ({ page }) => {
+    const changes = await page.evaluate(async () => {
+      const bad = await inPage.open("bad");
+      inPage.recordChanges(bad);
+      bad.save({ a: 1 });
+      const good = await inPage.open("good");
+      const changes = inPage.recordChanges(good);
+      good.save({ a: 1 });
+      await inPage.until(() => changes.length > 0);
+      // As another page would, of which a page in the cache hears nothing.
+      const key = String(
+        Object.keys(localStorage).find((key) => key.startsWith("good/")),
+      );
+      const text = localStorage[key].replace('"a":1', '"b":2');
+      localStorage[key.replace(/.$/, (last) => (last === "0" ? "1" : "0"))] =
+        text;
+      const { getItem } = Storage.prototype;
+      Storage.prototype.getItem = function (/** @type {string} */ name) {
+        if (name.startsWith("bad/")) throw new Error("it is broken");
+        return getItem.call(this, name);
+      };
+      dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+      await inPage.until(() => changes.length > 1);
+      return changes;
+    });
+    assert.deepEqual(
+      changes.map(({ set }) => set),
+      [{ a: 1 }, { b: 2 }],
+    );
+    assert.match(String(await page.takeErrors()), /"bad": refresh: .*broken/);
+  },
+);
