@@ -7,12 +7,9 @@ package engine
 import (
 	"encoding/json"
 	"flag"
-	"go/parser"
-	"go/token"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,16 +18,7 @@ import (
 	"testing"
 )
 
-// A mutant is a mistake: wrong in the place of right, which is in one place.
-type mutant struct {
-	name, right, wrong string
-	// test, unless empty, is the test that is to find it out, and in its package
-	// unless that is this one: "./web/sqlstore TestX".
-	test string
-}
-
-// mutants are mistakes that are easily made. Each is put in the place of what
-// is right, in a copy of the file that only the compiler sees.
+// mutants are mistakes that are easily made. mutate_test.go puts them into the code.
 var mutants = []mutant{
 	{name: "one stamp for all entries of a merged item",
 		right: "s.add(now, merged)",
@@ -281,34 +269,41 @@ func TestReplicationCatchesMutants(t *testing.T) { catch(t, replicationMutants, 
 var (
 	mutantsSample = flag.Int("mutants.sample", 0, "try only so many mutants, at random, and look for no schedules; 0 for all")
 	mutantsSeed   = flag.Uint64("mutants.seed", 0, "try the sample of this seed; 0 for any")
-	mutantsUpdate = flag.Bool("mutants.update", false, "write which schedules caught them to "+seedsFile)
+	mutantsUpdate = flag.Bool("mutants.update", false, "write where they are, and which schedules caught them, to "+knownFile)
 )
 
-// seedsFile has the seeds of schedules that caught a mutant, by its name. When the
-// code changes, and they do not any more, others are looked for, which takes long.
-const seedsFile = "testdata/mutants.json"
+// knownFile has what is known of each mutant, by its name.
+const knownFile = "testdata/mutants.json"
 
-var seeds = struct {
+// A known is what is known of a mutant.
+type known struct {
+	// Seed is of a schedule that caught it. When the code changes, and it does not
+	// any more, another is looked for, which takes long.
+	Seed  uint64 `json:"seed,omitempty"`
+	Place *place `json:"place,omitempty"`
+}
+
+var knowledge = struct {
 	sync.Mutex
-	of map[string]uint64
+	of map[string]known
 }{}
 
-func readSeeds(t *testing.T) {
+func readKnown(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile(seedsFile)
+	text, err := os.ReadFile(knownFile)
 	if err == nil {
-		err = json.Unmarshal(text, &seeds.of)
+		err = json.Unmarshal(text, &knowledge.of)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func writeSeeds(t *testing.T) {
+func writeKnown(t *testing.T) {
 	t.Helper()
-	text, err := json.MarshalIndent(seeds.of, "", "  ")
+	text, err := json.MarshalIndent(knowledge.of, "", "  ")
 	if err == nil {
-		err = os.WriteFile(seedsFile, append(text, '\n'), 0o644)
+		err = os.WriteFile(knownFile, append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		t.Error(err)
@@ -335,9 +330,9 @@ func catch(t *testing.T, mutants []mutant, test string) {
 	if testing.Short() {
 		t.SkipNow() // it takes minutes
 	}
-	readSeeds(t)
+	readKnown(t)
 	if *mutantsUpdate {
-		t.Cleanup(func() { writeSeeds(t) })
+		t.Cleanup(func() { writeKnown(t) })
 	}
 	caught := regexp.MustCompile(`schedule (\d+), -sim\.seed (\d+): after \d+ steps: (.*)`)
 	caughtAgain := regexp.MustCompile(`: after \d+ steps: `)
@@ -350,7 +345,10 @@ func catch(t *testing.T, mutants []mutant, test string) {
 			} else if m.test != "" {
 				test = m.test
 			}
-			overlay := m.overlay(t)
+			knowledge.Lock()
+			about := knowledge.of[m.name]
+			knowledge.Unlock()
+			overlay := m.overlay(t, about.Place)
 			run := func(arguments ...string) ([]byte, error) {
 				command := exec.Command("go", append([]string{"test", "-count=1", "-vet=off", "-timeout=1h", "-overlay", overlay, "-run", "^" + test + "$", place}, arguments...)...)
 				if place != "." || strings.HasPrefix(m.test, ". ") {
@@ -358,11 +356,8 @@ func catch(t *testing.T, mutants []mutant, test string) {
 				}
 				return command.CombinedOutput()
 			}
-			seeds.Lock()
-			seed := seeds.of[m.name]
-			seeds.Unlock()
-			if seed != 0 {
-				if out, err := run("-sim.seed", strconv.FormatUint(seed, 10)); err != nil && caughtAgain.Match(out) {
+			if about.Seed != 0 {
+				if out, err := run("-sim.seed", strconv.FormatUint(about.Seed, 10)); err != nil && caughtAgain.Match(out) {
 					return
 				}
 			}
@@ -383,93 +378,12 @@ func catch(t *testing.T, mutants []mutant, test string) {
 				t.Errorf("failed otherwise: %.2000s", out)
 			default:
 				t.Logf("caught by schedule %s, -sim.seed %s: %.100s", found[1], found[2], found[3])
-				seed, err := strconv.ParseUint(string(found[2]), 10, 64)
-				if err != nil {
+				if about.Seed, err = strconv.ParseUint(string(found[2]), 10, 64); err != nil {
 					t.Fatal(err)
 				}
-				seeds.Lock()
-				seeds.of[m.name] = seed
-				seeds.Unlock()
-			}
-		})
-	}
-}
-
-// module is where the module is, from here.
-const module = "../.."
-
-// overlay returns a file that has the compiler see the mutant.
-func (m mutant) overlay(t *testing.T) string {
-	t.Helper()
-	folder := t.TempDir()
-	original, mutated := m.apply(t)
-	mutant := filepath.Join(folder, filepath.Base(original))
-	if err := os.WriteFile(mutant, []byte(mutated), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay := filepath.Join(folder, "overlay.json")
-	if err := os.WriteFile(overlay, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return overlay
-}
-
-// packages are where mistakes are put into.
-var packages = []string{"internal/engine", "web/sqlstore", "."}
-
-// apply returns the one file that has what is right, and its text with what is
-// wrong in that place. Neither which file it is matters, nor how it is indented.
-func (m mutant) apply(t *testing.T) (file, mutated string) {
-	t.Helper()
-	words := strings.Fields(m.right)
-	for i, word := range words {
-		words[i] = regexp.QuoteMeta(word)
-	}
-	right := regexp.MustCompile(strings.Join(words, `\s+`))
-	found := 0
-	for _, folder := range packages {
-		files, err := filepath.Glob(filepath.Join(module, folder, "*.[gs][oq]*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, at := range files {
-			source, err := os.ReadFile(at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasSuffix(at, "_test.go") {
-				continue
-			}
-			places := right.FindAllStringIndex(string(source), -1)
-			found += len(places)
-			if len(places) == 1 {
-				if file, err = filepath.Abs(at); err != nil {
-					t.Fatal(err)
-				}
-				mutated = string(source[:places[0][0]]) + m.wrong + string(source[places[0][1]:])
-			}
-		}
-	}
-	if found != 1 {
-		t.Fatalf("%q is in %v %d times, want once", m.right, packages, found)
-	}
-	return file, mutated
-}
-
-// TestMutantsFit sees, without running them, that what is right is still there.
-func TestMutantsFit(t *testing.T) {
-	for _, m := range append(append([]mutant(nil), mutants...), replicationMutants...) {
-		t.Run(m.name, func(t *testing.T) {
-			file, mutated := m.apply(t)
-			if filepath.Ext(file) != ".go" {
-				return
-			}
-			if _, err := parser.ParseFile(token.NewFileSet(), "", mutated, 0); err != nil {
-				t.Error(err)
+				knowledge.Lock()
+				knowledge.of[m.name] = about
+				knowledge.Unlock()
 			}
 		})
 	}
