@@ -103,12 +103,13 @@ test-all: export MUTANTS = 8
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge
-	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(filter tinygo,$(compiler)) test-js COMPILER=$(compiler);)
+	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler);)
 
 packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js
 
+# The tests of source look at it, run it in Node, or run what CI does.
 check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
@@ -117,6 +118,7 @@ check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.j
 	$(tools)/staticcheck ./...
 	$(wasm) $(tools)/staticcheck ./...
 	cd js && npm run --silent check
+	cd js && npm run --silent test:source
 
 audit: $(tools)/govulncheck
 	PATH="$(tools):$$PATH" .ci/audit
@@ -156,7 +158,7 @@ test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
 # One browser after another, so that each has the machine to itself. What needs no
-# browser runs once for a module. With LONG in the environment, what is short in
+# browser runs once for a module, and what needs no module is part of check. With LONG in the environment, what is short in
 # make test runs as long as in CI.
 test-js: build $(tools)/session-server
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
