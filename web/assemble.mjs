@@ -55,10 +55,12 @@ try {
   const packageFolder = join(fresh, "session-writer");
   mkdirSync(packageFolder);
   // How sessions are stored, of which the package itself needs little.
-  cpSync(
-    fileURLToPath(new URL("../js/src/item.js", import.meta.url)),
-    join(packageFolder, "item.js"),
-  );
+  for (const name of ["item.js", "limits.js"]) {
+    cpSync(
+      fileURLToPath(new URL(`../js/src/${name}`, import.meta.url)),
+      join(packageFolder, name),
+    );
+  }
   for (const name of readdirSync(built)) {
     if (/\.(js|wasm)$/.test(name)) {
       cpSync(join(built, name), join(packageFolder, name));
