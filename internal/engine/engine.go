@@ -1,6 +1,6 @@
 // Package engine keeps sessions in a storage of items. It is the mechanism under
 // package session, which programs use, and under the WebAssembly module, which links
-// nothing else. Its API follows what the module needs.
+// nothing else. Its API follows what these need, and the packages in web.
 //
 // A session named cart is in the items whose keys begin with cart/. The rest of a key
 // is the stamp of the item. A save adds one item and touches no other. A load reads all

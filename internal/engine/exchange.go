@@ -120,12 +120,15 @@ var (
 	ErrOverrun = Fault("whose session this is changes all the time")
 )
 
-// The answers of a server, as status codes of HTTP.
+// Answered is what a server did with a request.
+type Answered int
+
+// After any but Merged it has merged nothing.
 const (
-	Merged  = 200
-	Unknown = 412 // it does not know the cursor or the owner; Received.Owner is its owner
-	NoRoom  = 413
-	TooLate = 422 // a stamp is later than it accepts: see Late
+	Merged  Answered = iota
+	Unknown          // it does not know the cursor or the owner; Received.Owner is its owner
+	NoRoom
+	TooLate // a stamp is later than it accepts: see Late
 )
 
 // Late says which stamps a server accepts.
@@ -142,8 +145,8 @@ type Late struct {
 var partSize = 256 << 10
 
 const (
-	// MaxAnswer is how much of a server's answer is read, in bytes. Our server sends no
-	// longer one.
+	// MaxAnswer is how much package client reads of a server's answer, in bytes. Our
+	// server sends no longer one.
 	MaxAnswer = 16 << 20
 
 	// How often an exchange begins again because others changed the ledger, or the
@@ -414,12 +417,12 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 	return x.sent, true
 }
 
-// Answer takes the answer to the last request: the status, what the server sent back
+// Answer takes the answer to the last request: what the server did, what it sent back
 // and, with TooLate, which stamps it accepts. From then on the exchange leaves out what
 // the server has no room for. Refused tells of that.
 //
 // After an error the session keeps what was exchanged before.
-func (x *Exchange) Answer(now int64, answered int, got Received, late Late) error {
+func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late) error {
 	s := x.s
 	s.hear(now)
 	if answered == Merged {

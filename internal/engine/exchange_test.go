@@ -63,7 +63,7 @@ func (d *device) again() { d.t.Helper(); d.visit(d.storage) }
 func (d *device) tick() *device { d.now = *d.world + d.skew; return d }
 
 // send makes one request.
-func (d *device) send(sent Sent) (answered int, got Received, late Late) {
+func (d *device) send(sent Sent) (answered Answered, got Received, late Late) {
 	if d.owner == "" {
 		if sent.Owner != "" || sent.Cursor != "" {
 			return Unknown, Received{}, Late{}
@@ -1561,6 +1561,22 @@ func TestAWrongClockAndAMaximumAge(t *testing.T) {
 			d.tick().has(want)
 		}
 	}
+}
+
+// The server says how long ago somebody saved when it is asked. A tab may sleep before it
+// reads that.
+func TestAnAnswerThatWaitsMakesTheSessionNoYounger(t *testing.T) {
+	f := newFleet(t)
+	a, b := f.device(ada, hour), f.device(ada, hour)
+	a.save(entries{"k": "1"})
+	settle(a, b)
+	b.sync(func() {
+		f.time += hour * 2 / 3
+		b.tick()
+	})
+	b.has(entries{"k": "1"})
+	f.time += hour * 2 / 3
+	b.tick().has(entries{})
 }
 
 // It is found over, exchanged, and then begun anew: that is no second end.

@@ -48,7 +48,7 @@ const (
 func dayOf(millis int64) int64 { return millis / (24 * hour) }
 
 // Exchange is for the tests of other packages.
-func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered int, got Received, late Late) {
+func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Late) {
 	return m.exchange(now, owner, sent)
 }
 
@@ -66,7 +66,7 @@ func (m *modelServer) Entries(now int64, owner string) map[string]string {
 }
 
 // exchange is what a server answers to what the owner of that tag sends.
-func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered int, got Received, late Late) {
+func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Late) {
 	if sent.Owner != "" && sent.Owner != owner {
 		return Unknown, Received{Owner: owner}, Late{}
 	}

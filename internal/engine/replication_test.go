@@ -391,7 +391,7 @@ func (w *world) claim(b *batch, owner string, d *device) *claim {
 // The server.
 
 type answer struct {
-	answered int
+	answered engine.Answered
 	got      engine.Received
 	late     engine.Late
 	cookie   string // that the browser gets

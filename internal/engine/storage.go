@@ -16,8 +16,9 @@ type Storage interface {
 // A Rereader is a Storage that can tell that an item is unchanged, faster than it can
 // read it.
 type Rereader interface {
-	// Same reports whether an item still has the text that GetItem returned last. If
-	// the Rereader has forgotten that text, Same returns false.
+	// Same reports whether an item still has the text that GetItem returned last, to any
+	// Session. It returns false if the Rereader cannot tell, or if the item has had other
+	// texts, which some Session may not have read.
 	Same(key string) bool
 }
 
