@@ -91,7 +91,9 @@ type Received struct {
 //
 // The error wraps an *OwnerError if the session sent is not the caller's, ErrCursor
 // if the cursor is unknown, a *StampError if a stamp is too far in the future, and
-// ErrQuota if there is no room. After any of them nothing has been merged.
+// ErrQuota if the session would be larger than it may be. After any of them nothing has
+// been merged. The error of a replica that takes nothing at all, because its disk is full
+// for example, wraps none of them.
 type Replica func(ctx context.Context, sent Sent) (Received, error)
 
 // Sync sends a replica what it may not have of the session, and merges what the

@@ -74,7 +74,7 @@ var (
 	ErrValue = encode.ErrValue
 	// ErrClosed means that a session was closed, so nobody can subscribe to it.
 	ErrClosed = errors.New("the session is closed")
-	// ErrConfig means that a session name or an option is not acceptable.
+	// ErrConfig means that a session name or a Config is not acceptable.
 	ErrConfig = errors.New("invalid configuration")
 )
 

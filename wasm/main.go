@@ -377,7 +377,7 @@ const (
 	codeThrown   = -3 // the storage threw what no storage throws
 	codeAbsent   = -4 // there is no such item
 	codeInternal = -5 // a sentence says what
-	codeServer   = -6 // what a server sent is no item
+	codeServer   = -6 // what a server sent makes no sense
 )
 
 // errThrown means that a page's own wrapper of its storage threw something that no
@@ -418,8 +418,9 @@ func errorOf(code int32) error {
 	return errThrown
 }
 
-// The imports are the page's storage. Package localstorage does the same through
-// syscall/js, as any Go program can, but at several times the cost. A result below 0 is
+// The imports are the page's storage. StorageAreas in js/src/engine.js implements them.
+// Package localstorage does the same through syscall/js, as any Go program can, but at
+// several times the cost. A result below 0 is
 // a code. A text comes in two steps, which nothing may come between: the number of its
 // bytes is the result of one call, and take then writes them where there is room for so
 // many.
@@ -452,9 +453,9 @@ func listed(i int32) (length int32)
 //go:wasmimport session take
 func take(at unsafe.Pointer)
 
-// An area is one of the page's storage areas, by its number in js/src/storage.js. Where
-// the text of an item has engine.Given, it sets what the page saves, which never comes
-// into the module's memory.
+// An area is a storage area of the page. Its number is one of places in
+// js/src/storage.js. The page puts what it saves in the place of engine.Given, so that
+// it never comes into the module's memory.
 type area int32
 
 var _ engine.Rereader = area(0)

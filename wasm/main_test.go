@@ -1,5 +1,5 @@
-// In the page that js/test/module-storage.test.js makes, which has what the
-// package imports.
+// These tests run in the page that js/test/module-storage.test.js makes. It has what the
+// module imports.
 
 //go:build js && page
 
@@ -10,7 +10,6 @@ import (
 	"syscall/js"
 	"testing"
 
-	"github.com/session-interop/session-writer/internal/engine"
 	"github.com/session-interop/session-writer/writertest"
 )
 
@@ -84,6 +83,5 @@ func TestSame(t *testing.T) {
 		if storage.Same("a") {
 			t.Error("what is gone is the same")
 		}
-		var _ engine.Rereader = storage
 	})
 }

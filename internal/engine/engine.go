@@ -294,7 +294,7 @@ func (s *Session) settle() error {
 	if err != nil {
 		return err
 	}
-	s.lower(snap, ledger{}, maxMillis)
+	s.lower(snap, ledger{}, MaxMillis)
 	s.ahead.Store(false)
 	return nil
 }

@@ -86,7 +86,7 @@ func (s *state) said() Said {
 // FormatItem returns the text of an item that says so. It is empty if there is nothing
 // to say.
 func FormatItem(said Said) string {
-	s := state{newest: said.Newest, since: min(said.Since, maxMillis-1)}
+	s := state{newest: said.Newest, since: min(said.Since, MaxMillis-1)}
 	s.clear(said.Cleared)
 	for _, r := range said.Records {
 		s.set(r.Key, version{r.Stamp, r.Value})

@@ -1090,7 +1090,7 @@ func TestAClearingOfAClockThatWasAhead(t *testing.T) {
 
 // What is ahead in one session is nothing to another.
 func TestTheGreatestStampThereCanBe(t *testing.T) {
-	last := string(makeStamp(maxMillis-1, maxCounter, "ffffffffffff"))
+	last := string(makeStamp(MaxMillis-1, maxCounter, "ffffffffffff"))
 	for _, text := range []string{
 		"damaged",
 		`{"format":2}`,

@@ -66,7 +66,7 @@ func (l ledger) text() string {
 		cursor = noCursor
 	}
 	var active [millisDigits]byte
-	writeDigits(active[:], min(max(0, l.active), maxMillis-1), 10)
+	writeDigits(active[:], min(max(0, l.active), MaxMillis-1), 10)
 	return l.owner + " " + l.generation + " " + string(active[:]) + " " + cursor + l.stamps
 }
 

@@ -23,9 +23,9 @@ const (
 	counterBits   = 4 * counterDigits
 	stampLength   = millisDigits + 1 + counterDigits + 1 + writerDigits
 
-	// maxMillis is in the year 2255. A text with this time or a later one is no stamp,
+	// MaxMillis is in the year 2255. A text with this time or a later one is no stamp,
 	// so no stamp can push a clock out of its 13 digits.
-	maxMillis  = 9_000_000_000_000
+	MaxMillis  = 9_000_000_000_000
 	maxCounter = 1<<counterBits - 1
 
 	// A clock that is further ahead than this has seen the stamp of a wrong clock.
@@ -50,7 +50,7 @@ func ParseStamp(text string) (Stamp, bool) {
 		}
 	}
 	s := Stamp(text)
-	return s, s.Millis() < maxMillis
+	return s, s.Millis() < MaxMillis
 }
 
 // makeStamp returns the stamp of those parts. Each must be within its limits.
@@ -148,10 +148,10 @@ func (c *Clock) Tick(now int64, writer string) (at Stamp, ok bool) {
 	for {
 		last := c.last.Load()
 		next := last + 1
-		if now < maxMillis {
+		if now < MaxMillis {
 			next = max(next, now<<counterBits)
 		}
-		if next>>counterBits >= maxMillis {
+		if next>>counterBits >= MaxMillis {
 			return "", false
 		}
 		if c.last.CompareAndSwap(last, next) {

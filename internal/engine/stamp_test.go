@@ -20,7 +20,7 @@ func TestStampsSortAsTheyOrder(t *testing.T) {
 		{start, 0, "a00000000000"},
 		{start, 0xa, "000000000000"},
 		{start, 0x10, "000000000000"},
-		{maxMillis - 1, maxCounter, "ffffffffffff"},
+		{MaxMillis - 1, maxCounter, "ffffffffffff"},
 	}
 	for i, a := range ordered {
 		s := makeStamp(a.millis, a.counter, a.writer)
@@ -60,7 +60,7 @@ func TestClockNeverRepeatsItself(t *testing.T) {
 	var c Clock
 	var last Stamp
 	// The wall clock stands still, jumps back, and is nonsense.
-	for _, now := range []int64{start, start, start + 1, start - 100_000, 0, -5, start, maxMillis, 1 << 62, start + 2} {
+	for _, now := range []int64{start, start, start + 1, start - 100_000, 0, -5, start, MaxMillis, 1 << 62, start + 2} {
 		s, ok := c.Tick(now, "000000000000")
 		if !ok || s <= last {
 			t.Errorf("at %d: %q after %q", now, s, last)
@@ -98,7 +98,7 @@ func TestClockMovesPastWhatItSees(t *testing.T) {
 
 func TestAfterTheLastStampThereIsNone(t *testing.T) {
 	var c Clock
-	last := makeStamp(maxMillis-1, maxCounter, "ffffffffffff")
+	last := makeStamp(MaxMillis-1, maxCounter, "ffffffffffff")
 	if _, ok := ParseStamp(string(last)); !ok {
 		t.Fatalf("%q is no stamp", last)
 	}

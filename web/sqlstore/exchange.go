@@ -92,7 +92,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if err != nil {
 		return Exchanged{}, err
 	}
-	sent.MaxAge = min(max(sent.MaxAge, 0), longest)
+	sent.MaxAge = min(max(sent.MaxAge, 0), engine.MaxMillis)
 	since := cursor{version: -1}
 	if sent.Cursor != "" {
 		var ok bool
@@ -112,7 +112,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	}
 	at, err = d.mergeInto(ctx, of, at, found, batch{said, text, by, by.spans(said), sent.MaxAge})
 	if err != nil {
-		return Exchanged{}, d.describe(err)
+		return Exchanged{}, err
 	}
 	if cost > turns.Long {
 		// Others may go between the merge and the reading.
@@ -146,7 +146,7 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 	for tries := 0; ; tries++ {
 		used, err := d.use(ctx, of, at, found)
 		if err != nil {
-			return standing{}, err
+			return standing{}, d.describe(err)
 		}
 		next, err := d.merge(ctx, of, used, b)
 		if !errors.Is(err, errGone) {
@@ -204,10 +204,13 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		entries, bytes, date(d.now()),
 		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	if err != nil {
+		return standing{}, d.describe(err)
+	}
 	// The batch is merged. What it replaces goes even if the sender is gone. If the
 	// server ends before that, Prune deletes it.
 	rest := context.WithoutCancel(ctx)
-	if err == nil && cleared != "" {
+	if cleared != "" {
 		err = d.exec(rest, dropCleared, of.owner, of.session)
 	}
 	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
@@ -218,12 +221,15 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if err == nil && (late || next.lives.ID != at.lives.ID) {
 		err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
 	}
-	return next, d.describe(err)
+	if err != nil {
+		// Not in the words of describe, by which nothing would be merged.
+		return standing{}, fmt.Errorf("after the merge: %w", err)
+	}
+	return next, nil
 }
 
-// hasRoom returns an error that wraps ErrFull if the room that is left in the database is
-// kept for removals. A removal takes some room, too. It does not ask the database for
-// each save of so many bytes.
+// hasRoom returns ErrFull if the room that is left in the database is kept for removals.
+// A removal takes some room, too. It asks the database only after many bytes were saved.
 func (d *DB) hasRoom(ctx context.Context, bytes int) error {
 	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
 		return nil

@@ -40,9 +40,6 @@ type span [2]int64
 // kept, but cannot come back.
 const maxPast = 100
 
-// longest is the longest maximum age, in milliseconds. No stamp is as late as this.
-const longest = 9_000_000_000_000
-
 // overLife stands for the last life if that is over.
 const overLife = "over"
 

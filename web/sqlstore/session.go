@@ -167,7 +167,7 @@ func (s *Session) write(ctx context.Context, records []engine.Record, cleared bo
 		return err
 	}
 	_, err = s.db.mergeInto(ctx, s.id, at, found, b)
-	if err = s.db.describe(err); errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) {
 		err = fmt.Errorf("%w: %w", session.ErrQuota, err) // as a Writer says it
 	}
 	return err

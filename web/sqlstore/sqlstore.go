@@ -35,7 +35,7 @@ var (
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
 	// ErrFull means that the database takes nothing new until something is removed
-	// there. The session itself is within its limits. The error of Session.Save wraps
+	// there. The session itself is within its limits. The errors of a Session wrap
 	// session.ErrQuota, too.
 	ErrFull = errors.New("the database is full")
 	// ErrBusy means that there were too many calls at once. The call may be tried
