@@ -30,9 +30,8 @@ var (
 	buf     []byte
 	failure string
 
-	// sessions has the open sessions by their handles.
+	// sessions has the open sessions by their handles, which the page gives out.
 	sessions = make(map[int32]*engine.Session)
-	opened   int32
 
 	// clocks has a clock for each name in a storage area. Sessions of one name share
 	// it, so that of two saves within a millisecond the later wins. Others do not,
@@ -83,9 +82,8 @@ func openSession(where int32, name string, maxAge int64) (handle int32, err erro
 	if err := s.Listen(true); err != nil {
 		return 0, err
 	}
-	opened++
-	sessions[opened] = s
-	return opened, nil
+	sessions[int32(storage)] = s
+	return int32(storage), nil
 }
 
 //go:wasmexport close
@@ -425,13 +423,16 @@ func errorOf(code int32) error {
 // bytes is the result of one call, and take then writes them where there is room for so
 // many.
 
+// open opens a storage area for a session, and returns the session's handle. The place
+// is one of places in js/src/storage.js.
+//
 //go:wasmimport session open
-func openStorage(area int32) int32
+func openStorage(place int32) (handle int32)
 
 //go:wasmimport session getItem
 func getItem(area int32, key string) (length int32)
 
-// same returns 1 for an item that has the text that getItem gave last.
+// same returns 1 for an item that has the text that getItem gave the session last.
 //
 //go:wasmimport session same
 func same(area int32, key string) int32
@@ -453,14 +454,16 @@ func listed(i int32) (length int32)
 //go:wasmimport session take
 func take(at unsafe.Pointer)
 
-// An area is a storage area of the page. Its number is one of places in
-// js/src/storage.js. The page puts what it saves in the place of engine.Given, so that
-// it never comes into the module's memory.
+// An area is the storage area of a session, whose handle it is. The page puts what it
+// saves in the place of engine.Given, so that it never comes into the module's memory.
 type area int32
 
 var _ engine.Rereader = area(0)
 
-func openArea(number int32) (area, error) { return area(number), errorOf(openStorage(number)) }
+func openArea(place int32) (area, error) {
+	number := openStorage(place)
+	return area(number), errorOf(number)
+}
 
 // GetItem implements engine.Storage.
 func (a area) GetItem(key string) (text string, ok bool, err error) {

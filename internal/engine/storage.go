@@ -13,12 +13,11 @@ type Storage interface {
 	Keys(prefix string) ([]string, error)
 }
 
-// A Rereader is a Storage that can tell that an item is unchanged, faster than it can
-// read it.
+// A Rereader is a Storage of one Session that can tell that an item is unchanged, faster
+// than it can read it.
 type Rereader interface {
-	// Same reports whether an item still has the text that GetItem returned last, to any
-	// Session. It returns false if the Rereader cannot tell, or if the item has had other
-	// texts, which some Session may not have read.
+	// Same reports whether an item still has the text that GetItem returned last. It
+	// returns false if the Rereader cannot tell.
 	Same(key string) bool
 }
 

@@ -9,6 +9,7 @@ import {
 import { SessionError } from "./error.js";
 import { keysOf, MemoryArea, places } from "./storage.js";
 
+/** @typedef {import("./storage.js").Area} Area */
 /** @typedef {import("./storage.js").Place} Place */
 
 /**
@@ -34,14 +35,14 @@ import { keysOf, MemoryArea, places } from "./storage.js";
  */
 
 /**
- * The longest text that is given to the module or the storage, in bytes. All
+ * How many bytes a text may take that is given to the module or the storage. All
  * sessions of the page share the module's memory, and a batch that no browser's
  * storage takes must not use it up.
  */
-const maxText = 64 * 2 ** 20;
+const maxBytes = 64 * 2 ** 20;
 
 /** Stands for the given text, as engine.Given does in the module. */
-const given = "\0";
+const givenSign = "\0";
 
 // What a call that writes returns in its two lowest bits, beside the length of
 // the change: whether a compaction is due, and whether it can wait.
@@ -75,7 +76,7 @@ const cannotWait = 2;
 export class StorageAreas {
   /**
    * The areas in which sessions were opened, by place.
-   * @type {import("./storage.js").Area[]}
+   * @type {Area[]}
    */
   opened = [];
   #memory = new MemoryArea();
@@ -85,12 +86,13 @@ export class StorageAreas {
   /** @type {string[]} */
   #keys = [];
   /**
-   * The texts that the module has read, by place and key. Undefined stands for a
-   * text that was replaced, as not all sessions have read what it is now.
+   * The area of each open session, by the session's number, and the texts that the
+   * session has read there.
    *
-   * @type {Map<string, string | undefined>[]}
+   * @type {Map<number, { area: Area, texts: Map<string, string> }>}
    */
-  #texts = [new Map(), new Map(), new Map()];
+  #sessions = new Map();
+  #last = 0;
   #lent = new Uint8Array();
   // Allocated once for all but the longest texts, because an allocation costs
   // more than a copy.
@@ -119,91 +121,94 @@ export class StorageAreas {
   imports = {
     open: (/** @type {Place} */ place) => {
       try {
-        this.opened[place] = this.#area(place);
-        return 0;
+        const area = (this.opened[place] = this.#area(place));
+        this.#sessions.set(++this.#last, { area, texts: new Map() });
+        return this.#last;
       } catch (error) {
         this.thrown = error;
         return disabled;
       }
     },
 
-    getItem: this.#named((place, key) => {
-      const text = this.opened[place].getItem(key);
+    getItem: this.#named(({ area, texts }, key) => {
+      const text = area.getItem(key);
       if (text === null) {
-        this.#texts[place].delete(key);
+        texts.delete(key);
         return absent;
       }
-      const texts = this.#texts[place];
-      const same = !texts.has(key) || texts.get(key) === text;
-      texts.set(key, same ? text : undefined);
+      texts.set(key, text);
       return this.#lend(text);
     }),
 
-    setItem: this.#named((place, key, text, textLength) => {
-      let whole = this.#read(text, textLength);
-      const at = whole.indexOf(given);
+    setItem: this.#named(({ area }, key, text, textLength) => {
+      let whole = this.read(text, textLength);
+      const at = whole.indexOf(givenSign);
       if (this.given !== undefined && at >= 0) {
         whole = whole.slice(0, at) + this.given + whole.slice(at + 1);
       }
-      this.opened[place].setItem(key, whole);
+      area.setItem(key, whole);
       return 0;
     }),
 
-    removeItem: this.#named((place, key) => {
-      this.#texts[place].delete(key);
-      this.opened[place].removeItem(key);
+    removeItem: this.#named(({ area, texts }, key) => {
+      texts.delete(key);
+      area.removeItem(key);
       return 0;
     }),
 
-    keys: this.#named((place, prefix) => {
-      this.#keys = keysOf(this.opened[place], prefix);
+    keys: this.#named(({ area, texts }, prefix) => {
+      this.#keys = keysOf(area, prefix);
       const listed = new Set(this.#keys);
-      for (const key of this.#texts[place].keys()) {
-        if (key.startsWith(prefix) && !listed.has(key)) {
-          this.#texts[place].delete(key);
-        }
+      for (const key of texts.keys()) {
+        if (key.startsWith(prefix) && !listed.has(key)) texts.delete(key);
       }
       return this.#keys.length;
     }),
 
-    same: (
-      /** @type {Place} */ place,
-      /** @type {number} */ key,
-      /** @type {number} */ keyLength,
-    ) => {
-      try {
-        const name = this.#read(key, keyLength);
-        const text = this.#texts[place].get(name);
-        // If they are the same, browsers mostly compare two pointers.
-        return Number(
-          text !== undefined && text === this.opened[place].getItem(name),
-        );
-      } catch {
-        return 0; // the module then reads the item, and gets the error
-      }
-    },
+    // After an error the module reads the item, and gets the error again.
+    same: this.#named(({ area, texts }, key) => {
+      const text = texts.get(key);
+      // If they are the same, browsers mostly compare two pointers.
+      return Number(text !== undefined && text === area.getItem(key));
+    }),
 
     listed: (/** @type {number} */ i) => this.#lend(this.#keys[i]),
 
     take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
   };
 
+  /** Forgets what the session of the module that was opened last has read. */
+  closeLast() {
+    this.close(this.#last);
+  }
+
   /**
-   * Returns f in the form that the module calls. The module passes the address and
-   * length of a text, and gets a code when f throws.
+   * Forgets what a session has read.
    *
-   * @param {(place: Place, name: string, at: number, length: number) => number} f
+   * @param {number} session its number
+   */
+  close(session) {
+    this.#sessions.delete(session);
+  }
+
+  /**
+   * Returns f in the form that the module calls. The module passes a session's
+   * number, and the address and length of a text. It gets a code when f throws.
+   *
+   * @param {(session: { area: Area, texts: Map<string, string> }, name: string, at: number, length: number) => number} f
    */
   #named(f) {
     return (
-      /** @type {Place} */ place,
+      /** @type {number} */ session,
       /** @type {number} */ name,
       /** @type {number} */ nameLength,
       /** @type {number} */ at,
       /** @type {number} */ length,
     ) => {
       try {
-        return f(place, this.#read(name, nameLength), at, length);
+        const of = this.#sessions.get(session);
+        if (!of) throw new Error("the session is not open");
+        return f(of, this.read(name, nameLength), at, length);
       } catch (error) {
         this.thrown = error;
         return codeOf(error);
@@ -213,7 +218,7 @@ export class StorageAreas {
 
   /**
    * @param {Place} place
-   * @returns {import("./storage.js").Area}
+   * @returns {Area}
    */
   #area(place) {
     if (place === places.memory) return this.#memory;
@@ -238,11 +243,24 @@ export class StorageAreas {
   }
 
   /**
+   * Reads a text in the module's memory.
+   *
    * @param {number} at
    * @param {number} length
    */
-  #read(at, length) {
+  read(at, length) {
     return this.#decoder.decode(this.#memoryBytes().subarray(at, at + length));
+  }
+
+  /**
+   * Writes a text into the module's memory, and returns its length there.
+   *
+   * @param {string} text
+   * @param {number} at
+   */
+  write(text, at) {
+    return this.#encoder.encodeInto(text, this.#memoryBytes().subarray(at))
+      .written;
   }
 
   #memoryBytes() {
@@ -256,11 +274,7 @@ export class StorageAreas {
 /** The Go program that is running in this page. */
 export class Module {
   #exports;
-  #memory;
   #stopped = false;
-  #encoder = new TextEncoder();
-  // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
-  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   /**
    * @param {any} go
@@ -273,7 +287,7 @@ export class Module {
         /** @type {unknown} */ (instance.exports)
       );
     this.areas = areas;
-    this.#memory = areas.memory = /** @type {WebAssembly.Memory} */ (
+    areas.memory = /** @type {WebAssembly.Memory} */ (
       this.#exports.mem ?? this.#exports.memory
     );
     const stop = () => {
@@ -327,9 +341,7 @@ export class Module {
    * @returns {number}
    */
   pass(text) {
-    const size = check(text);
-    const start = this.#exports.buffer(size);
-    return this.#encoder.encodeInto(text, this.#bytes(start, size)).written;
+    return this.areas.write(text, this.#exports.buffer(mostBytes(text)));
   }
 
   /**
@@ -338,17 +350,7 @@ export class Module {
    * @param {number} length
    */
   read(length) {
-    if (length === 0) return "";
-    return this.#decoder.decode(this.#bytes(this.#exports.buffer(0), length));
-  }
-
-  /**
-   * @param {number} start
-   * @param {number} length
-   */
-  #bytes(start, length) {
-    // Not kept, because the memory has a new buffer after it has grown.
-    return new Uint8Array(this.#memory.buffer, start, length);
+    return length === 0 ? "" : this.areas.read(this.#exports.buffer(0), length);
   }
 }
 
@@ -407,7 +409,7 @@ export class Engine {
    * @param {string[]} keys its keys
    */
   save(text, keys) {
-    check(text);
+    mostBytes(text);
     const { areas } = this.#module;
     // A page's own wrapper of its storage may save while this saves.
     const outer = areas.given;
@@ -557,12 +559,23 @@ export class Engine {
     this.#handle = undefined;
     this.#watched = false;
     this.#loaded = "";
-    if (handle !== undefined) this.#module.call("close", handle, 0, 0);
+    if (handle !== undefined) this.#close(handle);
   }
 
   #open() {
     const length = this.#module.pass(this.name);
-    return this.#module.call("open", this.place, length, this.maxAge);
+    try {
+      return this.#module.call("open", this.place, length, this.maxAge);
+    } catch (error) {
+      this.#module.areas.closeLast();
+      throw error;
+    }
+  }
+
+  /** @param {number} handle */
+  #close(handle) {
+    this.#module.areas.close(handle);
+    this.#module.call("close", handle, 0, 0);
   }
 
   /**
@@ -589,7 +602,7 @@ export class Engine {
       return f(handle);
     } finally {
       // This keeps the reply in the buffer.
-      if (handle !== this.#handle) this.#module.call("close", handle, 0, 0);
+      if (handle !== this.#handle) this.#close(handle);
     }
   }
 
@@ -641,17 +654,17 @@ export class Engine {
 }
 
 /**
- * Returns how many bytes a text takes at most.
+ * Returns how many bytes a text may take.
  *
  * @param {string} text
  */
-function check(text) {
-  // Three bytes are the most that a UTF-16 code unit takes.
+function mostBytes(text) {
+  // Three are the most that a UTF-16 code unit takes.
   const size = text.length * 3;
-  if (size <= maxText) return size;
+  if (size <= maxBytes) return size;
   throw new SessionError(
     "quota",
-    `${text.length} characters are more than any storage takes`,
+    `${text.length} characters are more than can be saved at once`,
   );
 }
 

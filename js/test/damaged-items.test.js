@@ -31,9 +31,15 @@ inBrowser(
       localStorage[/** @type {string} */ (key)] = text.slice(1);
       const damaged = load();
       localStorage[/** @type {string} */ (key)] = text;
-      return { damaged, repaired: [...load(), ...load()] };
+      const repaired = load();
+      localStorage[/** @type {string} */ (key)] = text.slice(1);
+      load();
+      delete localStorage[/** @type {string} */ (key)];
+      sessions[0].load();
+      localStorage[/** @type {string} */ (key)] = text;
+      return { damaged, repaired: [...repaired, ...load(), ...load()] };
     });
     assert.deepEqual(seen.damaged, [{}, {}]);
-    assert.deepEqual(seen.repaired, Array(4).fill({ a: 1 }));
+    assert.deepEqual(seen.repaired, Array(6).fill({ a: 1 }));
   },
 );
