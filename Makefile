@@ -109,7 +109,7 @@ packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js
 
-# The tests of source look at it, run it in Node, or run what CI does.
+# The tests in js/test/source need no module. They test the source, and CI's scripts.
 check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
 	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...

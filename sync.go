@@ -13,6 +13,15 @@ import (
 // another session, or none.
 var ErrCursor = errors.New("unknown cursor")
 
+// ErrFull means that a server has no room for anything new until something is removed
+// there, by whomever. It wraps ErrQuota.
+var ErrFull error = full{}
+
+type full struct{}
+
+func (full) Error() string { return "the server is full" }
+func (full) Unwrap() error { return ErrQuota }
+
 // An OwnerError means that what was sent belongs to one owner, and the server takes
 // the sender for another.
 type OwnerError struct {
@@ -91,9 +100,8 @@ type Received struct {
 //
 // The error wraps an *OwnerError if the session sent is not the caller's, ErrCursor
 // if the cursor is unknown, a *StampError if a stamp is too far in the future, and
-// ErrQuota if the session would be larger than it may be. After any of them nothing has
-// been merged. The error of a replica that takes nothing at all, because its disk is full
-// for example, wraps none of them.
+// ErrQuota if there is no room: ErrFull if that is because of what other sessions take.
+// After any of them nothing has been merged.
 type Replica func(ctx context.Context, sent Sent) (Received, error)
 
 // Sync sends a replica what it may not have of the session, and merges what the
@@ -111,7 +119,8 @@ type Replica func(ctx context.Context, sent Sent) (Received, error)
 // The session can be used during a Sync. What is saved meanwhile may be left to the
 // next one. What the replica has no room for stays here, and the rest is exchanged.
 // The error is then an *EntryError with the key of the largest entry, and wraps
-// ErrQuota. Any other error is the replica's or the storage's.
+// ErrQuota. If the server is full, it names no key and wraps ErrFull. Any other error is
+// the replica's or the storage's.
 func (s *Session) Sync(ctx context.Context, replica Replica) error {
 	return s.wrap("sync", s.sync(ctx, replica))
 }
@@ -150,7 +159,7 @@ func (s *Session) sync(ctx context.Context, replica Replica) error {
 				answered, got = engine.Unknown, Received{Owner: sent.Owner}
 			case errors.As(err, &stamp):
 				answered, late = engine.TooLate, engine.Late{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
-			case errors.Is(err, ErrQuota):
+			case errors.Is(err, ErrQuota) && sent.Owner != "" && sent.Items != "":
 				answered, noRoom = engine.NoRoom, err
 			default:
 				return err
@@ -160,7 +169,11 @@ func (s *Session) sync(ctx context.Context, replica Replica) error {
 			return errors.Join(failed, err)
 		}
 	}
-	if refused, any := x.Refused(); any {
+	refused, any := x.Refused()
+	if any && errors.Is(noRoom, ErrFull) {
+		return noRoom
+	}
+	if any {
 		return &EntryError{refused.Key, fmt.Errorf("the server has no room for its %d bytes: %w", refused.Size, noRoom)}
 	}
 	return nil

@@ -836,6 +836,28 @@ func TestForgottenRemovalsStillCountForTheAge(t *testing.T) {
 	tab.has(entries{})
 }
 
+// What is superseded goes without a new item when there is no room for one. But an item
+// may alone tell when the session was used last.
+func TestWithoutRoomTheAgeOfASessionIsKept(t *testing.T) {
+	var storage lab
+	const minute = 60 * 1000
+	stamp := func(minutes int64) Stamp { return makeStamp(start+minutes*minute, 0, "0123456789ab") }
+	for at, text := range map[Stamp]string{
+		stamp(30): fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%s","set":{"k":1}},{"stamp":"%s"}]}`, stamp(0), stamp(30)),
+		stamp(1):  fmt.Sprintf(`{"format":1,"batches":[{"stamp":"%s","set":{"k":2}}]}`, stamp(1)),
+	} {
+		storage.seed()["cart/"+string(at)] = text
+	}
+	tab := openAged(t, &storage, hour)
+	tab.now += 31 * minute
+	storage.room = storage.used()
+	tab.compactAll(tab.now)
+	tab.now += 58 * minute
+	tab.has(entries{"k": `2`})
+	tab.now += 2 * minute
+	tab.has(entries{})
+}
+
 func TestCompactionDoesNotProlongASession(t *testing.T) {
 	var storage lab
 	tab := openAged(t, &storage, 1000)

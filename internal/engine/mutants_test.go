@@ -70,7 +70,8 @@ var mutants = []mutant{
 		wrong: "compactEvery = 1 << 30"},
 	{name: "the newest batch may be dropped, which tells the age",
 		right: "if c.newest == merged.newest || c.cleared",
-		wrong: "if c.cleared"},
+		wrong: "if c.cleared",
+		test:  "TestWithoutRoomTheAgeOfASessionIsKept"},
 }
 
 // replicationMutants are those of exchanges with a server.

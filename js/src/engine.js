@@ -35,11 +35,11 @@ import { keysOf, MemoryArea, places } from "./storage.js";
  */
 
 /**
- * How many bytes a text may take that is given to the module or the storage. All
- * sessions of the page share the module's memory, and a batch that no browser's
- * storage takes must not use it up.
+ * How long a text may be that is given to the module or the storage, in UTF-16 code
+ * units. All sessions of the page share the module's memory, and a batch that no
+ * browser's storage takes must not use it up.
  */
-const maxBytes = 64 * 2 ** 20;
+const maxText = 64 * 2 ** 20;
 
 /** Stands for the given text, as engine.Given does in the module. */
 const givenSign = "\0";
@@ -92,7 +92,8 @@ export class StorageAreas {
    * @type {Map<number, { area: Area, texts: Map<string, string> }>}
    */
   #sessions = new Map();
-  #last = 0;
+  /** The number of the session that was opened last. */
+  last = 0;
   #lent = new Uint8Array();
   // Allocated once for all but the longest texts, because an allocation costs
   // more than a copy.
@@ -122,8 +123,8 @@ export class StorageAreas {
     open: (/** @type {Place} */ place) => {
       try {
         const area = (this.opened[place] = this.#area(place));
-        this.#sessions.set(++this.#last, { area, texts: new Map() });
-        return this.#last;
+        this.#sessions.set(++this.last, { area, texts: new Map() });
+        return this.last;
       } catch (error) {
         this.thrown = error;
         return disabled;
@@ -176,11 +177,6 @@ export class StorageAreas {
 
     take: (/** @type {number} */ at) => this.#memoryBytes().set(this.#lent, at),
   };
-
-  /** Forgets what the session of the module that was opened last has read. */
-  closeLast() {
-    this.close(this.#last);
-  }
 
   /**
    * Forgets what a session has read.
@@ -341,7 +337,9 @@ export class Module {
    * @returns {number}
    */
   pass(text) {
-    return this.areas.write(text, this.#exports.buffer(mostBytes(text)));
+    check(text);
+    // Three bytes are the most that a UTF-16 code unit takes.
+    return this.areas.write(text, this.#exports.buffer(text.length * 3));
   }
 
   /**
@@ -409,7 +407,7 @@ export class Engine {
    * @param {string[]} keys its keys
    */
   save(text, keys) {
-    mostBytes(text);
+    check(text);
     const { areas } = this.#module;
     // A page's own wrapper of its storage may save while this saves.
     const outer = areas.given;
@@ -563,11 +561,13 @@ export class Engine {
   }
 
   #open() {
+    const { areas } = this.#module;
+    const before = areas.last;
     const length = this.#module.pass(this.name);
     try {
       return this.#module.call("open", this.place, length, this.maxAge);
     } catch (error) {
-      this.#module.areas.closeLast();
+      if (areas.last > before) areas.close(areas.last);
       throw error;
     }
   }
@@ -653,19 +653,14 @@ export class Engine {
   }
 }
 
-/**
- * Returns how many bytes a text may take.
- *
- * @param {string} text
- */
-function mostBytes(text) {
-  // Three are the most that a UTF-16 code unit takes.
-  const size = text.length * 3;
-  if (size <= maxBytes) return size;
-  throw new SessionError(
-    "quota",
-    `${text.length} characters are more than can be saved at once`,
-  );
+/** @param {string} text */
+function check(text) {
+  if (text.length > maxText) {
+    throw new SessionError(
+      "quota",
+      `${text.length} characters are more than can be saved at once`,
+    );
+  }
 }
 
 /** @param {unknown} [cause] */

@@ -1,14 +1,15 @@
 /**
  * What went wrong:
  *
- * - `config`: the session name or an option is not acceptable.
+ * - `config`: the session name, an option, a listener, a code or the URL of a server
+ *   is not acceptable.
  * - `load`: the WebAssembly module, or another file of the package, could not
  *   be loaded.
  * - `disabled`: the storage is switched off or forbidden, or there is none.
  * - `quota`: the storage is full.
  * - `key`: a key is not a non-empty string of well-formed Unicode.
  * - `value`: a value, or what was given for the entries, cannot be saved.
- * - `closed`: `subscribe` or `sync` was called on a closed session.
+ * - `closed`: the session is closed, or the Sync is.
  * - `sync`: the server could not be reached, or refused.
  * - `internal`: session-writer itself has a fault.
  *

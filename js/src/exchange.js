@@ -1,16 +1,18 @@
+// An exchange as internal/engine/exchange.go makes it.
 import { SessionError } from "./error.js";
 import { noServer } from "./http.js";
 import {
   heirKey,
+  itemWithoutEntries,
   ledgerKey,
+  ledgerText,
   markForm,
-  noCursor,
   prefixOf,
   readItem,
   readLedger,
   stampForm,
 } from "./item.js";
-import { maxBegun, maxHeirs, maxMillis, partSize } from "./limits.js";
+import { maxBegun, maxHeirs, partSize } from "./limits.js";
 
 /** @typedef {import("./http.js").Answer} Answer */
 /** @typedef {import("./http.js").Sent} Sent */
@@ -92,7 +94,7 @@ export class Exchange {
     const asks = !ledger || this.#heir !== "";
     if (ledger && !asks) ledger = this.#prepare(ledger);
     let items = ledger && !asks ? this.#unsent(ledger) : [];
-    for (let answered = false; !answered || items.length > 0;) {
+    for (let merged = false; !merged || items.length > 0;) {
       const part = takePart(items, this.#single);
       const keeps = this.#heir !== "" || this.#own(undefined).length > 0;
       const asked = Date.now();
@@ -122,7 +124,7 @@ export class Exchange {
             return this.#read() === undefined;
           }
           ledger = this.#read();
-          answered = true;
+          merged = true;
           break;
         case "unknown":
           if (asks || !ledger) throw noServer();
@@ -267,10 +269,8 @@ export class Exchange {
   }
 
   /** @param {Ledger} ledger */
-  #write({ owner, generation, active, cursor, stamps }) {
-    const time = String(Math.min(active, maxMillis - 1)).padStart(13, "0");
-    const fields = [owner, generation, time, cursor || noCursor, ...stamps];
-    this.#engine.area.setItem(ledgerKey(this.#engine.name), fields.join(" "));
+  #write(ledger) {
+    this.#engine.area.setItem(ledgerKey(this.#engine.name), ledgerText(ledger));
     this.#local.changed();
   }
 
@@ -434,7 +434,7 @@ export class Exchange {
       throw noServer();
     }
     const { area } = this.#engine;
-    const stamp = item && this.#engine.stamp(item);
+    const stamp = item && this.#stampFor(item);
     const ledger = this.#read();
     if (
       ledger?.owner !== owner ||
@@ -500,6 +500,20 @@ export class Exchange {
   }
 
   /**
+   * Returns a stamp for an item that a server sent.
+   *
+   * @param {string} item
+   */
+  #stampFor(item) {
+    try {
+      return this.#engine.stamp(item);
+    } catch (error) {
+      const { code } = /** @type {SessionError} */ (error);
+      throw code === "sync" ? noServer("", error) : error;
+    }
+  }
+
+  /**
    * Notes an item that the server has no room for. Returns an item without its
    * entries, which tells the server when something was saved.
    *
@@ -523,7 +537,7 @@ export class Exchange {
     }
     const item = readItem(text);
     const since = ("since" in item && item.since) || first.slice(0, 13);
-    return `{"format":1,"since":"${since}","batches":[{"stamp":"${newest}"}]}`;
+    return itemWithoutEntries(since, newest);
   }
 }
 

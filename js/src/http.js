@@ -1,6 +1,6 @@
-import { describe, say } from "./describe.js";
+import { attempt, describe, say } from "./describe.js";
 import { SessionError } from "./error.js";
-import { cursorForm, stampForm, tagForm } from "./item.js";
+import { cursorForm, isStamp, tagForm } from "./item.js";
 import { maxAnswer } from "./limits.js";
 
 /**
@@ -18,10 +18,10 @@ import { maxAnswer } from "./limits.js";
  * The answer to a request for an exchange.
  *
  * @typedef {object} Answer
- * @property {"merged" | "unknown" | "noRoom" | "tooLate" | "refused"} answered
- *   What the server did: it has merged what was sent, or nothing of it. Then it
- *   does not know the owner or the cursor, or has no room, or got a stamp that is
- *   too late.
+ * @property {"merged" | "unknown" | "noRoom" | "tooLate" | "failed"} answered
+ *   What the server did. After `merged` it has merged what was sent, and after any
+ *   other nothing of it: it does not know the owner or the cursor, it has no room,
+ *   a stamp is too late, or anything else.
  * @property {string} owner The tag of the session's owner. Empty if the server
  *   does not know this browser.
  * @property {string} cursor
@@ -53,8 +53,7 @@ import { maxAnswer } from "./limits.js";
 const patience = 30_000;
 const slowest = 4;
 
-/** Makes requests to a server that keeps copies of sessions, as the Go package
- * web/server does. */
+/** A client of a server for sessions. The Go package web/server is one. */
 export class Client {
   #fetch;
 
@@ -77,34 +76,47 @@ export class Client {
    * @param {Sent} sent
    * @returns {Promise<Answer>}
    */
-  async exchange(session, sent) {
-    const response = await this.#send(session, sent);
-    const { status, headers } = response;
-    const text = await this.#text(response);
-    const answer = {
-      owner: this.#header(headers, "Session-Owner", tagForm),
-      cursor: this.#header(headers, "Session-Cursor", cursorForm),
-      complete: headers.has("Session-Complete"),
-      age: Number(this.#header(headers, "Session-Age", millisForm) || -1),
-      latest: Number(this.#header(headers, "Session-Latest", millisForm)),
-      newest: this.#header(headers, "Session-Newest", stampForm),
-    };
-    if (status === 200 || status === 204) {
-      if (
-        !headers.has("Session-Cursor") ||
-        (answer.owner === "" && (answer.cursor !== "" || text !== ""))
-      ) {
-        throw this.#none();
+  exchange(session, sent) {
+    return this.#answered(async () => {
+      const response = await this.#send(session, sent);
+      const { status, headers } = response;
+      const text = await this.#text(response);
+      /** @type {(name: string, form: RegExp) => string} */
+      const header = (name, form) => this.#header(headers, name, form);
+      const answer = {
+        ...{ owner: "", cursor: "", item: "", complete: false, age: -1 },
+        ...{ latest: 0, newest: "", why: "" },
+      };
+      if (status === 200 || status === 204) {
+        answer.owner = header("Session-Owner", tagForm);
+        answer.cursor = header("Session-Cursor", cursorForm);
+        answer.item = text;
+        answer.complete = headers.has("Session-Complete");
+        answer.age = Number(header("Session-Age", millisForm) || -1);
+        if (
+          !headers.has("Session-Cursor") ||
+          (answer.owner === "" && (answer.cursor !== "" || text !== ""))
+        ) {
+          throw this.#none();
+        }
+        return { ...answer, answered: "merged" };
       }
-      return { ...answer, answered: "merged", item: text, why: "" };
-    }
-    const refusal = refusalOf(status, text);
-    const answered = answeredBy(refusal.reason, status);
-    if (answered === "tooLate" && !headers.has("Session-Latest")) {
-      throw this.#none();
-    }
-    if (refusal.reason === "cursor") answer.owner = sent.owner;
-    return { ...answer, answered, item: "", ...refusal };
+      const refusal = refusalOf(status, text);
+      const answered = answeredBy(status, refusal.reason);
+      if (refusal.reason === "owner") {
+        answer.owner = header("Session-Owner", tagForm);
+      }
+      if (refusal.reason === "cursor") answer.owner = sent.owner;
+      if (answered === "tooLate") {
+        const latest = header("Session-Latest", millisForm);
+        const newest = headers.get("Session-Newest") ?? "";
+        if (latest === "" || (newest !== "" && !isStamp(newest))) {
+          throw this.#none();
+        }
+        Object.assign(answer, { latest: Number(latest), newest });
+      }
+      return { ...answer, answered, ...refusal };
+    });
   }
 
   /**
@@ -132,25 +144,24 @@ export class Client {
     return this.#request(`exchange?${query}`, items, keepalive);
   }
 
-  /** Has the server make a code for another device. */
-  async pair() {
-    const response = await this.#accepted(this.#request("pair"));
-    const text = await this.#text(response);
-    let pairing;
-    try {
-      pairing = JSON.parse(text);
-    } catch (cause) {
-      throw this.#none(cause);
-    }
-    const { code, expiresIn } = pairing ?? {};
-    if (
-      typeof code !== "string" ||
-      !/^[\w-]+$/.test(code) ||
-      !Number.isFinite(expiresIn)
-    ) {
-      throw this.#none();
-    }
-    return { code, expiresIn };
+  /**
+   * Has the server make a code for another device.
+   *
+   * @returns {Promise<{ code: string, expiresIn: number }>}
+   */
+  pair() {
+    return this.#answered(async () => {
+      const response = await this.#accepted(this.#request("pair"));
+      const { code, expiresIn } = JSON.parse(await this.#text(response));
+      if (
+        typeof code !== "string" ||
+        !/^[\w-]+$/.test(code) ||
+        !Number.isFinite(expiresIn)
+      ) {
+        throw this.#none();
+      }
+      return { code, expiresIn };
+    });
   }
 
   /**
@@ -158,13 +169,32 @@ export class Client {
    * browser has from then on.
    *
    * @param {string} code
+   * @returns {Promise<string>}
    */
-  async join(code) {
-    const body = JSON.stringify({ code });
-    const { headers } = await this.#accepted(this.#request("join", body));
-    const owner = this.#header(headers, "Session-Owner", tagForm);
-    if (!owner) throw this.#none();
-    return owner;
+  join(code) {
+    return this.#answered(async () => {
+      const body = JSON.stringify({ code });
+      const { headers } = await this.#accepted(this.#request("join", body));
+      const owner = this.#header(headers, "Session-Owner", tagForm);
+      if (!owner) throw this.#none();
+      return owner;
+    });
+  }
+
+  /**
+   * Calls f, which reads an answer. That comes from the page's own fetch, and may
+   * be anything: what cannot be read is no answer.
+   *
+   * @template T
+   * @param {() => Promise<T>} f
+   */
+  async #answered(f) {
+    try {
+      return await f();
+    } catch (cause) {
+      if (attempt(() => cause instanceof SessionError)) throw cause;
+      throw this.#none(cause);
+    }
   }
 
   /**
@@ -195,8 +225,6 @@ export class Client {
       silence.end();
     }
     this.unreachable = false;
-    // The page's own fetch may return anything.
-    if (typeof response?.headers?.get !== "function") throw this.#none();
     return response;
   }
 
@@ -217,11 +245,11 @@ export class Client {
 
   /** @param {Response} response */
   async #text(response) {
+    const reader = response.body?.getReader?.();
     const silence = new Silence();
     silence.allow(patience);
-    const reader = response.body?.getReader?.();
     try {
-      if (!reader) return await silence.unless(response.text());
+      if (!reader) return String(await silence.unless(response.text()));
       const decoder = new TextDecoder();
       let text = "";
       for (let size = 0; ;) {
@@ -233,8 +261,8 @@ export class Client {
         text += decoder.decode(value, { stream: true });
       }
     } catch (cause) {
-      reader?.cancel().catch(() => {});
-      if (cause instanceof SessionError) throw cause;
+      attempt(() => reader?.cancel().catch(() => {}));
+      if (attempt(() => cause instanceof SessionError)) throw cause;
       throw this.#unreachable(cause);
     } finally {
       silence.end();
@@ -321,27 +349,21 @@ class Silence {
 const millisForm = /^\d{1,15}$/;
 
 /**
- * Returns what a server did that gives a reason. What stands before a server has
- * no reasons, but may limit the size of requests.
+ * Returns what a server did, by the status and the reason it gives. A proxy gives no
+ * reason of ours, but may limit the size of requests.
  *
- * @param {string | undefined} reason
  * @param {number} status
+ * @param {string | undefined} reason
  */
-function answeredBy(reason, status) {
-  switch (reason) {
-    case "owner":
-    case "cursor":
-      return "unknown";
-    case "quota":
-      return "noRoom";
-    case "stamp":
-      return "tooLate";
-    default:
-      return reason === undefined && status === 413 ? "noRoom" : "refused";
+function answeredBy(status, reason) {
+  if (status === 412 && (reason === "owner" || reason === "cursor")) {
+    return "unknown";
   }
+  if (status === 413 || (status === 507 && reason === "full")) return "noRoom";
+  return status === 422 && reason === "stamp" ? "tooLate" : "failed";
 }
 
-/** The reason that a server which knows nothing of sessions cannot give. */
+/** The reason of an error for what is no server for sessions, which gives none. */
 const noServerReason = "no-server";
 
 /**
@@ -372,7 +394,7 @@ function refusalOf(status, text) {
     const { code, error } = JSON.parse(text);
     return {
       why: typeof error === "string" ? `${why}: ${error}` : why,
-      ...(typeof code === "string" && { reason: code }),
+      ...(typeof code === "string" && code !== "" && { reason: code }),
     };
   } catch {
     return [404, 405, 501].includes(status)

@@ -9,6 +9,7 @@ import { describe, within } from "./describe.js";
 import { Engine } from "./engine.js";
 import { faultOf } from "./entries.js";
 import { SessionError } from "./error.js";
+import { maxMillis } from "./limits.js";
 import { isWasmSource, loadModule } from "./load.js";
 import { read } from "./options.js";
 import { Session as OpenSession } from "./session.js";
@@ -42,9 +43,6 @@ export { SessionError };
  *   first `open` counts.
  */
 
-/** The longest maximum age, in milliseconds. No stamp is as late as this. */
-const longest = 9e12;
-
 /**
  * Opens a session. The storage need not have it yet.
  *
@@ -60,7 +58,7 @@ export async function open(name, options = {}) {
     if (typeof given === "string") throw new SessionError("config", given);
     const { storage = "local", maxAge = 0, fallback, wasm } = given;
     const module = await loadModule(wasm);
-    const milliseconds = Math.min(Math.ceil(maxAge * 1000), longest);
+    const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
     /** @param {import("./storage.js").Place} place */
     const openIn = (place) =>
       OpenSession.of(new Engine(module, place, name, milliseconds));

@@ -149,6 +149,27 @@ export function readLedger(text) {
   };
 }
 
+/**
+ * Returns the text of a ledger.
+ *
+ * @param {Ledger} ledger
+ */
+export function ledgerText({ owner, generation, active, cursor, stamps }) {
+  const time = String(Math.min(active, maxMillis - 1)).padStart(13, "0");
+  return [owner, generation, time, cursor || noCursor, ...stamps].join(" ");
+}
+
+/**
+ * Returns the text of an item that has no entries, and tells when the session was
+ * alive.
+ *
+ * @param {string} since a time, in 13 digits
+ * @param {string} newest the greatest stamp of a batch
+ */
+export function itemWithoutEntries(since, newest) {
+  return `{"format":1,"since":"${since}","batches":[{"stamp":"${newest}"}]}`;
+}
+
 /** @param {any} batch */
 function isBatch(batch) {
   if (!isObject(batch) || Object.keys(batch)[0] !== "stamp") return false;
@@ -162,8 +183,12 @@ function isBatch(batch) {
   );
 }
 
-/** @param {unknown} value */
-function isStamp(value) {
+/**
+ * Whether a value is the stamp of a batch or an item.
+ *
+ * @param {unknown} value
+ */
+export function isStamp(value) {
   return (
     typeof value === "string" &&
     stampForm.test(value) &&

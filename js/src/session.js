@@ -82,7 +82,16 @@ export class Session {
     onPageShow = ({ persisted }) => {
       // In the back/forward cache a page gets no storage events.
       if (!persisted) return;
-      for (const session of active) session.#refreshSoon();
+      // At once, so that what the page's own listeners save comes after it.
+      for (const session of active) {
+        try {
+          session.#refresh();
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
     };
   }
 
@@ -241,12 +250,9 @@ export class Session {
     const sync = this.#use("sync", (engine) => {
       this.#mustBeActive();
       return Sync.begin(
-        {
-          engine,
-          changed: () => this.#turned(),
-          onWrite: (listener) => {
-            this.#written = listener;
-          },
+        { engine, changed: () => this.#turned() },
+        (listener) => {
+          this.#written = listener;
         },
         url,
         options,

@@ -1,5 +1,5 @@
 import { codeOf, errorOf } from "./codes.js";
-import { attempt, describe, within } from "./describe.js";
+import { attempt, describe, say, within } from "./describe.js";
 import { SessionError } from "./error.js";
 import { draft, Exchange, join, sizeOf } from "./exchange.js";
 import { Client } from "./http.js";
@@ -7,7 +7,7 @@ import { ledgerKey, prefixOf } from "./item.js";
 import { read } from "./options.js";
 
 /** Why a Sync that was closed does nothing. */
-const closed = "it is closed";
+const closed = "the sync is closed: call session.sync again";
 
 /**
  * Whether a session and its copy on a server are the same.
@@ -32,14 +32,7 @@ const closed = "it is closed";
  *   default the page's own.
  */
 
-/**
- * The copy of a session in this browser.
- *
- * @typedef {import("./exchange.js").Local & {
- *   onWrite: (listener: () => void) => void,
- * }} Local onWrite sets the listener that is called after each save, removal and
- *   clearing
- */
+/** @typedef {import("./exchange.js").Local} Local */
 
 /**
  * How many bytes are sent when the page goes. Browsers send 64 KiB in all such
@@ -96,11 +89,13 @@ export class Sync {
 
   /**
    * @param {Local} local
+   * @param {(listener: () => void) => void} onWrite sets the listener that is called
+   *   after each save, removal and clearing
    * @param {string | URL} url
    * @param {SyncOptions} options
    * @private
    */
-  constructor(local, url, options) {
+  constructor(local, onWrite, url, options) {
     const given = read(options, known);
     if (typeof given === "string") throw new SessionError("config", given);
     const { delay = 1, interval = 30, fetch } = given;
@@ -115,7 +110,7 @@ export class Sync {
     for (const [target, type, listener] of this.#listeners()) {
       target.addEventListener(type, listener);
     }
-    local.onWrite(() => {
+    onWrite(() => {
       this.#schedule(this.#delay);
       this.#tellSoon();
     });
@@ -124,11 +119,12 @@ export class Sync {
 
   /**
    * @param {Local} local
+   * @param {(listener: () => void) => void} onWrite
    * @param {string | URL} url
    * @param {SyncOptions} options
    */
-  static begin(local, url, options) {
-    return new Sync(local, url, options);
+  static begin(local, onWrite, url, options) {
+    return new Sync(local, onWrite, url, options);
   }
 
   /**
@@ -174,7 +170,7 @@ export class Sync {
    * the call, and what the server had then is here.
    *
    * @returns {Promise<void>} rejects with a SessionError: `sync`,
-   *   `quota`, `disabled`
+   *   `closed`, `quota`, `disabled`
    */
   now() {
     this.#refused.clear();
@@ -198,7 +194,7 @@ export class Sync {
    * sessions of this browser.
    *
    * @returns {Promise<{ code: string, expiresIn: number }>} The code is good for
-   *   expiresIn seconds. Rejects with a SessionError: `sync`
+   *   expiresIn seconds. Rejects with a SessionError: `sync`, `closed`
    */
   async pair() {
     await this.now(); // so that the other device finds all that is here
@@ -220,12 +216,18 @@ export class Sync {
    *
    * @param {string} code
    * @returns {Promise<void>} rejects with a SessionError if nothing was joined:
-   *   `sync`, with the reason `pairing` for a code that is not good
+   *   `closed`, `config`, or `sync`, with the reason `pairing` for a code that is not good
    */
   async join(code) {
     try {
-      if (this.#closed) throw new SessionError("sync", closed);
-      const text = String(code);
+      if (this.#closed) throw new SessionError("closed", closed);
+      const text = attempt(() => String(code));
+      if (text === undefined) {
+        throw new SessionError(
+          "config",
+          `the code is ${describe(code)}: give a string`,
+        );
+      }
       // The server then keeps what was saved here as this browser's, whether the
       // join succeeds or not.
       await this.now().catch(() => {});
@@ -325,7 +327,7 @@ export class Sync {
 
   async #exchange() {
     if (this.#closed) {
-      throw this.#own(new SessionError("sync", closed));
+      throw this.#own(new SessionError("closed", closed));
     }
     clearTimeout(this.#timer);
     this.#due = Infinity; // this is the exchange that was due
@@ -348,11 +350,14 @@ export class Sync {
         for (const stamp of refused.stamps) this.#refused.add(stamp);
         this.#largest = refused;
         this.#refusedAt = Date.now();
-        throw new SessionError(
-          "sync",
-          `the server has no room for the key ${describe(refused.key)}, which takes ${refused.size} characters: ${refused.why}`,
-          { key: refused.key, reason: refused.reason },
-        );
+        const { key, size, why, reason } = refused;
+        throw reason === "full" // of what others have saved
+          ? new SessionError("sync", why, { reason })
+          : new SessionError(
+              "sync",
+              `the server has no room for the key ${describe(key)}, which takes ${size} characters: ${why}`,
+              { key, reason },
+            );
       }
       if (this.#refused.size === 0) this.#error = undefined;
     } catch (cause) {
@@ -386,8 +391,19 @@ export class Sync {
    */
   async #inTurn(f) {
     const locks = globalThis.navigator?.locks;
-    const name = `session-writer ${this.#client.url}`;
-    return locks ? await locks.request(name, f) : await f();
+    if (!locks) return await f();
+    let begun = false;
+    try {
+      return await locks.request(`session-writer ${this.#client.url}`, () => {
+        begun = true;
+        return f();
+      });
+    } catch (cause) {
+      if (begun) throw cause;
+      throw new SessionError("sync", `there is no lock: ${say(cause)}`, {
+        cause,
+      });
+    }
   }
 
   /**

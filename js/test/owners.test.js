@@ -245,7 +245,10 @@ withServer(
         .attempt(() => sync.now())
         .then(({ error }) => [session.load(), error?.message]);
     });
-    assert.deepEqual(forgotten, [{}, 'session "cart": sync: it is closed']);
+    assert.deepEqual(forgotten, [
+      {},
+      'session "cart": sync: the sync is closed: call session.sync again',
+    ]);
     for (const each of [page, tab]) {
       assert.deepEqual(
         await each.evaluate(async () => {

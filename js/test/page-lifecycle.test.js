@@ -136,3 +136,27 @@ inBrowser(
     assert.match(String(await page.takeErrors()), /"bad": refresh: .*broken/);
   },
 );
+
+inBrowser(
+  "what a page saves when it comes back is after what came before",
+  async ({ page }) => {
+    const { value, told } = await page.evaluate(async () => {
+      const session = await inPage.open("cart");
+      const changes = inPage.recordChanges(session);
+      addEventListener("pageshow", () => session.save({ a: "mine" }));
+      // Another page would have stored it, whose clock is ahead.
+      const at = Date.now() + 3_600_000;
+      const stamp = `${at}-0000-0123456789ab`;
+      localStorage[`cart/${stamp}`] =
+        `{"format":1,"batches":[{"stamp":"${stamp}","set":{"a":"other"}}]}`;
+      dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+      await inPage.until(() => changes.length > 1);
+      return { value: session.get("a"), told: changes };
+    });
+    assert.equal(value, "mine");
+    assert.deepEqual(
+      told.map(({ set }) => set),
+      [{ a: "other" }, { a: "mine" }],
+    );
+  },
+);

@@ -1,6 +1,7 @@
 // Runs tests that open a browser, those that are named or all, and several files in
 // one process: they share its browser, which takes longer to start than most of
-// them take.
+// them take. Those in node/ need only the module, and those in source/ nothing that
+// is built.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";

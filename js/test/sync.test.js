@@ -615,7 +615,10 @@ withServer("a closed session is not synced", async ({ page, forward }) => {
     await inPage.until(() => after.state.unsent === 0);
     return { error };
   });
-  assert.equal(error?.message, 'session "cart": sync: it is closed');
+  assert.equal(
+    error?.message,
+    'session "cart": sync: the sync is closed: call session.sync again',
+  );
   assert.ok(forward.passed.length > 0);
   assert.deepEqual(
     forward.passed.filter(({ path }) => !path.includes("session=open")),

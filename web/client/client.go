@@ -3,6 +3,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,7 @@ func exchange(ctx context.Context, client *http.Client, address, name string, se
 
 // received returns what an answer says.
 func received(header http.Header, item string) (session.Received, error) {
-	got := session.Received{Cursor: header.Get("Session-Cursor"), Item: item, Age: -1}
+	got := session.Received{Cursor: valueIn(header, "Session-Cursor"), Item: item, Age: -1}
 	if _, ok := header["Session-Cursor"]; !ok {
 		return session.Received{}, errors.New("the answer is of no server of sessions: it has no Session-Cursor")
 	}
@@ -120,15 +121,21 @@ func received(header http.Header, item string) (session.Received, error) {
 	if got.Owner == "" && (got.Cursor != "" || item != "") {
 		return session.Received{}, unexpected("Session-Owner", "")
 	}
-	if header.Get("Session-Age") != "" {
+	if valueIn(header, "Session-Age") != "" {
 		got.Age, err = millisIn(header, "Session-Age")
 	}
 	return got, err
 }
 
+// valueIn returns what a header has. What is sent twice is one value, which is of no form
+// that a server gives.
+func valueIn(header http.Header, name string) string {
+	return strings.Join(header.Values(name), ", ")
+}
+
 // ownerIn returns the tag of an owner that an answer has, or none.
 func ownerIn(header http.Header) (string, error) {
-	tag := header.Get("Session-Owner")
+	tag := valueIn(header, "Session-Owner")
 	if tag != "" && !engine.IsTag(tag) {
 		return "", unexpected("Session-Owner", tag)
 	}
@@ -137,7 +144,7 @@ func ownerIn(header http.Header) (string, error) {
 
 // millisIn returns the milliseconds that a header has, in 15 digits at most.
 func millisIn(header http.Header, name string) (int64, error) {
-	text := header.Get(name)
+	text := valueIn(header, name)
 	millis, err := strconv.ParseUint(text, 10, 63)
 	if err != nil || len(text) > 15 {
 		return 0, unexpected(name, text)
@@ -153,16 +160,12 @@ var (
 	// ErrBusy means that the server has too much to do: the same exchange may
 	// succeed once RefusalError.RetryAfter is over.
 	ErrBusy = errors.New("the server is busy")
-	// ErrFull means that the server takes nothing new until something is removed
-	// there.
-	ErrFull = errors.New("the server is full")
 
 	errRefused = errors.New("the server refused the exchange")
 )
 
 // A RefusalError is an answer of the server that is no exchange. It wraps what it
-// means: ErrBusy, ErrFull, or the error of package session that Sync returns
-// for it, if any.
+// means: ErrBusy, or the error of package session that Sync returns for it, if any.
 type RefusalError struct {
 	// Status is the answer's HTTP status.
 	Status int
@@ -193,37 +196,31 @@ func (e *RefusalError) Unwrap() error { return e.means }
 // the server says of it.
 func refusal(res *http.Response, body []byte) error {
 	refused := &RefusalError{Status: res.StatusCode, RetryAfter: retryAfter(res.Header), means: errRefused}
-	var says struct{ Code, Error string }
-	_ = json.Unmarshal(body, &says) // something else may have answered
-	refused.Code, refused.Reason = says.Code, says.Error
-	switch says.Code {
-	case "": // of what stands before a server
-		switch res.StatusCode {
-		case http.StatusRequestEntityTooLarge:
-			refused.means = session.ErrQuota
-		case http.StatusTooManyRequests:
-			refused.means = ErrBusy
-		}
-	case "busy":
+	var says map[string]any // something else may have answered
+	_ = json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &says)
+	refused.Code, _ = says["code"].(string)
+	refused.Reason, _ = says["error"].(string)
+	switch {
+	case refused.Code == "busy" || res.StatusCode == http.StatusTooManyRequests:
 		refused.means = ErrBusy
-	case "full":
-		refused.means = ErrFull
-	case "owner":
+	case res.StatusCode == http.StatusInsufficientStorage && refused.Code == "full":
+		refused.means = session.ErrFull
+	case res.StatusCode == http.StatusRequestEntityTooLarge: // also for what stands before a server
+		refused.means = session.ErrQuota
+	case res.StatusCode == http.StatusPreconditionFailed && refused.Code == "cursor":
+		refused.means = session.ErrCursor
+	case res.StatusCode == http.StatusPreconditionFailed && refused.Code == "owner":
 		owner, err := ownerIn(res.Header)
 		if err != nil {
 			return err
 		}
 		refused.means = &session.OwnerError{Owner: owner}
-	case "cursor":
-		refused.means = session.ErrCursor
-	case "quota":
-		refused.means = session.ErrQuota
-	case "stamp":
+	case res.StatusCode == http.StatusUnprocessableEntity && refused.Code == "stamp":
 		latest, err := millisIn(res.Header, "Session-Latest")
 		if err != nil {
 			return err
 		}
-		newest := res.Header.Get("Session-Newest")
+		newest := valueIn(res.Header, "Session-Newest")
 		if _, ok := engine.ParseStamp(newest); !ok && newest != "" {
 			return unexpected("Session-Newest", newest)
 		}

@@ -81,6 +81,9 @@ func TestAnswers(t *testing.T) {
 			if want, means := inJSON(t, e.Means), inJSON(t, meaning(got, err)); means != want {
 				t.Errorf("%d %q %s: %v, which means %s, want %s", e.Status, e.Headers, e.Body, err, means, want)
 			}
+			if e.Means == nil && !strings.Contains(err.Error(), "no server of sessions") {
+				t.Errorf("%v does not say what it is", err)
+			}
 			if strings.Contains(e.Body, "because") && e.Means != nil && !strings.Contains(err.Error(), "because") {
 				t.Errorf("%v does not say why", err)
 			}
@@ -115,7 +118,7 @@ func meaning(got session.Received, err error) any {
 	case isStamp:
 		means["tooLate"] = map[string]any{"latest": stamp.Latest.UnixMilli(), "newest": stamp.Newest}
 	default:
-		means["refused"] = true
+		means["failed"] = true
 	}
 	return means
 }
@@ -143,7 +146,7 @@ func TestWhatMaySucceedLater(t *testing.T) {
 		{503, busy, "soon", client.ErrBusy, 0},
 		{503, busy, "-5", client.ErrBusy, 0},
 		{503, busy, "99999999999999999999", client.ErrBusy, 0},
-		{507, full, "", client.ErrFull, 0},
+		{507, full, "", session.ErrFull, 0},
 		{503, `{"code":"unavailable","error":"the database does not answer"}`, "5", nil, 5 * time.Second},
 		{429, "<html>", "60", client.ErrBusy, time.Minute},
 		{503, "<html>", "60", nil, time.Minute},
@@ -161,7 +164,7 @@ func TestWhatMaySucceedLater(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Status != test.status || refused.RetryAfter != test.after {
 			t.Errorf("%+v: %v, %+v", test, err, refused)
 		}
-		for _, means := range []error{client.ErrBusy, client.ErrFull, session.ErrQuota} {
+		for _, means := range []error{client.ErrBusy, session.ErrFull} {
 			if errors.Is(err, means) != (means == test.means) {
 				t.Errorf("%+v: %v: that it is %q is %t", test, err, means, errors.Is(err, means))
 			}

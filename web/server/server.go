@@ -199,7 +199,7 @@ var problems = []struct {
 	{sqlstore.ErrMalformed, http.StatusBadRequest, "malformed"},
 	{session.ErrConfig, http.StatusBadRequest, "malformed"},
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
-	{sqlstore.ErrFull, http.StatusInsufficientStorage, "full"},
+	{session.ErrFull, http.StatusInsufficientStorage, "full"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
 	{sqlstore.ErrPairing, http.StatusGone, "pairing"},
 	{sqlstore.ErrBusy, http.StatusServiceUnavailable, "busy"},

@@ -45,7 +45,7 @@ func (d *DB) Replica(owner, name string) session.Replica {
 // Received.Complete then says that Item replaces all that the sender has.
 //
 // Nothing has been merged if the error wraps a *session.OwnerError, a
-// *session.StampError, session.ErrCursor, session.ErrQuota, ErrFull, ErrMalformed or
+// *session.StampError, session.ErrCursor, session.ErrQuota, ErrMalformed or
 // session.ErrConfig. After any other error it may have been merged, and may be sent
 // again.
 func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {
@@ -228,7 +228,7 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	return next, nil
 }
 
-// hasRoom returns ErrFull if the room that is left in the database is kept for removals.
+// hasRoom returns session.ErrFull if the room that is left in the database is kept for removals.
 // A removal takes some room, too. It asks the database only after many bytes were saved.
 func (d *DB) hasRoom(ctx context.Context, bytes int) error {
 	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
@@ -240,7 +240,7 @@ func (d *DB) hasRoom(ctx context.Context, bytes int) error {
 	}
 	left -= min(keptPages, most/8)
 	if left < 0 {
-		return ErrFull
+		return session.ErrFull
 	}
 	d.room.Store(left * bytesPerPage)
 	return nil

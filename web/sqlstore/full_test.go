@@ -44,7 +44,7 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 				}
 			}
 		}
-		if !errors.Is(err, ErrFull) || len(owners) < 10 {
+		if !errors.Is(err, session.ErrFull) || len(owners) < 10 {
 			t.Fatalf("after %d owners: %v", len(owners), err)
 		}
 		for { // until not the least fits
@@ -61,15 +61,26 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 			t.Fatal(err)
 		}
 		var entry *session.EntryError
-		if err := s.Sync(t.Context(), d.Replica(owners[0], "cart")); !errors.Is(err, ErrFull) || errors.As(err, &entry) {
+		if err := s.Sync(t.Context(), d.Replica(owners[0], "cart")); !errors.Is(err, session.ErrFull) || errors.As(err, &entry) {
 			t.Errorf("a Sync with a full database: %v", err)
+		}
+		// What removes something gets through all the same.
+		if err := s.Remove(t.Context(), "a", "b"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Save(t.Context(), maps.All(map[string]any{"new": value + value})); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Sync(t.Context(), d.Replica(owners[0], "cart"))
+		if done, err := d.Exchange(t.Context(), owners[0], "cart", session.Sent{Owner: Tag(owners[0])}); err != nil || strings.Contains(done.Item, `"set":{"a"`) {
+			t.Errorf("after the removal: %s, %v", done.Item, err)
 		}
 		inDB, err := d.Open(t.Context(), owners[0], "cart")
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = inDB.Save(t.Context(), maps.All(map[string]any{"a": value}))
-		if !errors.Is(err, ErrFull) || !errors.Is(err, session.ErrQuota) {
+		if !errors.Is(err, session.ErrFull) || !errors.Is(err, session.ErrQuota) {
 			t.Errorf("a save into a full database: %v", err)
 		}
 		at = at.Add(24 * time.Hour)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/session-interop/session-writer"
 )
 
 // AddOwner notes a new owner's id, for HasOwner. Owners whom the program knows in
@@ -83,7 +85,7 @@ func (d *DB) HasOwner(ctx context.Context, owner string) (bool, error) {
 	}
 	if err == nil && used < today {
 		err = d.describe(d.exec(ctx, useOwner, of, today))
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, session.ErrFull) {
 			err = nil // he may be here to make room, and his next use is noted
 		}
 	}

@@ -167,9 +167,6 @@ func (s *Session) write(ctx context.Context, records []engine.Record, cleared bo
 		return err
 	}
 	_, err = s.db.mergeInto(ctx, s.id, at, found, b)
-	if errors.Is(err, ErrFull) {
-		err = fmt.Errorf("%w: %w", session.ErrQuota, err) // as a Writer says it
-	}
 	return err
 }
 

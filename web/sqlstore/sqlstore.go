@@ -34,10 +34,6 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrPairing means that a pairing code is unknown, used, or expired.
 	ErrPairing = errors.New("the pairing code is unknown, used or expired")
-	// ErrFull means that the database takes nothing new until something is removed
-	// there. The session itself is within its limits. The errors of a Session wrap
-	// session.ErrQuota, too.
-	ErrFull = errors.New("the database is full")
 	// ErrBusy means that there were too many calls at once. The call may be tried
 	// again.
 	ErrBusy = turns.ErrBusy
@@ -416,7 +412,7 @@ func (d *DB) describe(err error) error {
 		{"CHECK constraint failed: bytes_limit",
 			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
 		{"CHECK constraint failed: session_gone", errGone},
-		{"database or disk is full", ErrFull},
+		{"database or disk is full", session.ErrFull},
 	} {
 		if strings.Contains(err.Error(), failure.says) {
 			return failure.means

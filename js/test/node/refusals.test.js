@@ -98,7 +98,7 @@ test("a sync that was closed joins nobody", async () => {
       }),
   );
   sync.close();
-  await assert.rejects(sync.join("code"), { code: "sync" });
+  await assert.rejects(sync.join("code"), { code: "closed" });
   assert.deepEqual(sent, []);
   session.close();
 });

@@ -47,3 +47,69 @@ for (const { name, status, headers, body, means } of examples) {
     else await assert.rejects(answer, { code: "sync", reason: "no-server" });
   });
 }
+
+const good = { "Session-Cursor": "", "Session-Owner": owner };
+
+/** @type {Record<string, () => any>} What a page's own fetch may return. */
+const odd = {
+  nothing: () => undefined,
+  "a response without headers": () => ({ status: 200 }),
+  "headers that only get": () => ({
+    ...{ ok: true, status: 204, body: null, text: async () => "" },
+    headers: { get: () => owner },
+  }),
+  "a body that was read": async () => {
+    const response = new Response("{}", { headers: good });
+    await response.text();
+    return response;
+  },
+  "a reader that throws": () => {
+    const response = new Response("{}", { headers: good });
+    Object.defineProperty(response, "body", {
+      value: {
+        getReader() {
+          throw new DOMException("full", "QuotaExceededError");
+        },
+      },
+    });
+    return response;
+  },
+  "a reader that cannot be cancelled": () => {
+    const response = new Response("{}", { headers: good });
+    const read = () => Promise.reject(new Error("cut"));
+    Object.defineProperty(response, "body", {
+      value: { getReader: () => ({ read }) },
+    });
+    return response;
+  },
+  "a text that is none": () => ({
+    ...{ ok: true, status: 200, headers: new Headers(good) },
+    text: async () => ({}),
+  }),
+};
+
+for (const [what, returned] of Object.entries(odd)) {
+  test(`a fetch that returns ${what} is an error of sync`, async () => {
+    const client = new Client("http://server.example/", async () => returned());
+    const asked = { owner, cursor: "", items: "", timed: false };
+    const codes = [];
+    for (const call of [
+      client.exchange({ name: "cart", maxAge: 0 }, asked),
+      client.pair(),
+      client.join("code"), // which needs no more than a header
+    ]) {
+      codes.push(
+        await call.then(
+          () => "",
+          ({ code, message }) => code ?? message,
+        ),
+      );
+    }
+    assert.deepEqual(codes.slice(0, 2), [
+      // The module tells what is no item.
+      what === "a text that is none" ? "" : "sync",
+      "sync",
+    ]);
+    assert.match(codes[2], /^(sync)?$/);
+  });
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { readItem, readKey, readLedger } from "../../src/item.js";
+import { readItem, readKey, ledgerText, readLedger } from "../../src/item.js";
 
 /** @param {string} name */
 const read = async (name) =>
@@ -41,6 +41,7 @@ for (const { name, text, ledger } of await read("ledgers.json")) {
   test(`a ledger means what the example says: ${name}`, () => {
     const expected = ledger && { ...ledger, stamps: new Set(ledger.stamps) };
     assert.deepEqual(readLedger(text), expected);
+    if (expected) assert.equal(ledgerText(expected), text);
   });
 }
 
