@@ -50,8 +50,11 @@ export COMPILER = $(if $(fitting_tinygo),tinygo,go)
 export GO_WASM_FLAGS = -trimpath -buildvcs=false -ldflags=-s\ -w
 
 # How TinyGo builds it: as a library, whose exports are called while nothing
-# else runs.
-export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print
+# else runs, and in which no C asks for memory.
+export TINYGO_WASM_FLAGS = -target=wasm -buildmode=c-shared -scheduler=none -opt=z -no-debug -panic=print -tags=custommalloc
+
+# What comes out of it still has room for what a debugger would need: 9 KB.
+export WASM_OPT_FLAGS = -Oz --strip-producers --strip-target-features --enable-bulk-memory --enable-mutable-globals --enable-nontrapping-float-to-int --enable-sign-ext
 
 wasm = GOOS=js GOARCH=wasm
 go_files := $(shell find . -name '*.go' -not -path './js/*' -not -path './.*')
@@ -203,7 +206,7 @@ js/node_modules/.package-lock.json: js/package-lock.json
 	cd js && npm ci --silent
 	touch $@
 
-js/dist/session.wasm: $(call sources_of,./wasm,js) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
+js/dist/session.wasm: Makefile $(call sources_of,./wasm,js) $(tools)/compiler $(wildcard $(tools)/tinygo/bin/tinygo)
 	@mkdir -p js/dist
 	$(build_with_$(COMPILER))
 	chmod 644 $@
@@ -212,7 +215,8 @@ build_with_go = $(wasm) go build $(GO_WASM_FLAGS) -o $@ ./wasm
 
 # The one that make tinygo builds comes before one that is installed. Either
 # keeps its cache here.
-build_with_tinygo = $(with_tinygo) tinygo build $(TINYGO_WASM_FLAGS) -o $@ ./wasm
+build_with_tinygo = export $(with_tinygo); tinygo build $(TINYGO_WASM_FLAGS) -o $@ ./wasm; \
+	PATH="$$PATH:$$(tinygo env TINYGOROOT)/bin" wasm-opt $(WASM_OPT_FLAGS) $@ -o $@
 with_tinygo = PATH="$(tools)/tinygo/bin:$$PATH" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
 
 # From the compiler that builds the module: the two belong together.

@@ -63,6 +63,8 @@ export async function buildEmptyProgram(wasm) {
       await run("tinygo", ["build", ...flags, "-o", wasm, "."], {
         cwd: folder,
       });
+      const smaller = fromMakefile("WASM_OPT_FLAGS").split(" ");
+      await run("wasm-opt", [...smaller, wasm, "-o", wasm]);
     }
   } finally {
     await rm(folder, { recursive: true });
