@@ -219,14 +219,14 @@ build_with_tinygo = export $(with_tinygo); tinygo build $(TINYGO_WASM_FLAGS) -o 
 	PATH="$$PATH:$$(tinygo env TINYGOROOT)/bin" wasm-opt $(WASM_OPT_FLAGS) $@ -o $@
 with_tinygo = PATH="$(tools)/tinygo/bin:$$PATH" GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=$(tools)/cache
 
-# From the compiler that builds the module: the two belong together.
+# Of Go, whose modules need it. TinyGo's need what js/src/runtime-tinygo.js has.
 js/wasm_exec.js: js/dist/session.wasm
-	cp "$(wasm_exec_of_$(COMPILER))" $@
+	cp "$$(go env GOROOT)/lib/wasm/wasm_exec.js" $@
 	chmod 644 $@
 	touch $@
 
-wasm_exec_of_go = $$(go env GOROOT)/lib/wasm/wasm_exec.js
-wasm_exec_of_tinygo = $$($(with_tinygo) tinygo env TINYGOROOT)/targets/wasm_exec.js
+runtime_of_go = js/wasm_exec.js
+runtime_of_tinygo = js/dist/session.wasm
 
 # Changes only when another compiler is to build the module.
 $(tools)/compiler: FORCE
@@ -236,9 +236,9 @@ $(tools)/compiler: FORCE
 .PHONY: FORCE
 FORCE:
 
-js/dist/index.js: js/node_modules/.package-lock.json js/wasm_exec.js js/build.js js/package.json $(wildcard js/src/*) LICENSE
+js/dist/index.js: js/node_modules/.package-lock.json $(runtime_of_$(COMPILER)) js/build.js js/build-options.js js/package.json $(wildcard js/src/*) LICENSE
 	cp LICENSE js
-	cd js && node build.js && npx tsc -p tsconfig.types.json
+	cd js && npx tsc -p tsconfig.types.json && node build.js
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
@@ -318,4 +318,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
+	rm -rf .tools js/dist js/.types js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules

@@ -1,57 +1,33 @@
-// Builds the publishable package in dist/ out of src/ and the runtime file of
-// the compiler that built the module: wasm_exec.js, which ../Makefile puts here.
+// Builds the publishable package in dist/ out of src/, the module there, and the types
+// in .types, which the compiler of TypeScript makes.
 import { build } from "esbuild";
+import { rollup } from "rollup";
+import { dts } from "rollup-plugin-dts";
+import { withModule } from "./build-options.js";
 
-const common = /** @type {const} */ ({
-  bundle: true,
-  format: "esm",
-  target: "es2022",
-  outdir: "dist",
-  logLevel: "warning",
-});
+const options = { ...withModule("dist/session.wasm"), outdir: "dist" };
 
 await build({
-  ...common,
+  ...options,
+  entryPoints: ["src/index.js", "src/streaming.js"],
+});
+await build({
+  ...options,
+  format: "cjs",
   entryPoints: ["src/index.js"],
-  external: ["./wasm_exec.js", "./sync.js"],
-  minify: true, // each visitor pays for it
+  outExtension: { ".js": ".cjs" },
 });
 
-// A file of its own, for those who call sync. The class of its errors is the one
-// that pages know.
-await build({
-  ...common,
-  entryPoints: ["src/sync.js"],
-  plugins: [
-    {
-      name: "errors of index.js",
-      setup: ({ onResolve }) =>
-        onResolve({ filter: /^\.\/error\.js$/ }, () => ({
-          path: "./index.js",
-          external: true,
-        })),
-    },
-  ],
-  minify: true,
-});
-
-await build({
-  ...common,
-  entryPoints: { wasm_exec: "src/runtime.js" },
-  alias: { wasm_exec: "./wasm_exec.js" },
-  // package.json has no side effects for users; in here, setting globals is one.
-  ignoreAnnotations: true,
-  // What the module prints goes through our fs, not a global.
-  inject: ["src/fs.js"],
-  // TinyGo's file looks for Node's, and would take a page's own for them; the
-  // first one it would set, too, and use when it is gone. It assigns to the
-  // last where Node's is there, so never.
-  define: {
-    global: "globalThis",
-    require: "undefined",
-    "global.require": "undefined",
-  },
-  logOverride: { "assign-to-define": "silent" },
-  // The half of it that is for Node goes.
-  minify: true,
-});
+// One file of types for each entry, without those that only our files use.
+for (const [entry, extensions] of /** @type {const} */ ([
+  ["index", [".d.ts", ".d.cts"]],
+  ["streaming", [".d.ts"]],
+])) {
+  const types = await rollup({
+    input: `.types/${entry}.d.ts`,
+    plugins: [dts()],
+  });
+  for (const extension of extensions) {
+    await types.write({ file: `dist/${entry}${extension}` });
+  }
+}

@@ -23,11 +23,10 @@ const site = fileURLToPath(new URL("dist", import.meta.url));
 const built = fileURLToPath(new URL("../js/dist", import.meta.url));
 const installed = fileURLToPath(new URL("../js/node_modules", import.meta.url));
 
-for (const name of ["index.js", "session.wasm", "sync.js", "wasm_exec.js"]) {
-  if (!existsSync(join(built, name))) {
-    console.error(`js/dist/${name} is missing: run make build`);
-    process.exit(1);
-  }
+const entry = join(built, "index.js");
+if (!existsSync(entry)) {
+  console.error("js/dist/index.js is missing: run make build");
+  process.exit(1);
 }
 
 // The site is made beside its place and moved there when it is whole. The
@@ -61,11 +60,7 @@ try {
       join(packageFolder, name),
     );
   }
-  for (const name of readdirSync(built)) {
-    if (/\.(js|wasm)$/.test(name)) {
-      cpSync(join(built, name), join(packageFolder, name));
-    }
-  }
+  cpSync(entry, join(packageFolder, "index.js"));
 
   const files = readdirSync(fresh, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -80,12 +75,12 @@ try {
   rmSync(workshop, { recursive: true, force: true });
 }
 
-const wasm = join(site, "session-writer", "session.wasm");
+const packed = join(site, "session-writer", "index.js");
 const [raw, zipped, brotli] = ["", ".gz", ".br"].map((suffix) =>
-  readFileSync(wasm + suffix).length.toLocaleString("en"),
+  readFileSync(packed + suffix).length.toLocaleString("en"),
 );
 console.log(
-  `session.wasm: ${raw} bytes, ${zipped} in gzip, ${brotli} in brotli`,
+  `session-writer: ${raw} bytes, ${zipped} in gzip, ${brotli} in brotli`,
 );
 
 /** @param {string} file */

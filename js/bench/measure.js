@@ -11,6 +11,7 @@ import { Page, browserOf } from "../harness/browser.js";
 import { chromiumOptions, chromiumTab } from "../harness/browsers/chromium.js";
 import { buildEmptyProgram, buildWasm, runtimeOfGo } from "../harness/go.js";
 import { dist, startSite } from "../harness/server.js";
+import { withModule } from "../build-options.js";
 import {
   cases,
   contenders,
@@ -187,10 +188,14 @@ async function buildAll(folder) {
   }
   // Not the module's own, which may be of another compiler.
   await cp(await runtimeOfGo(), join(folder, "go_exec.js"));
-  for (const file of ["index.js", "session.wasm", "wasm_exec.js"]) {
-    await cp(join(dist, file), join(folder, file));
-  }
-  await buildEmptyProgram(join(folder, "empty.wasm"));
+  await cp(join(dist, "index.js"), join(folder, "index.js"));
+  const empty = join(folder, "empty.wasm");
+  await buildEmptyProgram(empty);
+  await build({
+    ...withModule(empty),
+    entryPoints: [join(here, "empty.js")],
+    outdir: folder,
+  });
 }
 
 /** @typedef {Awaited<ReturnType<typeof newTab>>} Tab */
@@ -275,7 +280,7 @@ async function newOpening(browser, site) {
   };
 
   const requests = () =>
-    site.requests("/bench/session.wasm") + site.requests("/bench/empty.wasm");
+    site.requests("/bench/index.js") + site.requests("/bench/empty.js");
 
   const programs = /** @type {Program[]} */ (Object.keys(functions));
   const warm = await visitor(await browser.newContext());

@@ -1,28 +1,26 @@
 // The page that an open is timed in: of session-writer, and of a program of
 // the same compiler that does nothing.
 
-/** Opens a session, and returns how long that took, in milliseconds. */
+/**
+ * Opens a session and loads it, and returns how long that took, in milliseconds.
+ */
 export async function openSession() {
   const url = new URL("./index.js", import.meta.url).href;
   /** @type {typeof import("../src/index.js")} */
-  const { open } = await import(url);
+  const { openSync } = await import(url);
   const start = performance.now();
-  await open("cart");
+  openSync("cart").load();
   return performance.now() - start;
 }
 
 /** Starts the empty program, and returns how long that took. */
 export async function startEmpty() {
-  const start = performance.now();
-  const [module, { Go }] = await Promise.all([
-    WebAssembly.compileStreaming(
-      fetch(new URL("./empty.wasm", import.meta.url)),
-    ),
-    import(new URL("./wasm_exec.js", import.meta.url).href),
-  ]);
-  const go = new Go();
-  void go.run(await WebAssembly.instantiate(module, go.importObject));
-  return performance.now() - start;
+  const url = new URL("./empty.js", import.meta.url).href;
+  /** @type {typeof import("./empty.js")} */
+  const { start } = await import(url);
+  const before = performance.now();
+  start();
+  return performance.now() - before;
 }
 
 /** @type {WebAssembly.Memory} */
@@ -33,15 +31,15 @@ let session;
 
 /** Opens a session, of whose module the memory is measured. */
 export async function openMeasured() {
-  const { instantiate } = WebAssembly;
-  /** @type {any} */ (WebAssembly).instantiate = async (
-    /** @type {[WebAssembly.Module, WebAssembly.Imports]} */ ...args
-  ) => {
-    const instance = await instantiate(...args);
-    memory = /** @type {WebAssembly.Memory} */ (
-      instance.exports.mem ?? instance.exports.memory
-    );
-    return instance;
+  const { Instance } = WebAssembly;
+  WebAssembly.Instance = class extends Instance {
+    /** @param {ConstructorParameters<typeof Instance>} args */
+    constructor(...args) {
+      super(...args);
+      memory = /** @type {WebAssembly.Memory} */ (
+        this.exports.mem ?? this.exports.memory
+      );
+    }
   };
   session = await inPage.open("cart");
 }

@@ -53,8 +53,6 @@ const cannotWait = 2;
  * The exports of wasm/main.go.
  *
  * @typedef {object} Exports
- * @property {WebAssembly.Memory} [mem] Go's name for the memory
- * @property {WebAssembly.Memory} [memory] TinyGo's
  * @property {() => number} protocol
  * @property {(size: number) => number} buffer
  * @property {() => number} message
@@ -273,24 +271,19 @@ export class Module {
   #stopped = false;
 
   /**
-   * @param {any} go
-   * @param {WebAssembly.Instance} instance
-   * @param {StorageAreas} areas
+   * @param {import("./runtime-tinygo.js").Program} program
+   * @param {StorageAreas} areas what it imports
    */
-  constructor(go, instance, areas) {
+  constructor({ exports, memory, run }, areas) {
     this.#exports =
       /** @type {Exports & Record<Call, (...args: (number | undefined)[]) => number | void>} */ (
-        /** @type {unknown} */ (instance.exports)
+        /** @type {unknown} */ (exports)
       );
     this.areas = areas;
-    areas.memory = /** @type {WebAssembly.Memory} */ (
-      this.#exports.mem ?? this.#exports.memory
-    );
-    const stop = () => {
+    areas.memory = memory;
+    run(() => {
       this.#stopped = true;
-    };
-    go.exit = stop;
-    go.run(instance).catch(stop);
+    });
   }
 
   /** The protocol that the module speaks. */

@@ -3,8 +3,7 @@
  *
  * - `config`: the session name, an option, a listener, a code or the URL of a server
  *   is not acceptable.
- * - `load`: the WebAssembly module, or another file of the package, could not
- *   be loaded.
+ * - `load`: the WebAssembly module could not be loaded or compiled.
  * - `disabled`: the storage is switched off or forbidden, or there is none.
  * - `quota`: the storage is full.
  * - `key`: a key is not a non-empty string of well-formed Unicode.

@@ -1,9 +1,11 @@
-const decoder = new TextDecoder();
-let line = "";
+import { printer } from "./print.js";
+
+/** @type {ReturnType<typeof printer> | undefined} */
+let print;
 
 /**
- * Takes the place of the global fs in the compiler's runtime file, as build.js
- * says. The module prints there why it has to stop.
+ * Takes the place of the global fs in Go's runtime file, as build.js says. The
+ * module prints there.
  */
 export const fs = {
   /**
@@ -11,9 +13,8 @@ export const fs = {
    * @param {Uint8Array} bytes
    */
   writeSync(_fd, bytes) {
-    const lines = (line + decoder.decode(bytes, { stream: true })).split("\n");
-    line = lines.pop() ?? "";
-    if (lines.length > 0) console.error(lines.join("\n"));
+    print ??= printer();
+    print(bytes);
     return bytes.length;
   },
 };

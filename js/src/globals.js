@@ -1,6 +1,6 @@
-// runtime.js has this file evaluated before the compiler's runtime file.
+// runtime-go.js has this file evaluated before Go's runtime file.
 
-// The globals that the runtime files of Go and TinyGo set.
+// The globals that it sets.
 const names = ["Go", "fs", "path", "process"];
 
 const before = names.map((name) =>

@@ -1,6 +1,6 @@
 import { describe, own, say } from "./describe.js";
-import { Module, StorageAreas } from "./engine.js";
 import { SessionError } from "./error.js";
+import { notCompiled, start } from "./start.js";
 
 /**
  * The WebAssembly module, or where it is.
@@ -8,8 +8,7 @@ import { SessionError } from "./error.js";
  * @typedef {string | URL | Response | BufferSource | WebAssembly.Module} WasmSource
  */
 
-// wasm/main.go has the same.
-const protocol = 4;
+/** @typedef {import("./engine.js").Module} Module */
 
 /** @type {Promise<Module> | undefined} */
 let loading;
@@ -22,7 +21,7 @@ let loading;
  * @returns {Promise<Module>}
  */
 export function loadModule(source) {
-  loading ??= start(source).catch((error) => {
+  loading ??= load(source).catch((error) => {
     loading = undefined;
     throw own(error, "load", "the option wasm");
   });
@@ -55,38 +54,14 @@ function isBytes(source) {
  * @param {WasmSource} [source]
  * @returns {Promise<Module>}
  */
-async function start(source) {
+async function load(source) {
   const from =
     source === undefined
       ? beside()
       : typeof source === "string"
         ? resolve(source)
         : source;
-  const [module, Go] = await Promise.all([compile(from), loadRuntime()]);
-  const go = new Go();
-  const areas = new StorageAreas();
-  let instance;
-  try {
-    instance = await WebAssembly.instantiate(module, {
-      ...go.importObject,
-      session: areas.imports,
-    });
-  } catch (cause) {
-    throw new SessionError(
-      "load",
-      `${nameOf(from)} cannot be linked (${say(cause)}): use the session.wasm that came with this index.js`,
-      { cause },
-    );
-  }
-  // A module without this export is another program, which must not run.
-  const started = instance.exports.protocol && new Module(go, instance, areas);
-  if (started?.protocol !== protocol) {
-    throw new SessionError(
-      "load",
-      `${nameOf(from)} is not this version of session-writer's module: use the session.wasm that came with this index.js`,
-    );
-  }
-  return started;
+  return start(await compile(from), nameOf(from));
 }
 
 /** The URL of the module beside this file, in the form that bundlers recognize. */
@@ -121,18 +96,6 @@ function nameOf(source) {
   if (isBytes(source)) return "the given array of bytes";
   if (source instanceof WebAssembly.Module) return "the given module";
   return String(source);
-}
-
-async function loadRuntime() {
-  try {
-    return (await import("./wasm_exec.js")).Go;
-  } catch (cause) {
-    throw new SessionError(
-      "load",
-      `wasm_exec.js cannot be loaded (${say(cause)}): keep it beside index.js`,
-      { cause },
-    );
-  }
 }
 
 /**
@@ -173,7 +136,7 @@ async function compileURL(url) {
  * @param {URL | string} url
  * @param {unknown} cause
  */
-export function notLoaded(url, cause) {
+function notLoaded(url, cause) {
   return new SessionError("load", `${url} cannot be loaded: ${say(cause)}`, {
     cause,
   });
@@ -224,16 +187,4 @@ async function compileBytes(bytes, name) {
   } catch (cause) {
     throw notCompiled(name, cause);
   }
-}
-
-/**
- * @param {string} name
- * @param {unknown} cause
- */
-function notCompiled(name, cause) {
-  return new SessionError(
-    "load",
-    `${name} is not a complete WebAssembly module (${say(cause)}); a page with a Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src`,
-    { cause },
-  );
 }

@@ -2,8 +2,8 @@ import { describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
 import { ledgerKey } from "./item.js";
-import { notLoaded } from "./load.js";
 import { places } from "./storage.js";
+import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
 /** @typedef {import("./engine.js").Stats} Stats */
@@ -67,7 +67,7 @@ export class Session {
   #subscriptions = new Set();
   #refreshing = false;
   #tidying = false;
-  /** @type {import("./sync.js").Sync | undefined} */
+  /** @type {Sync | undefined} */
   #sync;
   #written = () => {};
 
@@ -241,12 +241,9 @@ export class Session {
    *   web/server does.
    * @param {import("./sync.js").SyncOptions} [options]
    * @returns {Promise<import("./sync.js").Sync>} rejects with a SessionError:
-   *   `closed`, `config`, `load`
+   *   `closed`, `config`
    */
   async sync(url, options = {}) {
-    const { Sync } = await import("./sync.js").catch((cause) => {
-      throw within(this.name, "sync", notLoaded("sync.js", cause));
-    });
     const sync = this.#use("sync", (engine) => {
       this.#mustBeActive();
       return Sync.begin(

@@ -37,7 +37,7 @@ const refused = {
 
   "an unknown option": [
     () => ["cart", { ttl: 60 }],
-    ['"ttl"', "storage", "maxAge", "fallback", "wasm"],
+    ['"ttl"', "storage", "maxAge", "fallback"],
   ],
   "an option in the wrong case": [
     () => ["cart", { maxage: 60 }],
@@ -115,29 +115,50 @@ inBrowser(
         const { error } = await page.evaluate(
           (make) =>
             inPage.attempt(async () => {
-              const { open } = await inPage.sessionWriter();
+              const { open } = await inPage.streaming();
               await /** @type {any} */ (open)(...make());
             }),
           make,
         );
         assertError(error, { code: "config", says });
+        const { sync, promise } = await page.evaluate(async (make) => {
+          const { open, openSync } = await inPage.sessionWriter();
+          return {
+            sync: await inPage.attempt(() => {
+              /** @type {any} */ (openSync)(...make());
+            }),
+            promise: await inPage.attempt(() =>
+              /** @type {any} */ (open)(...make()),
+            ),
+          };
+        }, make);
+        for (const { error } of [sync, promise]) {
+          assertError(error, {
+            code: "config",
+            // There the module is no option.
+            says: what.endsWith(" wasm") ? "wasm" : says,
+          });
+        }
       });
     }
     assert.equal(site.requests("/dist/session.wasm"), 0);
-    assert.equal(site.requests("/dist/wasm_exec.js"), 0);
   },
 );
 
 inBrowser("open rejects, it never throws", async ({ page }) => {
   const threw = await page.evaluate(async () => {
-    const { open } = await inPage.sessionWriter();
-    const promise = /** @type {any} */ (open)();
-    return promise.then(
-      () => false,
-      () => promise instanceof Promise,
+    const entries = [await inPage.sessionWriter(), await inPage.streaming()];
+    return Promise.all(
+      entries.map(({ open }) => {
+        const promise = /** @type {any} */ (open)();
+        return promise.then(
+          () => false,
+          () => promise instanceof Promise,
+        );
+      }),
     );
   });
-  assert.equal(threw, true);
+  assert.deepEqual(threw, [true, true]);
 });
 
 inBrowser("a refusal says the session and the call", async ({ page }) => {
@@ -152,8 +173,9 @@ inBrowser(
   async ({ page }) => {
     const errors = await page.evaluate(async () => {
       await inPage.open();
+      await inPage.openStreaming();
       return Promise.all([
-        inPage.attempt(() => inPage.open("cart", { wasm: 5 })),
+        inPage.attempt(() => inPage.openStreaming("cart", { wasm: 5 })),
         inPage.attempt(() => inPage.open("a/b")),
       ]);
     });
@@ -163,7 +185,7 @@ inBrowser(
 
 inBrowser("options that are undefined are as if left out", async ({ page }) => {
   const persistent = await page.evaluate(async () => {
-    const session = await inPage.open("cart", {
+    const session = await inPage.openStreaming("cart", {
       storage: undefined,
       maxAge: undefined,
       fallback: undefined,

@@ -65,7 +65,7 @@ inBrowser(
   "whatever objects throw, every error is a SessionError",
   async ({ page }) => {
     const wrong = await page.evaluate(async (makeHostile) => {
-      const { open, SessionError } = await inPage.sessionWriter();
+      const { open, openSync, SessionError } = await inPage.sessionWriter();
       const session = await inPage.open();
       const state = () => JSON.stringify([session.load(), inPage.items()]);
       session.save({ kept: 1 });
@@ -111,7 +111,8 @@ inBrowser(
           "open with a storage": () => open("cart", { storage: x }),
           "open with a maxAge": () => open("cart", { maxAge: x }),
           "open with a fallback": () => open("cart", { fallback: x }),
-          "open with a wasm": () => open("cart", { wasm: x }),
+          "open synchronously": () => openSync(x),
+          "open synchronously with": () => openSync("cart", x),
           sync: () => session.sync(x),
           "sync with": () => session.sync("/nothing/", x),
           "sync with a delay": () => session.sync("/nothing/", { delay: x }),
@@ -208,7 +209,7 @@ inBrowser(
 
 inBrowser("a module's source that throws is told of", async ({ page }) => {
   const { outcomes, loaded } = await page.evaluate(async () => {
-    const { open, SessionError } = await inPage.sessionWriter();
+    const { open, SessionError } = await inPage.streaming();
     const trap = () => {
       throw new Error("a trap");
     };

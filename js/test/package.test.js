@@ -59,6 +59,27 @@ test("the package carries its license", () => {
   assert.equal(names.length, 1, "the MIT license has to be in all copies");
 });
 
+test("Node requires the package by its name", async () => {
+  await writeFile(
+    join(project, "main.cjs"),
+    `const { openSync, SessionError } = require("session-writer");
+     const session = openSync("cart", { storage: "memory" });
+     session.save({ a: 1 });
+     console.log(JSON.stringify(session.load()));
+     try {
+       openSync("a/b");
+     } catch (error) {
+       console.log(error instanceof SessionError);
+     }`,
+  );
+  const { stdout, stderr } = await run(process.execPath, ["main.cjs"], {
+    cwd: project,
+    timeout: 20_000,
+  });
+  assert.equal(stdout, '{"a":1}\ntrue\n');
+  assert.equal(stderr, "");
+});
+
 test("the package installs alone, and Node imports it by its name", async () => {
   assert.deepEqual(
     (await readdir(join(project, "node_modules"))).filter(
@@ -72,6 +93,7 @@ test("the package installs alone, and Node imports it by its name", async () => 
      const session = await open("cart", { storage: "memory" });
      session.save({ a: 1 });
      console.log(JSON.stringify(session.load()));
+     import.meta.resolve("session-writer/streaming");
      import.meta.resolve("session-writer/session.wasm");
      import.meta.resolve("session-writer/package.json");`,
   );
@@ -87,6 +109,7 @@ test("the package installs alone, and Node imports it by its name", async () => 
 const program = `
 import {
   open,
+  openSync,
   SessionError,
   type Change,
   type Entries,
@@ -96,17 +119,25 @@ import {
   type Sync,
   type SyncState,
   type Stats,
-  type WasmSource,
 } from "session-writer";
+import {
+  open as openStreaming,
+  type Options as StreamingOptions,
+  type WasmSource,
+} from "session-writer/streaming";
 
 const wasm: WasmSource = new URL("https://a.example/session.wasm");
-const options: Options = { storage: "session", maxAge: 60, fallback: "memory", wasm };
+const streamed: StreamingOptions = { storage: "session", wasm };
+await openStreaming("cart", streamed);
+await openStreaming("cart", { wasm: new Uint8Array(8) });
+await openStreaming("cart", { wasm: await fetch("/session.wasm") });
+await openStreaming("cart", { wasm: await WebAssembly.compile(new ArrayBuffer(8)) });
+const options: Options = { storage: "session", maxAge: 60, fallback: "memory" };
+const atOnce: Session = openSync("cart", options);
+atOnce.close();
 const session: Session = await open("cart", options);
 await open("cart");
 await open("cart", {});
-await open("cart", { wasm: new Uint8Array(8) });
-await open("cart", { wasm: await fetch("/session.wasm") });
-await open("cart", { wasm: await WebAssembly.compile(new ArrayBuffer(8)) });
 
 const name: string = session.name;
 const flags: boolean[] = [session.active, session.persistent];
@@ -190,6 +221,8 @@ await open("cart", { maxAge: "60" });
 await open("cart", { fallback: "session" });
 // @ts-expect-error open returns a promise
 open("cart").save({});
+// @ts-expect-error the module is in the entry
+await open("cart", { wasm });
 // @ts-expect-error entries are given
 session.save();
 // @ts-expect-error a string is no entries
@@ -253,29 +286,36 @@ test("the types are those of the API", async () => {
  * @type {Record<string, { source: string, options?: import("esbuild").BuildOptions, copied?: boolean }>}
  */
 const bundles = {
-  "as a module, with session.wasm beside it": {
+  "as a module": {
     source: `export { open } from "session-writer";`,
-    copied: true,
   },
   "as a module, minified and split": {
     source: `export { open } from "session-writer";`,
     options: { minify: true, splitting: true },
+  },
+  "as a classic script": {
+    source: `import { open } from "session-writer";
+             globalThis.bundled = { open };`,
+    options: { format: "iife" },
+  },
+  "as a module, with session.wasm beside it": {
+    source: `export { open } from "session-writer/streaming";`,
     copied: true,
   },
   "with session.wasm as a file of its own": {
-    source: `import { open as openSession } from "session-writer";
+    source: `import { open as openSession } from "session-writer/streaming";
              import wasm from "session-writer/session.wasm";
              export const open = (name) => openSession(name, { wasm });`,
     options: { loader: { ".wasm": "file" }, publicPath: "/bundle" },
   },
   "with session.wasm in it": {
-    source: `import { open as openSession } from "session-writer";
+    source: `import { open as openSession } from "session-writer/streaming";
              import wasm from "session-writer/session.wasm";
              export const open = (name) => openSession(name, { wasm });`,
     options: { loader: { ".wasm": "binary" } },
   },
   "as a classic script that says where session.wasm is": {
-    source: `import { open } from "session-writer";
+    source: `import { open } from "session-writer/streaming";
              globalThis.bundled = {
                open: (name) => open(name, { wasm: "/bundle/session.wasm" }),
              };`,
@@ -313,10 +353,10 @@ inBrowser("a bundle of the package works", async ({ page, site, t }) => {
 });
 
 inBrowser(
-  "a bundle as a classic script has to say where session.wasm is",
+  "a bundle of streaming as a classic script has to say where session.wasm is",
   async ({ page, site }) => {
     const folder = await bundle(
-      `import { open, SessionError } from "session-writer";
+      `import { open, SessionError } from "session-writer/streaming";
        globalThis.bundled = open("cart").catch((error) => ({
          name: error.name,
          message: error.message,

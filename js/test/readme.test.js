@@ -207,7 +207,7 @@ inBrowser("the page works when pasted", async ({ newPage, site }) => {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   try {
     await writeFile(join(folder, "index.html"), of("html")[0].text);
-    await cp(dist, join(folder, "session-writer"), { recursive: true });
+    await cp(join(dist, "index.js"), join(folder, "session-writer.js"));
     site.serve("/pasted/", folder, null);
 
     /** @param {import("../harness/browser.js").Page} page @param {string} start */

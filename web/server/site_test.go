@@ -396,9 +396,7 @@ func TestThePageMakesASite(t *testing.T) {
 		}
 		site[name] = &fstest.MapFile{Data: content}
 	}
-	for _, name := range []string{"index.js", "session.wasm", "sync.js", "wasm_exec.js"} {
-		site["session-writer/"+name] = &fstest.MapFile{}
-	}
+	site["session-writer/index.js"] = &fstest.MapFile{}
 	url := serve(t, mustSite(t, site))
 	prefix := assetsPrefix(t, url)
 

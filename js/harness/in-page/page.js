@@ -50,6 +50,25 @@ export async function open(name = "cart", options = undefined) {
 }
 
 /**
+ * Imports the package's entry that has the module in a file of its own.
+ *
+ * @returns {Promise<typeof import("../../src/streaming.js")>}
+ */
+export function streaming() {
+  return import(new URL("./dist/streaming.js", import.meta.url).href);
+}
+
+/**
+ * Imports that and opens a session.
+ *
+ * @param {any} [name]
+ * @param {any} [options]
+ */
+export async function openStreaming(name = "cart", options = undefined) {
+  return (await streaming()).open(name, options);
+}
+
+/**
  * What a test keeps in the page from one evaluation to the next.
  *
  * @type {any}
@@ -65,6 +84,7 @@ export const kept = {};
  */
 export async function attempt(f) {
   const { SessionError } = await sessionWriter();
+  const { SessionError: Another } = await streaming();
   try {
     return { value: await f() };
   } catch (thrown) {
@@ -78,7 +98,8 @@ export async function attempt(f) {
         reason: error?.reason,
         cause: error?.cause === undefined ? undefined : String(error.cause),
         isError: error instanceof Error,
-        isSessionError: error instanceof SessionError,
+        isSessionError:
+          error instanceof SessionError || error instanceof Another,
       },
     };
   }
@@ -297,11 +318,13 @@ globalThis.inPage = {
   kept,
   nextTask,
   open,
+  openStreaming,
   recordChanges,
   recordReads,
   recordWrites,
   sessionWriter,
   stamp,
+  streaming,
   takeErrors,
   until,
   eventually,

@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { dist } from "../../harness/server.js";
 
 const index = pathToFileURL(join(dist, "index.js")).href;
+const streaming = pathToFileURL(join(dist, "streaming.js")).href;
 
 /**
  * Runs a program in a Node of its own, which has to end by itself, and returns
@@ -23,6 +24,7 @@ async function run(program) {
       "--eval",
       `const print = (value) => console.log(JSON.stringify(value));
        const index = ${JSON.stringify(index)};
+       const streaming = ${JSON.stringify(streaming)};
        ${program}`,
     ],
     { timeout: 20_000 },
@@ -43,10 +45,19 @@ test("in Node, importing the package touches nothing", async () => {
     const globals = () => Object.getOwnPropertyNames(globalThis).join();
     globalThis.fetch = () => print("it fetches");
     const before = globals();
-    const exported = Object.keys(await import(index)).sort();
+    const exported = [];
+    for (const entry of [index, streaming]) {
+      exported.push(Object.keys(await import(entry)).sort());
+    }
     print({ exported, same: before === globals() });
   `);
-  assert.deepEqual(printed, { exported: ["SessionError", "open"], same: true });
+  assert.deepEqual(printed, {
+    exported: [
+      ["SessionError", "open", "openSync"],
+      ["SessionError", "open"],
+    ],
+    same: true,
+  });
 });
 
 test("in Node, the browser's storages are disabled", async () => {
@@ -68,10 +79,10 @@ test("in Node, the browser's storages are disabled", async () => {
 
 test("in Node, a session is kept in memory, and the process ends", async () => {
   const printed = await run(`
-    const { open } = await import(index);
+    const { open, openSync } = await import(index);
     const before = Object.getOwnPropertyNames(globalThis).join();
     const session = await open("x", { storage: "memory" });
-    const other = await open("x", { fallback: "memory" });
+    const other = openSync("x", { fallback: "memory" });
     const told = new Promise((resolve) => other.subscribe(resolve));
     session.subscribe(() => {});
     session.save({ a: 1, b: 2 });
@@ -94,7 +105,7 @@ test("in Node, a session is kept in memory, and the process ends", async () => {
 test("in Node, the module can be given, and need not be there", async () => {
   const printed = await run(`
     import { readFile } from "node:fs/promises";
-    const { open } = await import(index);
+    const { open } = await import(streaming);
     const code = (wasm) =>
       open("x", { storage: "memory", wasm }).then(
         (session) => session.active,
@@ -112,7 +123,7 @@ test("in Node, the module can be given, and need not be there", async () => {
 
 test("in Node, another program's module is an error, not a crash", async () => {
   const printed = await run(`
-    const { open } = await import(index);
+    const { open } = await import(streaming);
     const { code } = await open("x", {
       storage: "memory",
       wasm: Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0),
@@ -126,7 +137,7 @@ test("in Node, another program's module is an error, not a crash", async () => {
 
 test("in Node, a module's source that throws is an error of ours", async () => {
   const printed = await run(`
-    const { open, SessionError } = await import(index);
+    const { open, SessionError } = await import(streaming);
     const trap = () => {
       throw new Error("a trap");
     };

@@ -1,7 +1,6 @@
 // Random schedules: devices with two tabs each, on the package as it is built and
 // the native server. SEED repeats one, SCHEDULES makes so many.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -107,7 +106,7 @@ class Tab {
   async open(/** @type {string} */ name) {
     this.session?.close();
     any.localStorage = this.device.area;
-    this.session = await this.#open(name, { wasm });
+    this.session = await this.#open(name);
     this.session.subscribe(() => {});
     this.sync = await this.session.sync(`${server.origin}/sessions/`, {
       ...{ fetch: this.device.fetch, delay: 1e6, interval: Infinity },
@@ -122,8 +121,6 @@ class Tab {
   }
 }
 
-/** @type {Buffer} */
-let wasm;
 /** @type {import("../../harness/sessions-server.js").SessionsServer} */
 let server;
 /** @type {Device[]} */
@@ -132,7 +129,6 @@ const devices = [];
 const known = new Map();
 
 before(async () => {
-  wasm = await readFile(join(dist, "session.wasm"));
   server = await startNative();
   any.window = globalThis;
   any.addEventListener = (/** @type {string} */ type, /** @type {any} */ f) => {

@@ -1,0 +1,93 @@
+import { describe } from "./describe.js";
+import { Engine } from "./engine.js";
+import { faultOf } from "./entries.js";
+import { SessionError } from "./error.js";
+import { maxMillis } from "./limits.js";
+import { read } from "./options.js";
+import { Session } from "./session.js";
+import { places } from "./storage.js";
+
+/** @typedef {import("./engine.js").Module} Module */
+
+/**
+ * @typedef {object} Options
+ * @property {"local" | "session" | "memory"} [storage] Where the session is
+ *   kept: in localStorage, in sessionStorage, or in memory until the page goes.
+ *   The default is localStorage.
+ * @property {number} [maxAge] In seconds. A session is over when no tab or
+ *   device has saved or removed anything for so long. `load` then returns no
+ *   entries, and the next `save` begins a new session. By default a session
+ *   never ends.
+ * @property {"memory"} [fallback] Where to keep the session when the storage is
+ *   disabled. By default nothing is opened then.
+ */
+
+/**
+ * @template {Options} T
+ * @param {string} name
+ * @param {T} options
+ * @param {import("./options.js").Known} [more] what other options accept
+ */
+export function checked(name, options, more) {
+  checkName(name);
+  const given = read(options, { ...known, ...more });
+  if (typeof given === "string") throw new SessionError("config", given);
+  return given;
+}
+
+/**
+ * @param {Module} module
+ * @param {string} name
+ * @param {Options} options
+ */
+export function openIn(
+  module,
+  name,
+  { storage = "local", maxAge = 0, fallback },
+) {
+  const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
+  /** @param {import("./storage.js").Place} place */
+  const at = (place) =>
+    Session.of(new Engine(module, place, name, milliseconds));
+  try {
+    return at(places[storage]);
+  } catch (error) {
+    if (
+      fallback === "memory" &&
+      error instanceof SessionError &&
+      error.code === "disabled"
+    ) {
+      return at(places.memory);
+    }
+    throw error;
+  }
+}
+
+/** @param {unknown} name */
+function checkName(name) {
+  const fault =
+    faultOf(name) || (String(name).includes("/") && "must not contain a slash");
+  if (fault) {
+    throw new SessionError(
+      "config",
+      `the session name ${describe(name)} ${fault}`,
+    );
+  }
+}
+
+/** @type {import("./options.js").Known} */
+const known = {
+  storage: {
+    expected: '"local", "session" or "memory"',
+    accepts: (value) =>
+      typeof value === "string" && Object.hasOwn(places, value),
+  },
+  maxAge: {
+    expected: "a positive, finite number of seconds",
+    accepts: (value) => Number.isFinite(value) && value > 0,
+  },
+  fallback: {
+    expected: '"memory"',
+    accepts: (value) => value === "memory",
+  },
+};

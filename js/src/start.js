@@ -1,0 +1,59 @@
+import { Module, StorageAreas } from "./engine.js";
+import { say } from "./describe.js";
+import { SessionError } from "./error.js";
+import { prepare } from "./runtime-tinygo.js";
+
+// wasm/main.go has the same.
+const protocol = 4;
+
+/**
+ * Runs a compiled module.
+ *
+ * @param {WebAssembly.Module} compiled
+ * @param {string} name what errors call it
+ */
+export function start(compiled, name) {
+  const areas = new StorageAreas();
+  let program;
+  try {
+    program = prepare(compiled, areas.imports);
+  } catch (cause) {
+    throw new SessionError(
+      "load",
+      `${name} cannot be linked (${say(cause)}): ${advice}`,
+      { cause },
+    );
+  }
+  // A module without this export is another program, which must not run.
+  const module = program.exports.protocol && new Module(program, areas);
+  if (module?.protocol !== protocol) {
+    throw new SessionError(
+      "load",
+      `${name} is not this version of session-writer's module: ${advice}`,
+    );
+  }
+  return module;
+}
+
+const advice = "use the session.wasm that came with this file";
+
+/**
+ * Returns the error for bytes that cannot be compiled.
+ *
+ * @param {string} name
+ * @param {unknown} cause
+ */
+export function notCompiled(name, cause) {
+  if (!globalThis.WebAssembly) {
+    return new SessionError("load", "there is no WebAssembly here", { cause });
+  }
+  const why = say(cause);
+  return new SessionError(
+    "load",
+    // As Chromium, Firefox and WebKit say it.
+    /unsafe-eval|wasm-eval|\bCSP\b|Content.Security.Policy/i.test(why)
+      ? `the page's Content-Security-Policy forbids WebAssembly: it needs 'wasm-unsafe-eval' in its script-src (${why})`
+      : `${name} is not a complete WebAssembly module: ${why}`,
+    { cause },
+  );
+}
