@@ -101,6 +101,18 @@ export class Session {
    */
   constructor(engine) {
     this.#engine = engine;
+    // So that each can be handed on without the session.
+    for (const name of Object.getOwnPropertyNames(Session.prototype)) {
+      const { value } = /** @type {PropertyDescriptor} */ (
+        Object.getOwnPropertyDescriptor(Session.prototype, name)
+      );
+      if (typeof value === "function" && name !== "constructor") {
+        Object.defineProperty(this, name, { value: value.bind(this) });
+      }
+    }
+    // Not every browser has it.
+    const { dispose } = /** @type {{ dispose?: symbol }} */ (Symbol);
+    if (dispose) Object.defineProperty(this, dispose, { value: this.close });
   }
 
   /** @param {Engine} engine an open one */
@@ -176,6 +188,27 @@ export class Session {
       checkKey(key);
       return engine.get(key);
     });
+  }
+
+  /**
+   * Returns whether a key has a value, which may be null.
+   *
+   * @param {string} key
+   * @returns {boolean}
+   * @throws {SessionError} `key`, `disabled`
+   */
+  has(key) {
+    return this.get(key) !== undefined;
+  }
+
+  /**
+   * Returns the keys that have a value.
+   *
+   * @returns {string[]}
+   * @throws {SessionError} `disabled`
+   */
+  keys() {
+    return Object.getOwnPropertyNames(this.load());
   }
 
   /**

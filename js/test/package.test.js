@@ -162,6 +162,10 @@ session.save(cart);
 
 const loaded: Record<string, unknown> = session.load();
 const value: unknown = session.get("a");
+const there: boolean = session.has("a");
+const keys: string[] = session.keys();
+const { save } = session;
+save({ there, keys });
 session.remove();
 session.remove("a", "b");
 session.clear();
