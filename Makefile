@@ -17,6 +17,7 @@
 #                of make test-all
 #   make build   leaves the npm package in js/dist and the site in web/dist,
 #                with the module that COMPILER builds: tinygo or go
+#   make package  leaves the npm package to be published, session-writer-VERSION.tgz
 #   make tinygo  builds the TinyGo that fits, for Debian 12
 #   make tabs    measures what several tabs lose, for js/tabs/README.md
 #   make bench   times session-writer beside its peers, for js/bench/README.md
@@ -68,7 +69,7 @@ own_files = {{if .Module}}{{if .Module.Main}}{{range .GoFiles}}{{$$.Dir}}/{{.}} 
 SHELL = bash
 .SHELLFLAGS = -eu -o pipefail -c
 
-.PHONY: run edge deploy restored test build tinygo format fuzz clean
+.PHONY: run edge deploy restored test build package tinygo format fuzz clean
 .DELETE_ON_ERROR:
 
 # Not go run, which would leave the server behind when it is told to end.
@@ -76,6 +77,12 @@ run: build $(tools)/session-server
 	exec $(tools)/session-server -addr $(ADDR)
 
 build: web/dist/index.html
+
+# Of the module by TinyGo alone, a tenth as large as by Go.
+package:
+	@test '$(COMPILER)' = tinygo || { echo 'The package is built by TinyGo 0.41: run make tinygo'; exit 1; }
+	$(MAKE) --no-print-directory js/dist/index.js COMPILER=tinygo
+	cd js && npm pack --silent --pack-destination ..
 
 # The Worker on this machine's workerd: wrangler.jsonc says on which address.
 # Its database is kept in web/worker/.wrangler.
@@ -318,4 +325,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf .tools js/dist js/.types js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
+	rm -rf session-writer-*.tgz .tools js/dist js/.types js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules

@@ -1,9 +1,15 @@
 // Builds the publishable package in dist/ out of src/, the module there, and the types
 // in .types, which the compiler of TypeScript makes.
+import { readdir, rm } from "node:fs/promises";
 import { build } from "esbuild";
 import { rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 import { withModule } from "./build-options.js";
+
+// Nothing stays that an earlier version has built.
+for (const name of await readdir("dist")) {
+  if (name !== "session.wasm") await rm(`dist/${name}`);
+}
 
 const options = { ...withModule("dist/session.wasm"), outdir: "dist" };
 
