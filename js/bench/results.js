@@ -182,9 +182,9 @@ function targets(results) {
   );
   const { session, empty } = results.opens.warm;
   atMost(
-    "open, warm, beside an empty program",
+    "open and load 20, warm, beside an empty program",
     session.median / empty.median,
-    1.3,
+    1.5,
   );
   const { before, after } = results.heap;
   for (const part of /** @type {const} */ (["module", "js"])) {

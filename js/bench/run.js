@@ -97,7 +97,7 @@ Faster than session-writer:
 
 ${faster.length > 0 ? faster.join("\n") : "- none"}
 
-\`open\` takes ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one, where a program of the same
+\`openSync\` and \`load\` take ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one, where a program of the same
 compiler that does nothing takes ${open("cold", "empty")} and ${open("warm", "empty")}. In ${manySaves.toLocaleString("en")} saves the module's memory
 goes from ${megabytes(heap.before.module)} to ${megabytes(heap.after.module)}, and the page's JavaScript heap from ${megabytes(heap.before.js)} to ${megabytes(heap.after.js)}.`;
 }
