@@ -1612,3 +1612,26 @@ func TestWhatWasNeverSentIsOver(t *testing.T) {
 	settle(b)
 	b.has(entries{"fresh": "1"})
 }
+
+// The server no longer knows who was here. While it makes another visitor of him, somebody
+// signs in.
+func TestAVisitorBecomesNobodysHeir(t *testing.T) {
+	f := newFleet(t)
+	a := f.device("", 0)
+	a.save(entries{"visitor": "1"})
+	a.sync()
+	b := &device{server: &f.server, world: &f.time, owner: ben, tab: &tab{t: t}}
+	b.visit(a.storage)
+	a.owner = ""
+	requests := 0
+	a.sync(func() {
+		if requests++; requests == 2 { // the answer to it tells of a visitor
+			b.sync()
+			b.tick().save(entries{"secret": "1"})
+			b.sync()
+		}
+	})
+	if got := a.load(); got["secret"] != "" {
+		t.Errorf("a visitor has what is another's: %v", got)
+	}
+}
