@@ -8,6 +8,7 @@ import {
 } from "./codes.js";
 import { SessionError } from "./error.js";
 import { keysOf, MemoryArea, places } from "./storage.js";
+import { utf8 } from "./utf8.js";
 
 /** @typedef {import("./storage.js").Area} Area */
 /** @typedef {import("./storage.js").Place} Place */
@@ -78,9 +79,9 @@ export class StorageAreas {
    */
   opened = [];
   #memory = new MemoryArea();
-  #encoder = new TextEncoder();
+  #encoder = new (utf8().TextEncoder)();
   // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
-  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #decoder = new (utf8().TextDecoder)("utf-8", { ignoreBOM: true });
   /** @type {string[]} */
   #keys = [];
   /**

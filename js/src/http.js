@@ -2,6 +2,7 @@ import { attempt, describe, say } from "./describe.js";
 import { SessionError } from "./error.js";
 import { cursorForm, isStamp, tagForm } from "./item.js";
 import { maxAnswer } from "./limits.js";
+import { utf8 } from "./utf8.js";
 
 /**
  * The request for an exchange.
@@ -250,7 +251,7 @@ export class Client {
     silence.allow(patience);
     try {
       if (!reader) return String(await silence.unless(response.text()));
-      const decoder = new TextDecoder();
+      const decoder = new (utf8().TextDecoder)();
       let text = "";
       for (let size = 0; ;) {
         const { done, value } = await silence.unless(reader.read());
