@@ -112,6 +112,31 @@ function withoutProtocol(wasm) {
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
  */
 
+/** The ports of all servers that this process has started. */
+const ports = new Set();
+
+/**
+ * Has a server listen on a port that no other had. A browser keeps what was stored for
+ * an origin when its server is closed.
+ *
+ * @param {import("node:http").Server} server
+ */
+async function listen(server) {
+  for (;;) {
+    await new Promise((resolve) =>
+      server.listen(0, "127.0.0.1", () => resolve(undefined)),
+    );
+    const { port } = /** @type {import("node:net").AddressInfo} */ (
+      server.address()
+    );
+    if (!ports.has(port)) {
+      ports.add(port);
+      return port;
+    }
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
 /**
  * Starts a server with
  *
@@ -218,12 +243,7 @@ export async function startSite({ isolated = false } = {}) {
     });
     response.end(reply.body);
   });
-  await new Promise((resolve) =>
-    server.listen(0, "127.0.0.1", () => resolve(undefined)),
-  );
-  const { port } = /** @type {import("node:net").AddressInfo} */ (
-    server.address()
-  );
+  const port = await listen(server);
   const origin = `http://127.0.0.1:${port}`;
 
   return {
