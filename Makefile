@@ -11,6 +11,8 @@
 #                go), long simulations, and mutants
 #   make audit   looks for known vulnerabilities in what this is made of, as far as
 #                those answer who would know; part of make test-all
+#   make consumers  builds small apps with the package as users do, and looks at them;
+#                part of make test-all
 #   make semver  compares the Go API with that of the last release; part of make
 #                test-all
 #   make mutants  has the simulations find mistakes that are put into the code; part
@@ -112,12 +114,12 @@ test-all: export LONG = 1
 test-all: export MUTANTS = 8
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
-	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge
+	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge consumers
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler);)
 
 packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
-.PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js
+.PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js consumers
 
 # The tests in js/test/source need no module. They test the source, and CI's scripts.
 check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
@@ -162,6 +164,10 @@ test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlstore
 	cd $(worker) && npm test --silent
 	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js sync-storage.test.js inspector.test.js
+
+# Those that CONSUMERS names, or all that js/consumers has.
+consumers: build chromium
+	cd js && node --test consumers/consumers.test.js
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec

@@ -1,0 +1,191 @@
+// Builds a small app as users do, with the packed package, and looks at it in a browser:
+// all consumers, or those that CONSUMERS names. Each is a folder here.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { inBrowser } from "../test/in-browser.js";
+
+/** @typedef {import("../test/in-browser.js").Visit} Visit */
+
+const run = promisify(execFile);
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** @type {Record<string, (consumer: Consumer) => void>} */
+const consumers = {
+  plain: inPage(serve),
+  rollup: inPage(build),
+  webpack: inPage(build),
+  vite: inPage(build, dev),
+  "vite-5": inPage(build, dev),
+  parcel: inPage(build),
+  jest: inNode,
+  vitest: inNode,
+};
+
+/**
+ * @typedef {object} Consumer
+ * @property {string} name
+ */
+
+/** The packed package. */
+let tarball = "";
+before(async () => {
+  const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+  const { stdout } = await run(
+    "npm",
+    ["pack", "--silent", "--pack-destination", folder],
+    { cwd: join(here, "..") },
+  );
+  tarball = join(folder, stdout.trim());
+});
+
+const chosen = process.env.CONSUMERS?.split(" ") ?? Object.keys(consumers);
+for (const name of chosen) consumers[name]({ name });
+
+/**
+ * Installs the package in a copy of a consumer's folder, and calls f with that.
+ *
+ * @param {string} name
+ * @param {(folder: string) => Promise<void>} f
+ */
+async function installed(name, f) {
+  const folder = await mkdtemp(join(tmpdir(), `session-writer-${name}-`));
+  try {
+    await cp(join(here, "app"), folder, { recursive: true });
+    await cp(join(here, name), folder, { recursive: true });
+    const quiet = ["--no-audit", "--no-fund", "--silent"];
+    await run("npm", ["ci", ...quiet], { cwd: folder });
+    await run("npm", ["install", "--no-save", ...quiet, tarball], {
+      cwd: folder,
+    });
+    await f(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** @param {Consumer} consumer */
+function inNode({ name }) {
+  test(`the package works with ${name}`, () =>
+    installed(name, async (folder) => {
+      await run("npm", ["test", "--silent"], { cwd: folder });
+    }));
+}
+
+/**
+ * @param {((folder: string, visit: Visit) => Promise<void>)[]} ways
+ * @returns {(consumer: Consumer) => void}
+ */
+function inPage(...ways) {
+  return ({ name }) =>
+    inBrowser(`the package works with ${name}`, async (visit) => {
+      await installed(name, async (folder) => {
+        for (const way of ways) {
+          await visit.t.test(way.name, () => way(folder, visit));
+        }
+      });
+    });
+}
+
+/**
+ * Looks at the app as it is, with an import map.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function serve(folder, visit) {
+  visit.site.serve("/app/", folder, null);
+  await look(visit.site.url("/app/index.html"), visit);
+}
+
+/**
+ * Builds the app, and looks at what comes out.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function build(folder, visit) {
+  await run("npm", ["run", "build", "--silent"], { cwd: folder });
+  visit.site.serve("/app/", join(folder, "out"), null);
+  await look(visit.site.url("/app/index.html"), visit);
+}
+
+/**
+ * Starts the server that is for developers, and looks at what it serves.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function dev(folder, visit) {
+  const server = spawn(
+    join(folder, "node_modules", ".bin", "vite"),
+    ["--host", "127.0.0.1", "--port", await freePort(), "--strictPort"],
+    { cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
+  );
+  try {
+    for await (const line of createInterface(server.stdout)) {
+      const [url] = /http:\/\/127\.0\.0\.1:\d+\//.exec(line) ?? [];
+      if (url) return await look(url, visit);
+    }
+    assert.fail("it does not start");
+  } finally {
+    server.kill();
+  }
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) =>
+    server.listen(0, "127.0.0.1", () => resolve(0)),
+  );
+  const { port } = /** @type {import("node:net").AddressInfo} */ (
+    server.address()
+  );
+  await new Promise((resolve) => server.close(resolve));
+  return String(port);
+}
+
+/**
+ * Sees that a save survives a reload, that another tab hears of it, and that the
+ * console is silent.
+ *
+ * @param {string} url
+ * @param {Visit} visit
+ */
+async function look(url, { newPage }) {
+  const page = await newPage(url);
+  /** @param {import("../harness/browser.js").Page} page @param {string} text */
+  const shows = (page, text) =>
+    page.evaluate(async (text) => {
+      const output = () => document.querySelector("output")?.textContent;
+      for (const end = Date.now() + 20_000; output() !== text;) {
+        if (Date.now() > end) throw new Error(`it shows ${output()}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }, text);
+  await shows(page, "{}");
+  /** @param {import("../harness/browser.js").Page} page @param {object} entries */
+  const save = (page, entries) =>
+    page.evaluate((entries) => {
+      /** @type {any} */ (globalThis).session.save(entries);
+    }, entries);
+  await save(page, { a: 1 });
+  await shows(page, '{"a":1}');
+  await page.reload();
+  await shows(page, '{"a":1}');
+  const other = await newPage(url);
+  await shows(other, '{"a":1}');
+  await save(other, { b: 2 });
+  await shows(page, '{"a":1,"b":2}');
+  for (const tab of [page, other]) {
+    assert.deepEqual(await tab.takeErrors(), []);
+    await tab.close();
+  }
+}
