@@ -72,7 +72,7 @@ func openSession(where int32, name string, maxAge int64) (handle int32, err erro
 	if err != nil {
 		return 0, err
 	}
-	at := "012"[where:where+1] + name
+	at := strconv.Itoa(int(where)) + "/" + name
 	clock := clocks[at]
 	if clock == nil {
 		clock = new(engine.Clock)

@@ -6,6 +6,7 @@ import {
   internal,
   server,
 } from "./codes.js";
+import { attempt } from "./describe.js";
 import { SessionError } from "./error.js";
 import { keysOf, MemoryArea, places } from "./storage.js";
 import { utf8 } from "./utf8.js";
@@ -79,6 +80,11 @@ export class StorageAreas {
    */
   opened = [];
   #memory = new MemoryArea();
+  /**
+   * The page's own objects.
+   * @type {import("./storage.js").StorageLike[]}
+   */
+  #own = [];
   #encoder = new (utf8().TextEncoder)();
   // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
   #decoder = new (utf8().TextDecoder)("utf-8", { ignoreBOM: true });
@@ -131,7 +137,7 @@ export class StorageAreas {
     },
 
     getItem: this.#named(({ area, texts }, key) => {
-      const text = area.getItem(key);
+      const text = area.getItem(key) ?? null; // a page's own may have undefined
       if (text === null) {
         texts.delete(key);
         return absent;
@@ -178,6 +184,21 @@ export class StorageAreas {
   };
 
   /**
+   * Returns the place that a page's own object is.
+   *
+   * @param {import("./storage.js").StorageLike} storage
+   * @returns {Place}
+   */
+  placeOf(storage) {
+    for (const place of [places.local, places.session]) {
+      if (attempt(() => this.#area(place)) === storage) return place;
+    }
+    let at = this.#own.indexOf(storage);
+    if (at < 0) at = this.#own.push(storage) - 1;
+    return places.memory + 1 + at;
+  }
+
+  /**
    * Forgets what a session has read.
    *
    * @param {number} session its number
@@ -217,6 +238,7 @@ export class StorageAreas {
    */
   #area(place) {
     if (place === places.memory) return this.#memory;
+    if (place > places.memory) return this.#own[place - places.memory - 1];
     const property = place === places.local ? "localStorage" : "sessionStorage";
     // Reading the property may throw a SecurityError.
     const area = globalThis[property];

@@ -5,15 +5,16 @@ import { SessionError } from "./error.js";
 import { maxMillis } from "./limits.js";
 import { read } from "./options.js";
 import { Session } from "./session.js";
-import { places } from "./storage.js";
+import { isStorage, places } from "./storage.js";
 
 /** @typedef {import("./engine.js").Module} Module */
 
 /**
  * @typedef {object} Options
- * @property {"local" | "session" | "memory"} [storage] Where the session is
- *   kept: in localStorage, in sessionStorage, or in memory until the page goes.
- *   The default is localStorage.
+ * @property {"local" | "session" | "memory" | import("./storage.js").StorageLike} [storage]
+ *   Where the session is kept: in localStorage, in sessionStorage, in memory until
+ *   the page goes, or in an object that has the methods of these. The default is
+ *   localStorage.
  * @property {number} [maxAge] In seconds. A session is over when no tab or
  *   device has saved or removed anything for so long. `load` then returns no
  *   entries, and the next `save` begins a new session. By default a session
@@ -50,7 +51,11 @@ export function openIn(
   const at = (place) =>
     Session.of(new Engine(module, place, name, milliseconds));
   try {
-    return at(places[storage]);
+    return at(
+      typeof storage === "string"
+        ? places[storage]
+        : module.areas.placeOf(storage),
+    );
   } catch (error) {
     if (
       fallback === "memory" &&
@@ -78,9 +83,12 @@ function checkName(name) {
 /** @type {import("./options.js").Known} */
 const known = {
   storage: {
-    expected: '"local", "session" or "memory"',
+    expected:
+      '"local", "session", "memory" or an object with the methods of Storage',
     accepts: (value) =>
-      typeof value === "string" && Object.hasOwn(places, value),
+      typeof value === "string"
+        ? Object.hasOwn(places, value)
+        : isStorage(value),
   },
   maxAge: {
     expected: "a positive, finite number of seconds",

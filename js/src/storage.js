@@ -1,7 +1,8 @@
 /**
- * A place where sessions are stored. The module knows it by this number.
+ * A place where sessions are stored. The module knows it by this number: one of places,
+ * or a greater one for a page's own object.
  *
- * @typedef {typeof places[keyof typeof places]} Place
+ * @typedef {number} Place
  */
 export const places = /** @type {const} */ ({
   local: 0,
@@ -10,6 +11,24 @@ export const places = /** @type {const} */ ({
 });
 
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
+
+/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">} StorageLike */
+
+/**
+ * Whether a value has what is used of Storage.
+ *
+ * @param {any} value
+ * @returns {value is StorageLike}
+ */
+export function isStorage(value) {
+  return (
+    typeof value === "object" &&
+    ["getItem", "setItem", "removeItem", "key"].every(
+      (name) => typeof value[name] === "function",
+    ) &&
+    typeof value.length === "number"
+  );
+}
 
 /**
  * Returns the keys in an area that begin with a text.

@@ -50,15 +50,19 @@ const refused = {
 
   "an unknown storage": [
     () => ["cart", { storage: "cookie" }],
-    ["storage", '"cookie"', '"local", "session" or "memory"'],
+    ["storage", '"cookie"', '"local", "session", "memory" or an object'],
   ],
   "a storage named as a property of all objects": [
     () => ["cart", { storage: "constructor" }],
     ["storage", '"constructor"'],
   ],
-  "a storage area as the storage": [
-    () => ["cart", { storage: localStorage }],
-    ["storage", "an object (Storage)"],
+  "an object that is no storage as the storage": [
+    () => ["cart", { storage: { getItem() {}, length: 0 } }],
+    ["storage", "an object"],
+  ],
+  "a Map as the storage": [
+    () => ["cart", { storage: new Map() }],
+    ["storage", "Map"],
   ],
   "null as the storage": [
     () => ["cart", { storage: null }],

@@ -57,3 +57,66 @@ test("a session that goes out of use is closed", () => {
   /** @type {any} */ (session)[dispose]();
   assert.equal(session.active, false);
 });
+
+/** A storage of a page's own. */
+class OwnStorage {
+  /** @type {Map<string, string>} */
+  items = new Map();
+
+  get length() {
+    return this.items.size;
+  }
+
+  /** @param {number} i */
+  key(i) {
+    return [...this.items.keys()][i] ?? null;
+  }
+
+  /** @param {string} key @returns {any} as those of Web Storage do, or not quite */
+  getItem(key) {
+    return this.items.get(key);
+  }
+
+  /** @param {string} key @param {string} text */
+  setItem(key, text) {
+    if (this.items.size > 20) {
+      throw Object.assign(new Error(), { name: "QuotaExceededError" });
+    }
+    this.items.set(key, text);
+  }
+
+  /** @param {string} key */
+  removeItem(key) {
+    this.items.delete(key);
+  }
+}
+
+test("a session can be kept in an object like a storage", async () => {
+  const [storage, another] = [new OwnStorage(), new OwnStorage()];
+  const session = openSync("own", { storage });
+  const told = new Promise((resolve) => session.subscribe(resolve));
+  const same = openSync("own", { storage });
+  same.save({ a: 1 });
+  assert.deepEqual((await /** @type {any} */ (told)).set, { a: 1 });
+  assert.deepEqual(session.load(), { a: 1 });
+  assert.equal(session.persistent, true);
+  assert.equal(storage.length, 1);
+  const other = openSync("own", { storage: another });
+  assert.deepEqual(other.load(), {});
+  other.save({ b: 2 });
+  assert.deepEqual(session.load(), { a: 1 });
+  // What another program of the same storage has saved is there.
+  for (const [key, text] of another.items) storage.setItem(key, text);
+  assert.deepEqual(session.load(), { a: 1, b: 2 });
+  for (let i = 0; storage.length < 21; i++) storage.items.set(`${i}`, "");
+  assert.throws(() => session.save({ c: 3 }), { code: "quota" });
+  for (const each of [session, same, other]) each.close();
+});
+
+test("an object that is no storage after all is an error", () => {
+  const storage = new OwnStorage();
+  const session = openSync("promises", { storage });
+  session.save({ a: 1 });
+  storage.getItem = async () => "";
+  assert.throws(() => session.load(), { name: "SessionError" });
+});
