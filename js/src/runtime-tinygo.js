@@ -50,6 +50,6 @@ export function prepare(module, session) {
   const { exports } = instance;
   const memory = /** @type {WebAssembly.Memory} */ (exports.memory);
   const initialize = /** @type {() => void} */ (exports._initialize);
-  // It ends when it traps, of which the call says so that was made.
+  // It ends only where a call of an export traps, which throws.
   return { exports, memory, run: () => initialize() };
 }

@@ -4,8 +4,9 @@
 // There are 90 characters, from # to ~ without < and the backslash. A byte from 90 on
 // takes two: a space for 90 more, or an exclamation mark for 180 more, comes before.
 const first = 35;
-const skipped = [60, 92];
 const many = 90;
+const less = 60;
+const backslash = 92;
 
 /** @param {string} text */
 export function decode(text) {
@@ -19,7 +20,7 @@ export function decode(text) {
       code = text.charCodeAt(++i);
     }
     bytes[size++] =
-      more + code - first - skipped.filter((skip) => code > skip).length;
+      more + code - first - Number(code > less) - Number(code > backslash);
   }
   return bytes.subarray(0, size);
 }
@@ -28,7 +29,8 @@ export function decode(text) {
 export function encode(bytes) {
   return Array.from(bytes, (byte) => {
     let code = (byte % many) + first;
-    for (const skip of skipped) if (code >= skip) code++;
+    if (code >= less) code++;
+    if (code >= backslash) code++;
     return ["", " ", "!"][Math.floor(byte / many)] + String.fromCharCode(code);
   }).join("");
 }
