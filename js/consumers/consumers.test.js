@@ -85,13 +85,17 @@ function inNode({ name }) {
  */
 function inPage(...ways) {
   return ({ name }) =>
-    inBrowser(`the package works with ${name}`, async (visit) => {
-      await installed(name, async (folder) => {
-        for (const way of ways) {
-          await visit.t.test(way.name, () => way(folder, visit));
-        }
-      });
-    });
+    inBrowser(
+      `the package works with ${name}`,
+      async (visit) => {
+        await installed(name, async (folder) => {
+          for (const way of ways) {
+            await visit.t.test(way.name, () => way(folder, visit));
+          }
+        });
+      },
+      300_000, // as it is downloaded
+    );
 }
 
 /**

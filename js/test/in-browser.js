@@ -43,9 +43,10 @@ const spare = { tabs: [], devices: [] };
  *
  * @param {string} name
  * @param {(visit: Visit) => unknown} body
+ * @param {number} [timeout] in milliseconds
  */
-export function inBrowser(name, body) {
-  test(name, { timeout: 60_000 }, async (t) => {
+export function inBrowser(name, body, timeout = 60_000) {
+  test(name, { timeout }, async (t) => {
     const site = await startSite();
     /** @type {Page[]} */
     const tabs = [];
