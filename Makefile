@@ -251,7 +251,7 @@ FORCE:
 
 js/dist/index.js: js/node_modules/.package-lock.json $(runtime_of_$(COMPILER)) js/build.js js/build-options.js js/package.json $(wildcard js/src/*) LICENSE
 	cp LICENSE js
-	cd js && npx tsc -p tsconfig.types.json && node build.js
+	cd js && node build.js
 
 web/dist/index.html: js/dist/index.js $(wildcard web/page/*) web/assemble.mjs
 	node web/assemble.mjs
@@ -331,4 +331,4 @@ format: js/node_modules/.package-lock.json
 	cd js && npm run --silent format
 
 clean:
-	rm -rf session-writer-*.tgz .tools js/dist js/.types js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules
+	rm -rf session-writer-*.tgz .tools js/dist js/wasm_exec.js js/LICENSE js/node_modules web/dist $(worker)/dist $(worker)/node_modules

@@ -1,9 +1,6 @@
-// Builds the publishable package in dist/ out of src/, the module there, and the types
-// in .types, which the compiler of TypeScript makes.
-import { readdir, rm } from "node:fs/promises";
+// Builds the publishable package in dist/ out of src/ and the module there.
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
-import { rollup } from "rollup";
-import { dts } from "rollup-plugin-dts";
 import { withModule } from "./build-options.js";
 
 // Nothing stays that an earlier version has built.
@@ -24,16 +21,18 @@ await build({
   outExtension: { ".js": ".cjs" },
 });
 
-// One file of types for each entry, without those that only our files use.
-for (const [entry, extensions] of /** @type {const} */ ([
-  ["index", [".d.ts", ".d.cts"]],
-  ["streaming", [".d.ts"]],
-])) {
-  const types = await rollup({
-    input: `.types/${entry}.d.ts`,
-    plugins: [dts()],
-  });
-  for (const extension of extensions) {
-    await types.write({ file: `dist/${entry}${extension}` });
-  }
+/** @type {[source: string, built: string][]} */
+const types = [
+  ["api", "index.d.ts"],
+  ["api", "index.d.cts"],
+  ["api-streaming", "streaming.d.ts"],
+];
+for (const [source, built] of types) {
+  const text = await readFile(`src/${source}.d.ts`, "utf8");
+  // Without the comment on what this does.
+  const declarations = text.replace(/^(\/\/.*\n)+\n?/, "");
+  await writeFile(
+    `dist/${built}`,
+    declarations.replaceAll('"./api.js"', '"./index.js"'),
+  );
 }

@@ -14,18 +14,7 @@ import { utf8 } from "./utf8.js";
 /** @typedef {import("./storage.js").Area} Area */
 /** @typedef {import("./storage.js").Place} Place */
 
-/**
- * How much a session takes in its storage.
- *
- * @typedef {object} Stats
- * @property {number} entries The number of keys that have a value.
- * @property {number} items The number of storage items that hold the session.
- * @property {number} bytes The size of all items under the session's name, keys
- *   and texts, in UTF-16 code units. Browsers count their quota in these, and
- *   allow 5,242,880 for an origin.
- * @property {number} corrupt The number of items under the session's name that
- *   cannot be read: damaged, foreign, or of a newer format.
- */
+/** @typedef {import("./api.js").Stats} Stats */
 
 /**
  * The result of a save, removal or clearing.

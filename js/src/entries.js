@@ -1,13 +1,7 @@
 import { attempt, describe, own, say, tag } from "./describe.js";
 import { SessionError } from "./error.js";
 
-/**
- * What `save` takes: a plain object, or anything that yields pairs of a key and a
- * value, such as a Map, an array of pairs, a generator, FormData or
- * URLSearchParams.
- *
- * @typedef {Iterable<readonly [string, unknown]> | Record<string, unknown>} Entries
- */
+/** @typedef {import("./api.js").Entries} Entries */
 
 /**
  * Entries as the text of a JSON object, with its keys.

@@ -1,19 +1,4 @@
-/**
- * What went wrong:
- *
- * - `config`: the session name, an option, a listener, a code or the URL of a server
- *   is not acceptable.
- * - `load`: the WebAssembly module could not be loaded or compiled.
- * - `disabled`: the storage is switched off or forbidden, or there is none.
- * - `quota`: the storage is full.
- * - `key`: a key is not a non-empty string of well-formed Unicode.
- * - `value`: a value, or what was given for the entries, cannot be saved.
- * - `closed`: the session is closed, or the Sync is.
- * - `sync`: the server could not be reached, or refused.
- * - `internal`: session-writer itself has a fault.
- *
- * @typedef {"config" | "load" | "disabled" | "quota" | "key" | "value" | "closed" | "sync" | "internal"} SessionErrorCode
- */
+/** @typedef {import("./api.js").SessionErrorCode} SessionErrorCode */
 
 /**
  * Every error of this package is one. A `save`, `remove` or `clear` that throws

@@ -12,41 +12,24 @@ import { checked, openIn } from "./open.js";
 
 export { SessionError };
 
-/** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./session.js").Change} Change */
-/** @typedef {import("./engine.js").Stats} Stats */
-/** @typedef {import("./sync.js").Sync} Sync */
-/** @typedef {import("./sync.js").SyncOptions} SyncOptions */
-/** @typedef {import("./sync.js").SyncState} SyncState */
-/** @typedef {import("./entries.js").Entries} Entries */
-/** @typedef {import("./error.js").SessionErrorCode} SessionErrorCode */
-/** @typedef {import("./open.js").Options} Options */
+/** @typedef {import("./api.js").Change} Change */
+/** @typedef {import("./api.js").Entries} Entries */
+/** @typedef {import("./api.js").Options} Options */
+/** @typedef {import("./api.js").Session} Session */
+/** @typedef {import("./api.js").Sync} Sync */
+/** @typedef {import("./api.js").SyncState} SyncState */
 
-/**
- * Opens a session. The storage need not have it yet.
- *
- * @param {string} name Not empty, and without a slash.
- * @param {Options} [options]
- * @returns {Session}
- * @throws {SessionError} `config`, `load`, `disabled`
- */
+/** @type {typeof import("./api.js").openSync} */
 export function openSync(name, options = {}) {
   try {
     const given = checked(name, options);
-    return openIn(moduleInside(), name, given);
+    return /** @type {any} */ (openIn(moduleInside(), name, given));
   } catch (error) {
     throw within(name, "open", error);
   }
 }
 
-/**
- * Does what openSync does, as a promise.
- *
- * @param {string} name Not empty, and without a slash.
- * @param {Options} [options]
- * @returns {Promise<Session>} rejects with a SessionError: `config`, `load`,
- *   `disabled`
- */
+/** @type {typeof import("./api.js").open} */
 export async function open(name, options = {}) {
   return openSync(name, options);
 }

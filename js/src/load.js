@@ -2,11 +2,7 @@ import { describe, own, say } from "./describe.js";
 import { SessionError } from "./error.js";
 import { notCompiled, start } from "./start.js";
 
-/**
- * The WebAssembly module, or where it is.
- *
- * @typedef {string | URL | Response | BufferSource | WebAssembly.Module} WasmSource
- */
+/** @typedef {import("./api-streaming.js").WasmSource} WasmSource */
 
 /** @typedef {import("./engine.js").Module} Module */
 

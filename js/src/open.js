@@ -9,19 +9,7 @@ import { isStorage, places } from "./storage.js";
 
 /** @typedef {import("./engine.js").Module} Module */
 
-/**
- * @typedef {object} Options
- * @property {"local" | "session" | "memory" | import("./storage.js").StorageLike} [storage]
- *   Where the session is kept: in localStorage, in sessionStorage, in memory until
- *   the page goes, or in an object that has the methods of these. The default is
- *   localStorage.
- * @property {number} [maxAge] In seconds. A session is over when no tab or
- *   device has saved or removed anything for so long. `load` then returns no
- *   entries, and the next `save` begins a new session. By default a session
- *   never ends.
- * @property {"memory"} [fallback] Where to keep the session when the storage is
- *   disabled. By default nothing is opened then.
- */
+/** @typedef {import("./api.js").Options} Options */
 
 /**
  * @template {Options} T

@@ -6,21 +6,10 @@ import { places } from "./storage.js";
 import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
-/** @typedef {import("./engine.js").Stats} Stats */
+/** @typedef {import("./api.js").Session} Interface */
+/** @typedef {import("./api.js").Stats} Stats */
 
-/**
- * What happened to a session.
- *
- * @typedef {object} Change
- * @property {Record<string, unknown>} set The entries that are new or were
- *   saved again. After `cleared`, every entry that is left. See `load` for the
- *   key `__proto__`.
- * @property {string[]} removed The keys that are gone, for whatever reason.
- * @property {boolean} cleared Whether the session was emptied. The entries in
- *   `set` came after that.
- * @property {boolean} remote False for what was done through this object, true
- *   for everything else.
- */
+/** @typedef {import("./api.js").Change} Change */
 
 /**
  * The open sessions of this page, which follow what others save.
@@ -60,7 +49,7 @@ let onStorage;
 /** @type {(event: PageTransitionEvent) => void} */
 let onPageShow;
 
-/** A session: a map of keys to JSON values that outlives the page. */
+/** @implements {Interface} */
 export class Session {
   #engine;
   /** @type {Set<{ listener: (change: Change) => void }>} */
@@ -126,36 +115,19 @@ export class Session {
     return session;
   }
 
-  /** The name that the session was opened with. */
   get name() {
     return this.#engine.name;
   }
 
-  /**
-   * Whether the session is open. An open session follows what other tabs save.
-   * A closed session still saves and loads.
-   */
   get active() {
     return this.#engine.isOpen;
   }
 
-  /** Whether the session outlives the page. It does not when kept in memory. */
   get persistent() {
     return this.#engine.place !== places.memory;
   }
 
-  /**
-   * Saves the entries, all of them or none, and leaves every other entry as it
-   * is. When the call returns, the entries are in the storage.
-   *
-   * Values go through JSON.stringify. `save` refuses a value that JSON.stringify
-   * would drop or turn into something else: undefined, a function, a symbol, a
-   * BigInt, NaN, an infinity, a Map. It also refuses a value that has a cycle.
-   * Inside a value the rules of JSON.stringify hold.
-   *
-   * @param {import("./entries.js").Entries} entries
-   * @throws {SessionError} `key`, `value`, `quota`, `disabled`
-   */
+  /** @param {import("./entries.js").Entries} entries */
   save(entries) {
     this.#write("save", (engine) => {
       // A getter or toJSON of the page's may run here, and use the session.
@@ -164,25 +136,11 @@ export class Session {
     });
   }
 
-  /**
-   * Returns all entries. An entry of the key `__proto__` is not enumerable, so
-   * that Object.assign sets no prototype. Inside a value such a key is an
-   * ordinary property, as JSON.parse makes it.
-   *
-   * @returns {Record<string, unknown>}
-   * @throws {SessionError} `disabled`
-   */
   load() {
     return assignable(this.#use("load", (engine) => engine.load()));
   }
 
-  /**
-   * Returns the value of a key, or undefined if it has none.
-   *
-   * @param {string} key
-   * @returns {unknown}
-   * @throws {SessionError} `key`, `disabled`
-   */
+  /** @param {string} key */
   get(key) {
     return this.#use("get", (engine) => {
       checkKey(key);
@@ -190,57 +148,25 @@ export class Session {
     });
   }
 
-  /**
-   * Returns whether a key has a value, which may be null.
-   *
-   * @param {string} key
-   * @returns {boolean}
-   * @throws {SessionError} `key`, `disabled`
-   */
+  /** @param {string} key */
   has(key) {
     return this.get(key) !== undefined;
   }
 
-  /**
-   * Returns the keys that have a value.
-   *
-   * @returns {string[]}
-   * @throws {SessionError} `disabled`
-   */
   keys() {
     return Object.getOwnPropertyNames(this.load());
   }
 
-  /**
-   * Removes entries, all of them or none. A key without an entry is no error.
-   *
-   * @param {...string} keys
-   * @throws {SessionError} `key`, `quota`, `disabled`
-   */
+  /** @param {...string} keys */
   remove(...keys) {
     this.#write("remove", (engine) => engine.remove(encodeKeys(keys)));
   }
 
-  /**
-   * Removes all entries that were saved before, even those of other devices that
-   * this one has not heard of yet. What others save at the same moment or later
-   * stays.
-   *
-   * @throws {SessionError} `quota`, `disabled`
-   */
   clear() {
     this.#write("clear", (engine) => engine.clear());
   }
 
-  /**
-   * Calls the listener soon after every change from now on, whether it was made
-   * through this object, elsewhere in the page, in another tab or on another
-   * device. Changes that others make in quick succession may come as one.
-   *
-   * @param {(change: Change) => void} listener
-   * @returns {() => void} ends the subscription, as `close` does
-   * @throws {SessionError} `closed`, `config`, `disabled`
-   */
+  /** @param {(change: Change) => void} listener */
   subscribe(listener) {
     const subscription = { listener };
     this.#use("subscribe", (engine) => {
@@ -266,15 +192,8 @@ export class Session {
   }
 
   /**
-   * Keeps a copy of the session on a server, for the user's other devices. A
-   * save still goes into the storage at once, also offline. Another call of
-   * `sync` ends the Sync before it, and so does `close`.
-   *
-   * @param {string | URL} url Where a server answers as the Go package
-   *   web/server does.
+   * @param {string | URL} url
    * @param {import("./sync.js").SyncOptions} [options]
-   * @returns {Promise<import("./sync.js").Sync>} rejects with a SessionError:
-   *   `closed`, `config`
    */
   async sync(url, options = {}) {
     const sync = this.#use("sync", (engine) => {
@@ -292,17 +211,6 @@ export class Session {
     return (this.#sync = sync);
   }
 
-  /**
-   * Removes what is stored here of the session, and ends its sync in this page.
-   * The copy on the server stays, and so does what is kept here for other
-   * owners.
-   *
-   * Call it last at a logout. Call `await sync.now()` first, because what was
-   * not sent is lost. Then have the server sign the user out, because another
-   * tab that still syncs as the user would fetch the copy again.
-   *
-   * @throws {SessionError} `disabled`
-   */
   forget() {
     for (const session of this.#here()) session.#sync?.close();
     this.#use("forget", (engine) => engine.forget());
@@ -317,20 +225,10 @@ export class Session {
     }
   }
 
-  /**
-   * Returns how much the session takes in its storage.
-   *
-   * @returns {Stats}
-   * @throws {SessionError} `disabled`
-   */
   stats() {
     return this.#use("stats", (engine) => engine.stats());
   }
 
-  /**
-   * Ends every subscription and the sync, and no longer follows other tabs. A
-   * second call does nothing.
-   */
   close() {
     if (!this.active) return;
     this.#sync?.close();

@@ -12,7 +12,7 @@ export const places = /** @type {const} */ ({
 
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
 
-/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">} StorageLike */
+/** @typedef {import("./api.js").StorageLike} StorageLike */
 
 /**
  * Whether a value has what is used of Storage.

@@ -9,29 +9,11 @@ import { read } from "./options.js";
 /** Why a Sync that was closed does nothing. */
 const closed = "the sync is closed: call session.sync again";
 
-/**
- * Whether a session and its copy on a server are the same.
- *
- * @typedef {object} SyncState
- * @property {"idle" | "syncing" | "offline" | "error"} status
- * @property {number} unsent How many entries and removals may not be on the
- *   server yet, at most. A clearing counts as one. An entry that was sent counts
- *   again when a compaction puts it into one item with unsent ones.
- * @property {SessionError} [error] What went wrong, in the status `error`. The
- *   next exchange comes by itself.
- */
+/** @typedef {import("./api.js").SyncState} SyncState */
 
-/**
- * @typedef {object} SyncOptions
- * @property {number} [delay] How many seconds after a save an exchange sends it,
- *   together with what was saved meanwhile. By default 1.
- * @property {number} [interval] How many seconds pass between exchanges while
- *   the page is visible. Other devices' changes arrive in exchanges. By default
- *   30.
- * @property {typeof fetch} [fetch] The function that makes the requests, by
- *   default the page's own.
- */
+/** @typedef {import("./api.js").SyncOptions} SyncOptions */
 
+/** @typedef {import("./api.js").Sync} Interface */
 /** @typedef {import("./exchange.js").Local} Local */
 
 /**
@@ -49,7 +31,7 @@ const backOff = { first: 1_000, longest: 300_000 };
  */
 const refusalTime = 300_000;
 
-/** Keeps a session and its copy on a server the same. */
+/** @implements {Interface} */
 export class Sync {
   #engine;
   #local;
@@ -127,11 +109,7 @@ export class Sync {
     return new Sync(local, onWrite, url, options);
   }
 
-  /**
-   * Whether the session and its copy are the same.
-   *
-   * @returns {SyncState}
-   */
+  /** @returns {SyncState} */
   get state() {
     try {
       this.#count = this.#engine.unsent().count;
@@ -145,12 +123,7 @@ export class Sync {
     return { status: "idle", unsent };
   }
 
-  /**
-   * Calls the listener soon after the state may have changed.
-   *
-   * @param {(state: SyncState) => void} listener
-   * @returns {() => void} ends the subscription, as `close` does
-   */
+  /** @param {(state: SyncState) => void} listener */
   subscribe(listener) {
     if (typeof listener !== "function") {
       throw new SessionError(
@@ -165,13 +138,6 @@ export class Sync {
     };
   }
 
-  /**
-   * Exchanges what is new. When it resolves, the server has what was saved before
-   * the call, and what the server had then is here.
-   *
-   * @returns {Promise<void>} rejects with a SessionError: `sync`,
-   *   `closed`, `quota`, `disabled`
-   */
   now() {
     this.#refused.clear();
     return this.#soon();
@@ -189,13 +155,6 @@ export class Sync {
     return this.#next;
   }
 
-  /**
-   * Has the server make a code, with which one other device can join the
-   * sessions of this browser.
-   *
-   * @returns {Promise<{ code: string, expiresIn: number }>} The code is good for
-   *   expiresIn seconds. Rejects with a SessionError: `sync`, `closed`
-   */
   async pair() {
     await this.now(); // so that the other device finds all that is here
     try {
@@ -205,19 +164,7 @@ export class Sync {
     }
   }
 
-  /**
-   * Joins the sessions of the device that a code is from. What is saved here
-   * becomes part of them. Ask the user first, because anybody can make a link
-   * with a code.
-   *
-   * It resolves once this device has joined. What the other device saved is here
-   * by then, unless the exchange after it failed. The state tells of that
-   * failure, and the next exchange comes by itself.
-   *
-   * @param {string} code
-   * @returns {Promise<void>} rejects with a SessionError if nothing was joined:
-   *   `closed`, `config`, or `sync`, with the reason `pairing` for a code that is not good
-   */
+  /** @param {string} code */
   async join(code) {
     try {
       if (this.#closed) throw new SessionError("closed", closed);
@@ -240,7 +187,6 @@ export class Sync {
     await this.now().catch(() => {});
   }
 
-  /** Ends the sync. What is unsent stays here for the next one. */
   close() {
     if (this.#closed) return;
     this.#closed = true;

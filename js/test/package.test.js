@@ -211,6 +211,49 @@ try {
 }
 console.log(loaded, value, total, flags);
 
+// What an interface describes can be saved, and types the session.
+interface Prefs {
+  theme: "light" | "dark";
+  size?: number;
+}
+const prefs: Prefs = { theme: "dark" };
+session.save(prefs);
+const typed: Session<Prefs> = openSync<Prefs>("prefs", { storage: "memory" });
+typed.save(prefs);
+typed.save({ size: 5 });
+typed.save([["theme", "light"]]);
+typed.save(new Map<"theme", "light" | "dark">([["theme", "dark"]]));
+const theme: "light" | "dark" | undefined = typed.get("theme");
+const some: Partial<Prefs> = typed.load();
+typed.remove("theme", "size");
+const typedKeys: ("theme" | "size")[] = typed.keys();
+typed.subscribe(({ set, removed }: Change<Prefs>) => {
+  const size: number | undefined = set.size;
+  const gone: ("theme" | "size")[] = removed;
+  console.log(size, gone);
+});
+const promised: Session<Prefs> = await open<Prefs>("prefs");
+const streamedPrefs: Session<Prefs> = await openStreaming<Prefs>("prefs");
+console.log(theme, some, typedKeys, promised, streamedPrefs);
+// A test can have a session of its own.
+const fake: Session<Prefs> = { ...typed, get: () => undefined };
+console.log(fake.name);
+openSync("own", { storage: { ...localStorage, length: 0, key: () => null } });
+// @ts-expect-error there is no such key
+typed.save({ colour: "red" });
+// @ts-expect-error the value is of another type
+typed.save({ size: "5" });
+// @ts-expect-error nor as a pair
+typed.save([["size", "5"]]);
+// @ts-expect-error there is no such key
+typed.get("colour");
+// @ts-expect-error nor to be removed
+typed.remove("colour");
+// @ts-expect-error nor to be asked for
+typed.has("colour");
+// @ts-expect-error the entries are of an interface or an object
+openSync<string>("prefs");
+
 // @ts-expect-error a name is a string
 await open(5);
 // @ts-expect-error there is a name
@@ -255,8 +298,6 @@ session.active = false;
 await session.sync();
 // @ts-expect-error there is no such option
 await session.sync("/", { often: true });
-// @ts-expect-error sessions come from open
-new session.constructor();
 console.log(text);
 `;
 

@@ -10,7 +10,7 @@ import { startNative } from "../../harness/sessions-server.js";
 import { long } from "../long.js";
 
 /** @typedef {import("../../src/index.js").Session} Session */
-/** @typedef {import("../../src/sync.js").Sync} Sync */
+/** @typedef {import("../../src/index.js").Sync} Sync */
 
 /** How long schedules are made when nobody says how many, in milliseconds. */
 const duration = long ? 10_000 : 2_000;

@@ -1,0 +1,330 @@
+// The API of the package, which src/ implements: build.js makes dist/index.d.ts of it.
+
+/** The keys of a session's entries. */
+export type Key<T> = keyof T & string;
+
+/**
+ * What `save` takes: an object, or anything that yields pairs of a key and a value,
+ * such as a Map, an array of pairs, a generator, FormData or URLSearchParams. Without
+ * types of entries, an object may be of any type that is not iterable.
+ */
+export type Entries<T extends object = Record<string, unknown>> =
+  | Iterable<readonly [Key<T>, T[Key<T>]]>
+  | (string extends keyof T
+      ? Record<string, unknown> | (object & { [Symbol.iterator]?: never })
+      : Partial<T>);
+
+/** What happened to a session. */
+export interface Change<T extends object = Record<string, unknown>> {
+  /**
+   * The entries that are new or were saved again. After `cleared`, every entry that is
+   * left. See `load` for the key `__proto__`.
+   */
+  set: Partial<T>;
+  /** The keys that are gone, for whatever reason. */
+  removed: Key<T>[];
+  /** Whether the session was emptied. The entries in `set` came after that. */
+  cleared: boolean;
+  /** False for what was done through this object, true for everything else. */
+  remote: boolean;
+}
+
+/** How much a session takes in its storage. */
+export interface Stats {
+  /** The number of keys that have a value. */
+  entries: number;
+  /** The number of storage items that hold the session. */
+  items: number;
+  /**
+   * The size of all items under the session's name, keys and texts, in UTF-16 code
+   * units. Browsers count their quota in these, and allow 5,242,880 for an origin.
+   */
+  bytes: number;
+  /**
+   * The number of items under the session's name that cannot be read: damaged, foreign,
+   * or of a newer format.
+   */
+  corrupt: number;
+}
+
+/**
+ * A session: a map of string keys to JSON values that outlives the page. T has the types
+ * of the values by their keys, which nobody checks: what is stored may be of an earlier
+ * version of a page.
+ */
+export interface Session<T extends object = Record<string, unknown>> {
+  /** The name that the session was opened with. */
+  readonly name: string;
+  /**
+   * Whether the session is open. An open session follows what other tabs save. A closed
+   * session still saves and loads.
+   */
+  readonly active: boolean;
+  /** Whether the session outlives the page. It does not when kept in memory. */
+  readonly persistent: boolean;
+
+  /**
+   * Saves the entries, all of them or none, and leaves every other entry as it is. When
+   * the call returns, the entries are in the storage.
+   *
+   * Values go through JSON.stringify. `save` refuses a value that JSON.stringify would
+   * drop or turn into something else: undefined, a function, a symbol, a BigInt, NaN, an
+   * infinity, a Map. It also refuses a value that has a cycle. Inside a value the rules of
+   * JSON.stringify hold.
+   *
+   * @throws {SessionError} `key`, `value`, `quota`, `disabled`
+   */
+  save(entries: Entries<T>): void;
+
+  /**
+   * Returns all entries. An entry of the key `__proto__` is not enumerable, so that
+   * Object.assign sets no prototype. Inside a value such a key is an ordinary property,
+   * as JSON.parse makes it.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  load(): Partial<T>;
+
+  /**
+   * Returns the value of a key, or undefined if it has none.
+   *
+   * @throws {SessionError} `key`, `disabled`
+   */
+  get<K extends Key<T>>(key: K): T[K] | undefined;
+
+  /**
+   * Returns whether a key has a value, which may be null.
+   *
+   * @throws {SessionError} `key`, `disabled`
+   */
+  has(key: Key<T>): boolean;
+
+  /**
+   * Returns the keys that have a value.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  keys(): Key<T>[];
+
+  /**
+   * Removes entries, all of them or none. A key without an entry is no error.
+   *
+   * @throws {SessionError} `key`, `quota`, `disabled`
+   */
+  remove(...keys: Key<T>[]): void;
+
+  /**
+   * Removes all entries that were saved before, even those of other devices that this one
+   * has not heard of yet. What others save at the same moment or later stays.
+   *
+   * @throws {SessionError} `quota`, `disabled`
+   */
+  clear(): void;
+
+  /**
+   * Calls the listener soon after every change from now on, whether it was made through
+   * this object, elsewhere in the page, in another tab or on another device. Changes that
+   * others make in quick succession may come as one. Returns a function that ends the
+   * subscription, as `close` does.
+   *
+   * @throws {SessionError} `closed`, `config`, `disabled`
+   */
+  subscribe(listener: (change: Change<T>) => void): () => void;
+
+  /**
+   * Keeps a copy of the session on a server, for the user's other devices. A save still
+   * goes into the storage at once, also offline. Another call of `sync` ends the Sync
+   * before it, and so does `close`. It rejects with a SessionError: `closed`, `config`.
+   *
+   * @param url Where a server answers as the Go package web/server does.
+   */
+  sync(url: string | URL, options?: SyncOptions): Promise<Sync>;
+
+  /**
+   * Removes what is stored here of the session, and ends its sync in this page. The copy
+   * on the server stays, and so does what is kept here for other owners.
+   *
+   * Call it last at a logout. Call `await sync.now()` first, because what was not sent is
+   * lost. Then have the server sign the user out, because another tab that still syncs as
+   * the user would fetch the copy again.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  forget(): void;
+
+  /**
+   * Returns how much the session takes in its storage.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  stats(): Stats;
+
+  /**
+   * Ends every subscription and the sync, and no longer follows other tabs. A second call
+   * does nothing.
+   */
+  close(): void;
+}
+
+export interface SyncOptions {
+  /**
+   * How many seconds after a save an exchange sends it, together with what was saved
+   * meanwhile. By default 1.
+   */
+  delay?: number | undefined;
+  /**
+   * How many seconds pass between exchanges while the page is visible. Other devices'
+   * changes arrive in exchanges. By default 30.
+   */
+  interval?: number | undefined;
+  /** The function that makes the requests, by default the page's own. */
+  fetch?: typeof fetch | undefined;
+}
+
+/** Whether a session and its copy on a server are the same. */
+export interface SyncState {
+  status: "idle" | "syncing" | "offline" | "error";
+  /**
+   * How many entries and removals may not be on the server yet, at most. A clearing counts
+   * as one. An entry that was sent counts again when a compaction puts it into one item
+   * with unsent ones.
+   */
+  unsent: number;
+  /** What went wrong, in the status `error`. The next exchange comes by itself. */
+  error?: SessionError;
+}
+
+/** Keeps a session and its copy on a server the same. */
+export interface Sync {
+  /** Whether the session and its copy are the same. */
+  readonly state: SyncState;
+
+  /**
+   * Calls the listener soon after the state may have changed. Returns a function that ends
+   * the subscription, as `close` does.
+   */
+  subscribe(listener: (state: SyncState) => void): () => void;
+
+  /**
+   * Exchanges what is new. When it resolves, the server has what was saved before the
+   * call, and what the server had then is here. It rejects with a SessionError: `sync`,
+   * `closed`, `quota`, `disabled`.
+   */
+  now(): Promise<void>;
+
+  /**
+   * Has the server make a code, with which one other device can join the sessions of this
+   * browser. The code is good for expiresIn seconds. It rejects with a SessionError:
+   * `sync`, `closed`.
+   */
+  pair(): Promise<{ code: string; expiresIn: number }>;
+
+  /**
+   * Joins the sessions of the device that a code is from. What is saved here becomes part
+   * of them. Ask the user first, because anybody can make a link with a code.
+   *
+   * It resolves once this device has joined. What the other device saved is here by then,
+   * unless the exchange after it failed. The state tells of that failure, and the next
+   * exchange comes by itself.
+   *
+   * It rejects with a SessionError if nothing was joined: `closed`, `config`, or `sync`,
+   * with the reason `pairing` for a code that is not good.
+   */
+  join(code: string): Promise<void>;
+
+  /** Ends the sync. What is unsent stays here for the next one. */
+  close(): void;
+}
+
+/**
+ * What went wrong:
+ *
+ * - `config`: the session name, an option, a listener, a code or the URL of a server is
+ *   not acceptable.
+ * - `load`: the WebAssembly module could not be loaded or compiled.
+ * - `disabled`: the storage is switched off or forbidden, or there is none.
+ * - `quota`: the storage is full.
+ * - `key`: a key is not a non-empty string of well-formed Unicode.
+ * - `value`: a value, or what was given for the entries, cannot be saved.
+ * - `closed`: the session is closed, or the Sync is.
+ * - `sync`: the server could not be reached, or refused.
+ * - `internal`: session-writer itself has a fault.
+ */
+export type SessionErrorCode =
+  | "config"
+  | "load"
+  | "disabled"
+  | "quota"
+  | "key"
+  | "value"
+  | "closed"
+  | "sync"
+  | "internal";
+
+/**
+ * Every error of this package is one. A `save`, `remove` or `clear` that throws one has
+ * left the session as it was.
+ */
+export class SessionError extends Error {
+  constructor(
+    code: SessionErrorCode,
+    message: string,
+    more?: { key?: string; reason?: string; cause?: unknown },
+  );
+  /** What went wrong, for programs. */
+  readonly code: SessionErrorCode;
+  /** The key of the entry that was refused, if it was one. */
+  readonly key: string | undefined;
+  /**
+   * The code of the server's refusal, if it refused: the Go package web/server lists the
+   * codes. It is "no-server" if what answers knows nothing of sessions.
+   */
+  readonly reason: string | undefined;
+}
+
+/** What is used of Web Storage. */
+export type StorageLike = Pick<
+  Storage,
+  "getItem" | "setItem" | "removeItem" | "key" | "length"
+>;
+
+export interface Options {
+  /**
+   * Where the session is kept: in localStorage, in sessionStorage, in memory until the
+   * page goes, or in an object that has the methods of these. The default is localStorage.
+   */
+  storage?: "local" | "session" | "memory" | StorageLike | undefined;
+  /**
+   * In seconds. A session is over when no tab or device has saved or removed anything for
+   * so long. `load` then returns no entries, and the next `save` begins a new session. By
+   * default a session never ends.
+   */
+  maxAge?: number | undefined;
+  /**
+   * Where to keep the session when the storage is disabled. By default nothing is opened
+   * then.
+   */
+  fallback?: "memory" | undefined;
+}
+
+/**
+ * Opens a session. The storage need not have it yet.
+ *
+ * @param name Not empty, and without a slash.
+ * @throws {SessionError} `config`, `load`, `disabled`
+ */
+export function openSync<T extends object = Record<string, unknown>>(
+  name: string,
+  options?: Options,
+): Session<T>;
+
+/**
+ * Does what openSync does, as a promise. It rejects with a SessionError: `config`, `load`,
+ * `disabled`.
+ *
+ * @param name Not empty, and without a slash.
+ */
+export function open<T extends object = Record<string, unknown>>(
+  name: string,
+  options?: Options,
+): Promise<Session<T>>;
