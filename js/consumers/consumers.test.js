@@ -131,15 +131,22 @@ async function dev(folder, visit) {
   const server = spawn(
     join(folder, "node_modules", ".bin", "vite"),
     ["--host", "127.0.0.1", "--port", await freePort(), "--strictPort"],
-    { cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
+    {
+      ...{ cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
+      // It would write the port in bold where CI is set.
+      env: { ...process.env, NO_COLOR: "1" },
+    },
   );
+  // Then there is no next line.
+  const late = setTimeout(() => server.kill(), 60_000);
   try {
     for await (const line of createInterface(server.stdout)) {
       const [url] = /http:\/\/127\.0\.0\.1:\d+\//.exec(line) ?? [];
       if (url) return await look(url, visit);
     }
-    assert.fail("it does not start");
+    assert.fail("it does not start, or not within a minute");
   } finally {
+    clearTimeout(late);
     server.kill();
   }
 }
