@@ -96,7 +96,11 @@ export class Session {
         Object.getOwnPropertyDescriptor(Session.prototype, name)
       );
       if (typeof value === "function" && name !== "constructor") {
-        Object.defineProperty(this, name, { value: value.bind(this) });
+        Object.defineProperty(this, name, {
+          value: value.bind(this),
+          writable: true, // for who watches calls in a test
+          configurable: true,
+        });
       }
     }
     // Not every browser has it.

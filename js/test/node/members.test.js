@@ -48,6 +48,10 @@ test("methods can be called without their session", () => {
   assert.deepEqual(load(), {});
   close();
   assert.equal(session.active, false);
+  // As what watches calls in tests does.
+  session.save = () => assert.fail("it is replaced");
+  assert.throws(() => session.save({}), { message: "it is replaced" });
+  assert.deepEqual(Object.keys(openIn("bound")), []);
 });
 
 test("a session that goes out of use is closed", () => {
