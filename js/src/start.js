@@ -18,10 +18,13 @@ export function start(compiled, name) {
   try {
     program = prepare(compiled, areas.imports);
   } catch (cause) {
-    throw new SessionError(
-      "load",
-      `${name} cannot be linked (${say(cause)}): ${advice}`,
-      { cause },
+    throw (
+      forbidden(cause) ?? // in WebKit compiling is not
+      new SessionError(
+        "load",
+        `${name} cannot be linked (${say(cause)}): ${advice}`,
+        { cause },
+      )
     );
   }
   // A module without this export is another program, which must not run.
@@ -44,16 +47,34 @@ const advice = "use the session.wasm that came with this file";
  * @param {unknown} cause
  */
 export function notCompiled(name, cause) {
+  return (
+    forbidden(cause) ??
+    new SessionError(
+      "load",
+      `${name} is not a complete WebAssembly module: ${say(cause)}`,
+      { cause },
+    )
+  );
+}
+
+/**
+ * Returns the error for a page that forbids WebAssembly, or a browser without it.
+ * Undefined if something else is wrong.
+ *
+ * @param {unknown} cause
+ */
+function forbidden(cause) {
+  const why = say(cause);
   if (!globalThis.WebAssembly) {
     return new SessionError("load", "there is no WebAssembly here", { cause });
   }
-  const why = say(cause);
-  return new SessionError(
-    "load",
-    // As Chromium, Firefox and WebKit say it.
-    /unsafe-eval|wasm-eval|\bCSP\b|Content.Security.Policy/i.test(why)
-      ? `the page's Content-Security-Policy forbids WebAssembly: it needs 'wasm-unsafe-eval' in its script-src (${why})`
-      : `${name} is not a complete WebAssembly module: ${why}`,
-    { cause },
-  );
+  // As Chromium, Firefox and WebKit say it.
+  if (/unsafe-eval|wasm-eval|\bCSP\b|Content.Security.Policy/i.test(why)) {
+    return new SessionError(
+      "load",
+      `the page's Content-Security-Policy forbids WebAssembly: it needs 'wasm-unsafe-eval' in its script-src (${why})`,
+      { cause },
+    );
+  }
+  return undefined;
 }
