@@ -300,7 +300,13 @@ async function pass(forward, request, response) {
       }
       delete answer.headers["set-cookie"];
     }
-    await forward.meanwhile?.(path);
+    try {
+      await forward.meanwhile?.(path);
+    } catch (error) {
+      // The test fails of it, and ends: the page would wait for an answer.
+      request.socket.destroy();
+      throw error;
+    }
     if (forward.passes === "requests") {
       answer.resume();
       request.socket.destroy();

@@ -52,7 +52,15 @@ async function isBack(page, other, want = all) {
 const clearings = {
   "the page": (page) => page.evaluate(() => localStorage.clear()),
   "another tab": async (page, tab) => {
-    await tab.evaluate(() => localStorage.clear());
+    // Once the tab has what the page has stored, because the clearing might come
+    // before that otherwise.
+    const stored = await page.evaluate(() => Object.keys(localStorage).sort());
+    await tab.evaluate(async (stored) => {
+      await inPage.until(
+        () => String(Object.keys(localStorage).sort()) === String(stored),
+      );
+      localStorage.clear();
+    }, stored);
     await page.evaluate(() => inPage.until(() => localStorage.length === 0));
   },
 };
