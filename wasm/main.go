@@ -24,7 +24,7 @@ import (
 
 // protocol changes when the exports do, so that JavaScript refuses a module whose exports
 // it does not know.
-const protocol = 4
+const protocol = 5
 
 var (
 	buf     []byte
@@ -59,31 +59,28 @@ func buffer(size int32) unsafe.Pointer {
 //go:wasmexport message
 func message() int32 { return reply([]byte(failure)) }
 
-// open opens the session whose name is in the buffer, and returns its handle.
+// open opens the session whose name is in the buffer. The caller has opened the storage
+// of that handle, in the area of that place.
 //
 //go:wasmexport open
-func open(where, length int32, maxAge float64) (handle int32) {
-	defer recovered(&handle)
-	return checked(openSession(where, argument(length), int64(maxAge)))
+func open(handle, place, length int32, maxAge float64) (result int32) {
+	defer recovered(&result)
+	return checked(0, openSession(handle, place, argument(length), int64(maxAge)))
 }
 
-func openSession(where int32, name string, maxAge int64) (handle int32, err error) {
-	storage, err := openArea(where)
-	if err != nil {
-		return 0, err
-	}
-	at := strconv.Itoa(int(where)) + "/" + name
+func openSession(handle, place int32, name string, maxAge int64) error {
+	at := strconv.Itoa(int(place)) + "/" + name
 	clock := clocks[at]
 	if clock == nil {
 		clock = new(engine.Clock)
 		clocks[at] = clock
 	}
-	s := engine.New(storage, name, clock, maxAge)
+	s := engine.New(area(handle), name, clock, maxAge)
 	if err := s.Listen(true); err != nil {
-		return 0, err
+		return err
 	}
-	sessions[int32(storage)] = s
-	return int32(storage), nil
+	sessions[handle] = s
+	return nil
 }
 
 //go:wasmexport close
@@ -418,16 +415,10 @@ func errorOf(code int32) error {
 
 // The imports are the page's storage. StorageAreas in js/src/engine.js implements them.
 // Package localstorage does the same through syscall/js, as any Go program can, but at
-// several times the cost. A result below 0 is
-// a code. A text comes in two steps, which nothing may come between: the number of its
+// several times the cost. An area is told by the handle of its session. A result below 0
+// is a code. A text comes in two steps, which nothing may come between: the number of its
 // bytes is the result of one call, and take then writes them where there is room for so
 // many.
-
-// open opens a storage area for a session, and returns the session's handle. The place
-// is one of places in js/src/storage.js.
-//
-//go:wasmimport session open
-func openStorage(place int32) (handle int32)
 
 //go:wasmimport session getItem
 func getItem(area int32, key string) (length int32)
@@ -459,11 +450,6 @@ func take(at unsafe.Pointer)
 type area int32
 
 var _ engine.Rereader = area(0)
-
-func openArea(place int32) (area, error) {
-	number := openStorage(place)
-	return area(number), errorOf(number)
-}
 
 // GetItem implements engine.Storage.
 func (a area) GetItem(key string) (text string, ok bool, err error) {

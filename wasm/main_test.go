@@ -19,11 +19,8 @@ var properties = []string{"localStorage", "sessionStorage", "memory"}
 func each(t *testing.T, f func(t *testing.T, storage area, property string)) {
 	for number, property := range properties {
 		t.Run(property, func(t *testing.T) {
-			storage, err := openArea(int32(number))
-			if err != nil {
-				t.Fatal(err)
-			}
-			f(t, storage, property)
+			handle := js.Global().Call("openArea", number).Int()
+			f(t, area(handle), property)
 		})
 	}
 }

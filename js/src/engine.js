@@ -86,8 +86,7 @@ export class StorageAreas {
    * @type {Map<number, { area: Area, texts: Map<string, string> }>}
    */
   #sessions = new Map();
-  /** The number of the session that was opened last. */
-  last = 0;
+  #last = 0;
   #lent = new Uint8Array();
   // Allocated once for all but the longest texts, because an allocation costs
   // more than a copy.
@@ -114,17 +113,6 @@ export class StorageAreas {
 
   /** What the module imports. */
   imports = {
-    open: (/** @type {Place} */ place) => {
-      try {
-        const area = (this.opened[place] = this.#area(place));
-        this.#sessions.set(++this.last, { area, texts: new Map() });
-        return this.last;
-      } catch (error) {
-        this.thrown = error;
-        return disabled;
-      }
-    },
-
     getItem: this.#named(({ area, texts }, key) => {
       const text = area.getItem(key) ?? null; // a page's own may have undefined
       if (text === null) {
@@ -185,6 +173,21 @@ export class StorageAreas {
     let at = this.#own.indexOf(storage);
     if (at < 0) at = this.#own.push(storage) - 1;
     return places.memory + 1 + at;
+  }
+
+  /**
+   * Opens an area for a session, and returns the session's number.
+   *
+   * @param {Place} place
+   */
+  open(place) {
+    try {
+      const area = (this.opened[place] = this.#area(place));
+      this.#sessions.set(++this.#last, { area, texts: new Map() });
+      return this.#last;
+    } catch (error) {
+      throw errorOf(disabled, error);
+    }
   }
 
   /**
@@ -567,12 +570,13 @@ export class Engine {
 
   #open() {
     const { areas } = this.#module;
-    const before = areas.last;
-    const length = this.#module.pass(this.name);
+    const handle = areas.open(this.place);
     try {
-      return this.#module.call("open", this.place, length, this.maxAge);
+      const length = this.#module.pass(this.name);
+      this.#module.call("open", handle, this.place, length, this.maxAge);
+      return handle;
     } catch (error) {
-      if (areas.last > before) areas.close(areas.last);
+      areas.close(handle);
       throw error;
     }
   }

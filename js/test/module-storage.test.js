@@ -32,6 +32,9 @@ inBrowser(
       /** @type {typeof import("../src/engine.js")} */
       const { StorageAreas } = await import(at("engine.js"));
       const areas = new StorageAreas();
+      Object.assign(globalThis, {
+        openArea: (/** @type {number} */ place) => areas.open(place),
+      });
       const { Go, fs } = /** @type {any} */ (globalThis);
       let output = "";
       const decoder = new TextDecoder();
