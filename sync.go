@@ -169,11 +169,10 @@ func (s *Session) sync(ctx context.Context, replica Replica) error {
 			return errors.Join(failed, err)
 		}
 	}
-	refused, any := x.Refused()
-	if any && errors.Is(noRoom, ErrFull) {
-		return noRoom
-	}
-	if any {
+	if refused, any := x.Refused(); any {
+		if errors.Is(noRoom, ErrFull) {
+			return noRoom
+		}
 		return &EntryError{refused.Key, fmt.Errorf("the server has no room for its %d bytes: %w", refused.Size, noRoom)}
 	}
 	return nil

@@ -84,39 +84,48 @@ export class Client {
       const text = await this.#text(response);
       /** @type {(name: string, form: RegExp) => string} */
       const header = (name, form) => this.#header(headers, name, form);
-      const answer = {
-        ...{ owner: "", cursor: "", item: "", complete: false, age: -1 },
-        ...{ latest: 0, newest: "", why: "" },
-      };
       if (status === 200 || status === 204) {
-        answer.owner = header("Session-Owner", tagForm);
-        answer.cursor = header("Session-Cursor", cursorForm);
-        answer.item = text;
-        answer.complete = headers.has("Session-Complete");
-        answer.age = Number(header("Session-Age", millisForm) || -1);
+        const owner = header("Session-Owner", tagForm);
+        const cursor = header("Session-Cursor", cursorForm);
         if (
           !headers.has("Session-Cursor") ||
-          (answer.owner === "" && (answer.cursor !== "" || text !== ""))
+          (owner === "" && (cursor !== "" || text !== ""))
         ) {
           throw this.#none();
         }
-        return { ...answer, answered: "merged" };
+        return {
+          ...nothing,
+          answered: "merged",
+          owner,
+          cursor,
+          item: text,
+          complete: headers.has("Session-Complete"),
+          age: Number(header("Session-Age", millisForm) || -1),
+        };
       }
       const refusal = refusalOf(status, text);
-      const answered = answeredBy(status, refusal.reason);
+      /** @type {Answer} */
+      const answer = {
+        ...nothing,
+        ...refusal,
+        answered: answeredBy(status, refusal.reason),
+      };
+      if (refusal.reason === "cursor") answer.owner = sent.owner;
       if (refusal.reason === "owner") {
         answer.owner = header("Session-Owner", tagForm);
       }
-      if (refusal.reason === "cursor") answer.owner = sent.owner;
-      if (answered === "tooLate") {
+      if (answer.answered === "tooLate") {
         const latest = header("Session-Latest", millisForm);
-        const newest = headers.get("Session-Newest") ?? "";
-        if (latest === "" || (newest !== "" && !isStamp(newest))) {
+        answer.latest = Number(latest);
+        answer.newest = headers.get("Session-Newest") ?? "";
+        if (
+          latest === "" ||
+          !(answer.newest === "" || isStamp(answer.newest))
+        ) {
           throw this.#none();
         }
-        Object.assign(answer, { latest: Number(latest), newest });
       }
-      return { ...answer, answered, ...refusal };
+      return answer;
     });
   }
 
@@ -345,6 +354,18 @@ class Silence {
     clearTimeout(this.#timer);
   }
 }
+
+/** What an answer says that says nothing. */
+const nothing = {
+  owner: "",
+  cursor: "",
+  item: "",
+  complete: false,
+  age: -1,
+  latest: 0,
+  newest: "",
+  why: "",
+};
 
 /** A time in a header, in milliseconds. */
 const millisForm = /^\d{1,15}$/;

@@ -37,7 +37,7 @@ export function openIn(
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
   /** @param {import("./storage.js").Place} place */
   const at = (place) =>
-    Session.of(new Engine(module, place, name, milliseconds));
+    new Session(new Engine(module, place, name, milliseconds));
   try {
     return at(
       typeof storage === "string"

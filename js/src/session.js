@@ -84,10 +84,7 @@ export class Session {
     };
   }
 
-  /**
-   * @param {Engine} engine
-   * @private
-   */
+  /** @param {Engine} engine an open one */
   constructor(engine) {
     this.#engine = engine;
     // So that each can be handed on without the session.
@@ -106,17 +103,11 @@ export class Session {
     // Not every browser has it.
     const { dispose } = /** @type {{ dispose?: symbol }} */ (Symbol);
     if (dispose) Object.defineProperty(this, dispose, { value: this.close });
-  }
-
-  /** @param {Engine} engine an open one */
-  static of(engine) {
-    const session = new Session(engine);
     if (active.size === 0 && globalThis.window) {
       addEventListener("storage", onStorage);
       addEventListener("pageshow", onPageShow);
     }
-    active.add(session);
-    return session;
+    active.add(this);
   }
 
   get name() {
@@ -202,7 +193,7 @@ export class Session {
   async sync(url, options = {}) {
     const sync = this.#use("sync", (engine) => {
       this.#mustBeActive();
-      return Sync.begin(
+      return new Sync(
         { engine, changed: () => this.#turned() },
         (listener) => {
           this.#written = listener;

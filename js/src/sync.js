@@ -75,7 +75,6 @@ export class Sync {
    *   after each save, removal and clearing
    * @param {string | URL} url
    * @param {SyncOptions} options
-   * @private
    */
   constructor(local, onWrite, url, options) {
     const given = read(options, known);
@@ -97,16 +96,6 @@ export class Sync {
       this.#tellSoon();
     });
     this.#schedule(0);
-  }
-
-  /**
-   * @param {Local} local
-   * @param {(listener: () => void) => void} onWrite
-   * @param {string | URL} url
-   * @param {SyncOptions} options
-   */
-  static begin(local, onWrite, url, options) {
-    return new Sync(local, onWrite, url, options);
   }
 
   /** @returns {SyncState} */

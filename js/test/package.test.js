@@ -298,6 +298,8 @@ session.active = false;
 await session.sync();
 // @ts-expect-error there is no such option
 await session.sync("/", { often: true });
+// @ts-expect-error sessions come from open
+new session.constructor();
 console.log(text);
 `;
 

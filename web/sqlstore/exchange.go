@@ -228,8 +228,9 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	return next, nil
 }
 
-// hasRoom returns session.ErrFull if the room that is left in the database is kept for removals.
-// A removal takes some room, too. It asks the database only after many bytes were saved.
+// hasRoom returns session.ErrFull if the room that is left in the database is kept for
+// removals. A removal takes some room, too. It asks the database only after many bytes
+// were saved.
 func (d *DB) hasRoom(ctx context.Context, bytes int) error {
 	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
 		return nil
