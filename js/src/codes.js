@@ -1,5 +1,5 @@
 import { say } from "./describe.js";
-import { SessionError } from "./error.js";
+import { noServer, SessionError } from "./error.js";
 
 /** @typedef {import("./error.js").SessionErrorCode} SessionErrorCode */
 
@@ -32,22 +32,18 @@ const meanings = {
   [disabled]: ["disabled", "the storage is not available"],
   [quota]: ["quota", "the storage is full"],
   [thrown]: ["internal", "the storage threw"],
-  [server]: ["sync", "what the server sent is no item"],
 };
 
 /**
  * Returns the error that a code stands for.
  *
  * @param {number} code any but `absent` and `internal`
- * @param {unknown} [cause] what the storage threw
+ * @param {unknown} [cause] what the storage threw, if it did
  */
 export function errorOf(code, cause) {
+  if (code === server) return noServer();
   const [meaning, sentence] = meanings[code];
-  return new SessionError(
-    meaning,
-    code === server ? sentence : `${sentence}: ${say(cause)}`,
-    { cause },
-  );
+  return new SessionError(meaning, `${sentence}: ${say(cause)}`, { cause });
 }
 
 /**

@@ -1,11 +1,4 @@
-import {
-  absent,
-  codeOf,
-  disabled,
-  errorOf,
-  internal,
-  server,
-} from "./codes.js";
+import { absent, codeOf, disabled, errorOf, internal } from "./codes.js";
 import { attempt } from "./describe.js";
 import { SessionError } from "./error.js";
 import { keysOf, MemoryArea, places } from "./storage.js";
@@ -335,7 +328,7 @@ export class Module {
   #failure(code) {
     return code === internal
       ? new SessionError("internal", this.read(this.#exports.message()))
-      : errorOf(code, code === server ? undefined : this.areas.thrown);
+      : errorOf(code, this.areas.thrown);
   }
 
   /**

@@ -33,3 +33,20 @@ export class SessionError extends Error {
     this.reason = more.reason;
   }
 }
+
+/** The reason of an error for what is no server for sessions, which gives none. */
+export const noServerReason = "no-server";
+
+/**
+ * Returns the error for an answer that no server for sessions gives.
+ *
+ * @param {string} [url]
+ * @param {unknown} [cause]
+ */
+export function noServer(url, cause) {
+  return new SessionError(
+    "sync",
+    `what answers${url ? ` at ${url}` : ""} is no server for sessions`,
+    { reason: noServerReason, cause },
+  );
+}

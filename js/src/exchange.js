@@ -1,6 +1,5 @@
 // An exchange as internal/engine/exchange.go makes it.
-import { SessionError } from "./error.js";
-import { noServer } from "./http.js";
+import { noServer, SessionError } from "./error.js";
 import {
   heirKey,
   itemWithoutEntries,
@@ -434,7 +433,7 @@ export class Exchange {
       throw noServer();
     }
     const { area } = this.#engine;
-    const stamp = item && this.#stampFor(item);
+    const stamp = item && this.#engine.stamp(item);
     const ledger = this.#read();
     if (
       ledger?.owner !== owner ||
@@ -497,20 +496,6 @@ export class Exchange {
     this.#write({ ...next, cursor, stamps: new Set(stamps) });
     dropOld();
     return true;
-  }
-
-  /**
-   * Returns a stamp for an item that a server sent.
-   *
-   * @param {string} item
-   */
-  #stampFor(item) {
-    try {
-      return this.#engine.stamp(item);
-    } catch (error) {
-      const { code } = /** @type {SessionError} */ (error);
-      throw code === "sync" ? noServer("", error) : error;
-    }
   }
 
   /**

@@ -1,5 +1,5 @@
 import { attempt, describe, say } from "./describe.js";
-import { SessionError } from "./error.js";
+import { noServer, noServerReason, SessionError } from "./error.js";
 import { cursorForm, isStamp, tagForm } from "./item.js";
 import { maxAnswer } from "./limits.js";
 import { utf8 } from "./utf8.js";
@@ -383,23 +383,6 @@ function answeredBy(status, reason) {
   }
   if (status === 413 || (status === 507 && reason === "full")) return "noRoom";
   return status === 422 && reason === "stamp" ? "tooLate" : "failed";
-}
-
-/** The reason of an error for what is no server for sessions, which gives none. */
-const noServerReason = "no-server";
-
-/**
- * Returns the error for an answer that no server for sessions gives.
- *
- * @param {string} [url]
- * @param {unknown} [cause]
- */
-export function noServer(url, cause) {
-  return new SessionError(
-    "sync",
-    `what answers${url ? ` at ${url}` : ""} is no server for sessions`,
-    { reason: noServerReason, cause },
-  );
 }
 
 /**
