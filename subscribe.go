@@ -11,8 +11,8 @@ import (
 
 // A Change is what happened to a session.
 type Change struct {
-	// Set holds the entries that are new or were saved again. When Cleared is true,
-	// it holds every entry that is left.
+	// Set holds the entries that are new or have another value than before. When Cleared
+	// is true, it holds every entry that is left.
 	Set map[string]json.RawMessage
 	// Removed holds the keys that are gone, for whatever reason.
 	Removed []string
@@ -29,7 +29,8 @@ type subscription struct {
 
 // Subscribe calls fn with every change to the session from now on, also with those
 // that are made through this Session. The calls come from a goroutine of their own,
-// one at a time, so fn may use the session. Changes that others make in quick
+// one at a time, so fn may use the session. A save of values that are there already is
+// no change. Changes that others make in quick
 // succession may come as one, which leads to the same state. When a session has ended
 // by its MaxAge, the next change tells it as cleared.
 //
@@ -46,7 +47,7 @@ func (s *Session) Subscribe(fn func(Change)) (stop func(), err error) {
 		return nil, s.wrap("subscribe", errors.ErrUnsupported)
 	}
 	if len(s.subscriptions) == 0 {
-		if err := s.engine.Watch(now(), true); err != nil {
+		if _, err := s.engine.Watch(now(), true); err != nil {
 			return nil, s.wrap("subscribe", err)
 		}
 		s.ended = make(chan struct{})

@@ -24,7 +24,7 @@ import (
 
 // protocol changes when the exports do, so that JavaScript refuses a module whose exports
 // it does not know.
-const protocol = 5
+const protocol = 6
 
 var (
 	buf     []byte
@@ -181,12 +181,14 @@ func stats(handle int32, now float64) int32 {
 	})
 }
 
-// watch begins or ends to keep the state that refresh compares with. on is 1 or 0.
+// watch begins or ends to keep the state that refresh compares with. on is 1 or 0. It
+// replies with the entries of that state.
 //
 //go:wasmexport watch
 func watch(handle int32, now float64, _ int32, on float64) int32 {
 	return call(handle, now, 0, on, func(s *engine.Session, in arguments) (int32, error) {
-		return 0, s.Watch(in.now, in.number != 0)
+		entries, err := s.Watch(in.now, in.number != 0)
+		return reply(engine.AppendEntries(buf[:0], entries)), err
 	})
 }
 

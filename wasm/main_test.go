@@ -13,13 +13,10 @@ import (
 	"github.com/session-interop/session-writer/writertest"
 )
 
-// properties are by their numbers; the last is no browser's.
-var properties = []string{"localStorage", "sessionStorage", "memory"}
-
 func each(t *testing.T, f func(t *testing.T, storage area, property string)) {
-	for number, property := range properties {
+	for _, property := range []string{"localStorage", "sessionStorage", "memory"} {
 		t.Run(property, func(t *testing.T) {
-			handle := js.Global().Call("openArea", number).Int()
+			handle := js.Global().Call("openArea", property).Int()
 			f(t, area(handle), property)
 		})
 	}

@@ -440,17 +440,19 @@ func (s *Session) readAged(now int64) (snapshot, error) {
 }
 
 // Watch begins or ends to keep what the reader of changes knows. That is what the
-// session holds now, and later also what Save writes and Refresh returns.
-func (s *Session) Watch(now int64, on bool) error {
+// session holds now, which it returns, and later also what Save writes and Refresh
+// returns.
+func (s *Session) Watch(now int64, on bool) ([]Entry, error) {
 	s.view = nil
 	if !on {
-		return nil
+		return nil, nil
 	}
 	current, err := s.current(now)
-	if err == nil {
-		s.view = &current
+	if err != nil {
+		return nil, err
 	}
-	return err
+	s.view = &current
+	return current.live(), nil
 }
 
 // Refresh returns what others did since Watch or the last Refresh. It sees all items

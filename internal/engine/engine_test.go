@@ -56,7 +56,7 @@ func TestWhatTheStorageWasGivenIsSaved(t *testing.T) {
 	if err := tab.Listen(true); err != nil {
 		t.Fatal(err)
 	}
-	if err := tab.Watch(tab.now, true); err != nil {
+	if _, err := tab.Watch(tab.now, true); err != nil {
 		t.Fatal(err)
 	}
 	const size = 3000
@@ -471,7 +471,7 @@ func TestTabsAgreeWithAMap(t *testing.T) {
 func TestRefusedWriteChangesNothing(t *testing.T) {
 	var storage lab
 	tab := openTab(t, &storage)
-	if err := tab.Watch(tab.now, true); err != nil {
+	if _, err := tab.Watch(tab.now, true); err != nil {
 		t.Fatal(err)
 	}
 	tab.save(entries{"a": `1`, "b": `2`})
@@ -923,7 +923,7 @@ func TestRefreshTellsWhatOthersDid(t *testing.T) {
 	var storage lab
 	here, there := openTab(t, &storage), openTab(t, &storage)
 	there.save(entries{"before": `0`})
-	if err := here.Watch(here.now, true); err != nil {
+	if _, err := here.Watch(here.now, true); err != nil {
 		t.Fatal(err)
 	}
 	tells := func(c Change, want Change) {
@@ -941,6 +941,12 @@ func TestRefreshTellsWhatOthersDid(t *testing.T) {
 
 	tells(here.save(entries{"a": `2`, "own": `1`}), Change{Set: []Entry{{"a", "2"}, {"own", "1"}}})
 	tells(here.refresh(), Change{})
+
+	// What has its value already is no change, but what is beside it is.
+	tells(here.save(entries{"a": `2`}), Change{})
+	there.save(entries{"a": `2`, "own": `1`})
+	tells(here.refresh(), Change{})
+	tells(here.save(entries{"a": `2`, "own": `2`}), Change{Set: []Entry{{"own", "2"}}})
 	tells(here.remove("a", "absent"), Change{Removed: []string{"a"}})
 
 	// Compaction is no change.
@@ -957,7 +963,7 @@ func TestRefreshTellsWhatOthersDid(t *testing.T) {
 	clear(storage.items)
 	tells(here.refresh(), Change{Cleared: true, Removed: []string{"c"}})
 
-	if err := here.Watch(here.now, false); err != nil {
+	if _, err := here.Watch(here.now, false); err != nil {
 		t.Fatal(err)
 	}
 	there.save(entries{"d": `1`})
@@ -977,9 +983,10 @@ func TestStorageErrorsAreReturned(t *testing.T) {
 	_, _, getErr := tab.Get(tab.now, "a")
 	_, statsErr := tab.Stats(tab.now)
 	_, refreshErr := tab.Refresh(tab.now)
+	_, watchErr := tab.Watch(tab.now, true)
 	for call, err := range map[string]error{
 		"Save": saveErr, "Load": loadErr, "Get": getErr, "Stats": statsErr, "Refresh": refreshErr,
-		"Watch": tab.Watch(tab.now, true), "Listen": tab.Listen(true),
+		"Watch": watchErr, "Listen": tab.Listen(true),
 	} {
 		if !errors.Is(err, ErrDisabled) {
 			t.Errorf("%s returned %v", call, err)

@@ -211,7 +211,7 @@ func TestReceive(t *testing.T) {
 	a, b := f.device(ada, 0), f.device(ada, 0)
 	a.save(entries{"a": "1", "b": "1"})
 	a.sync()
-	if err := a.Watch(a.now, true); err != nil {
+	if _, err := a.Watch(a.now, true); err != nil {
 		t.Fatal(err)
 	}
 	b.skew = hour
@@ -500,7 +500,7 @@ func TestForget(t *testing.T) {
 	a.save(entries{"for ada": "1"})
 	a.sync()
 	a.save(entries{"b": "1"})
-	if err := a.Watch(a.now, true); err != nil {
+	if _, err := a.Watch(a.now, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Forget(); err != nil {
@@ -1484,7 +1484,7 @@ func TestALateClearingTellsWhatIsLeft(t *testing.T) {
 	b.tick().clear() // offline
 	f.time += 60_000
 	a.tick().save(entries{"cart": "1"})
-	if err := a.Watch(a.now, true); err != nil {
+	if _, err := a.Watch(a.now, true); err != nil {
 		t.Fatal(err)
 	}
 	settle(b, a)

@@ -870,7 +870,7 @@ func (d *device) openTab() *tab {
 	t.Session = s
 	d.tabs = append(d.tabs, t)
 	if w.chance(3) {
-		if err := s.Watch(d.now(), true); err != nil {
+		if _, err := s.Watch(d.now(), true); err != nil {
 			w.fail("%s: watch: %v", t.name, err)
 		}
 		t.mirror = t.all()

@@ -37,10 +37,10 @@ type version struct {
 
 func (v version) removed() bool { return v.value == "" }
 
-// shows reports whether a reader who knows v knows w, too. A value that was Given is
-// known to him, though not to this package.
+// shows reports whether a reader who knows v knows the value of w, too. A value that was
+// Given is known to him, though not to this package.
 func (v version) shows(w version) bool {
-	return v == w || v.stamp == w.stamp && v.value == Given
+	return v.value == w.value || v.stamp == w.stamp && v.value == Given
 }
 
 // less orders the versions of a key. The stamps of two batches always differ. The rest

@@ -20,7 +20,9 @@ export {
 export type WasmSource =
   string | URL | Response | BufferSource | WebAssembly.Module;
 
-export interface Options extends CommonOptions {
+export interface Options<
+  T extends object = Record<string, unknown>,
+> extends CommonOptions<T> {
   /**
    * The WebAssembly module, by default the session.wasm beside this file. A page loads it
    * once, so the option of its first `open` counts.
@@ -36,5 +38,5 @@ export interface Options extends CommonOptions {
  */
 export function open<T extends object = Record<string, unknown>>(
   name: string,
-  options?: Options,
+  options?: Options<T>,
 ): Promise<Session<T>>;

@@ -14,19 +14,20 @@ export type Entries<T extends object = Record<string, unknown>> =
       ? Record<string, unknown> | (object & { [Symbol.iterator]?: never })
       : Partial<T>);
 
-/** What happened to a session. */
+/** What happened to a session, frozen with all that is in it. */
 export interface Change<T extends object = Record<string, unknown>> {
   /**
-   * The entries that are new or were saved again. After `cleared`, every entry that is
-   * left. See `load` for the key `__proto__`.
+   * The entries that are new or have another value than before. After `cleared`, every
+   * entry that is left. Their values are those of `snapshot`. See `load` for the key
+   * `__proto__`.
    */
-  set: Partial<T>;
-  /** The keys that are gone, for whatever reason. */
-  removed: Key<T>[];
+  readonly set: Readonly<Partial<T>>;
+  /** The keys that are gone, for whatever reason. A default is shown in their place. */
+  readonly removed: readonly Key<T>[];
   /** Whether the session was emptied. The entries in `set` came after that. */
-  cleared: boolean;
+  readonly cleared: boolean;
   /** False for what was done through this object, true for everything else. */
-  remote: boolean;
+  readonly remote: boolean;
 }
 
 /** How much a session takes in its storage. */
@@ -62,6 +63,8 @@ export interface Session<T extends object = Record<string, unknown>> {
   readonly active: boolean;
   /** Whether the session outlives the page. It does not when kept in memory. */
   readonly persistent: boolean;
+  /** The option `defaults`, frozen. It is what a server shows, which has no session. */
+  readonly defaults: Readonly<Partial<T>>;
 
   /**
    * Saves the entries, all of them or none, and leaves every other entry as it is. When
@@ -77,7 +80,7 @@ export interface Session<T extends object = Record<string, unknown>> {
   save(entries: Entries<T>): void;
 
   /**
-   * Returns all entries. An entry of the key `__proto__` is not enumerable, so that
+   * Returns all entries, and the defaults of other keys. An entry of the key `__proto__` is not enumerable, so that
    * Object.assign sets no prototype. Inside a value such a key is an ordinary property,
    * as JSON.parse makes it.
    *
@@ -86,21 +89,31 @@ export interface Session<T extends object = Record<string, unknown>> {
   load(): Partial<T>;
 
   /**
-   * Returns the value of a key, or undefined if it has none.
+   * Returns what `load` returns, frozen with all that is in it: the same object until
+   * something changes, and in the next one the same value for a key that did not change.
+   * A save of an equal value changes nothing. While there are subscriptions, it costs
+   * nothing, and shows what was told or is about to be.
+   *
+   * @throws {SessionError} `disabled`
+   */
+  snapshot(): Readonly<Partial<T>>;
+
+  /**
+   * Returns the value of a key. If it has none, returns its default, or undefined.
    *
    * @throws {SessionError} `key`, `disabled`
    */
   get<K extends Key<T>>(key: K): T[K] | undefined;
 
   /**
-   * Returns whether a key has a value, which may be null.
+   * Returns whether a key has a value, which may be null. A default is none.
    *
    * @throws {SessionError} `key`, `disabled`
    */
   has(key: Key<T>): boolean;
 
   /**
-   * Returns the keys that have a value.
+   * Returns the keys that have a value. A default is none.
    *
    * @throws {SessionError} `disabled`
    */
@@ -122,10 +135,14 @@ export interface Session<T extends object = Record<string, unknown>> {
   clear(): void;
 
   /**
-   * Calls the listener soon after every change from now on, whether it was made through
-   * this object, elsewhere in the page, in another tab or on another device. Changes that
-   * others make in quick succession may come as one. Returns a function that ends the
-   * subscription, as `close` does.
+   * Calls the listener with every change from now on. One that is made through this object
+   * is told before `save`, `remove` or `clear` returns. One that is made elsewhere in the
+   * page, in another tab or on another device is told soon after, and several in quick
+   * succession may come as one. A save of values that are there already is no change.
+   *
+   * What a listener saves is told when all listeners have heard of what it is told of.
+   * What a listener throws is reported as an uncaught error, and breaks nothing. Returns a
+   * function that ends the subscription, as `close` does.
    *
    * @throws {SessionError} `closed`, `config`, `disabled`
    */
@@ -288,7 +305,7 @@ export type StorageLike = Pick<
   "getItem" | "setItem" | "removeItem" | "key" | "length"
 >;
 
-export interface Options {
+export interface Options<T extends object = Record<string, unknown>> {
   /**
    * Where the session is kept: in localStorage, in sessionStorage, in memory until the
    * page goes, or in an object that has the methods of these. The default is localStorage.
@@ -305,6 +322,11 @@ export interface Options {
    * then.
    */
   fallback?: "memory" | undefined;
+  /**
+   * Values to show for keys that have none. They are never stored, so they replace nothing
+   * that was saved, here or on another device.
+   */
+  defaults?: Partial<T> | undefined;
 }
 
 /**
@@ -315,7 +337,7 @@ export interface Options {
  */
 export function openSync<T extends object = Record<string, unknown>>(
   name: string,
-  options?: Options,
+  options?: Options<T>,
 ): Session<T>;
 
 /**
@@ -326,5 +348,5 @@ export function openSync<T extends object = Record<string, unknown>>(
  */
 export function open<T extends object = Record<string, unknown>>(
   name: string,
-  options?: Options,
+  options?: Options<T>,
 ): Promise<Session<T>>;

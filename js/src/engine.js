@@ -1,11 +1,9 @@
 import { absent, codeOf, disabled, errorOf, internal } from "./codes.js";
-import { attempt } from "./describe.js";
 import { SessionError } from "./error.js";
-import { keysOf, MemoryArea, places } from "./storage.js";
+import { areaOf, keysOf } from "./storage.js";
 import { utf8 } from "./utf8.js";
 
 /** @typedef {import("./storage.js").Area} Area */
-/** @typedef {import("./storage.js").Place} Place */
 
 /** @typedef {import("./api.js").Stats} Stats */
 
@@ -57,16 +55,12 @@ const cannotWait = 2;
  */
 export class StorageAreas {
   /**
-   * The areas in which sessions were opened, by place.
-   * @type {Area[]}
+   * The numbers by which the module tells areas apart.
+   *
+   * @type {WeakMap<Area, number>}
    */
-  opened = [];
-  #memory = new MemoryArea();
-  /**
-   * The page's own objects.
-   * @type {import("./storage.js").StorageLike[]}
-   */
-  #own = [];
+  #places = new WeakMap();
+  #lastPlace = 0;
   #encoder = new (utf8().TextEncoder)();
   // A U+FEFF at the beginning belongs to the text, and is no byte order mark.
   #decoder = new (utf8().TextDecoder)("utf-8", { ignoreBOM: true });
@@ -154,30 +148,17 @@ export class StorageAreas {
   };
 
   /**
-   * Returns the place that a page's own object is.
+   * Opens an area for a session, and returns the session's number with those of the area.
    *
-   * @param {import("./storage.js").StorageLike} storage
-   * @returns {Place}
+   * @param {import("./storage.js").Where} where
    */
-  placeOf(storage) {
-    for (const place of [places.local, places.session]) {
-      if (attempt(() => this.#area(place)) === storage) return place;
-    }
-    let at = this.#own.indexOf(storage);
-    if (at < 0) at = this.#own.push(storage) - 1;
-    return places.memory + 1 + at;
-  }
-
-  /**
-   * Opens an area for a session, and returns the session's number.
-   *
-   * @param {Place} place
-   */
-  open(place) {
+  open(where) {
     try {
-      const area = (this.opened[place] = this.#area(place));
+      const area = typeof where === "string" ? areaOf(where) : where;
+      const place = this.#places.get(area) ?? ++this.#lastPlace;
+      this.#places.set(area, place);
       this.#sessions.set(++this.#last, { area, texts: new Map() });
-      return this.#last;
+      return { handle: this.#last, area, place };
     } catch (error) {
       throw errorOf(disabled, error);
     }
@@ -215,20 +196,6 @@ export class StorageAreas {
         return codeOf(error);
       }
     };
-  }
-
-  /**
-   * @param {Place} place
-   * @returns {Area}
-   */
-  #area(place) {
-    if (place === places.memory) return this.#memory;
-    if (place > places.memory) return this.#own[place - places.memory - 1];
-    const property = place === places.local ? "localStorage" : "sessionStorage";
-    // Reading the property may throw a SecurityError.
-    const area = globalThis[property];
-    if (!area) throw new Error(`there is no ${property} here`);
-    return area;
   }
 
   /** @param {string} text */
@@ -361,19 +328,22 @@ export class Engine {
    * @type {number | undefined}
    */
   #handle;
+  #where;
+  /** @type {Area | undefined} */
+  #area;
   #watched = false;
   /** The reply to the last load, which the module does not repeat. */
   #loaded = "";
 
   /**
    * @param {Module} module
-   * @param {Place} place
+   * @param {import("./storage.js").Where} where
    * @param {string} name
    * @param {number} maxAge in milliseconds, 0 for none
    */
-  constructor(module, place, name, maxAge) {
+  constructor(module, where, name, maxAge) {
     this.#module = module;
-    this.place = place;
+    this.#where = where;
     this.name = name;
     this.maxAge = maxAge;
     this.#handle = this.#open();
@@ -381,7 +351,7 @@ export class Engine {
 
   /** The storage area where the session is. */
   get area() {
-    return this.#module.areas.opened[this.place];
+    return /** @type {Area} */ (this.#area);
   }
 
   /**
@@ -393,9 +363,9 @@ export class Engine {
     return keysOf(this.area, begin);
   }
 
-  /** @param {Engine} other compared by place and name */
-  isSame({ place, name }) {
-    return place === this.place && name === this.name;
+  /** @param {Engine} other compared by area and name */
+  isSame({ area, name }) {
+    return area === this.area && name === this.name;
   }
 
   /** Whether the session is open. Otherwise each call opens and closes it. */
@@ -443,15 +413,15 @@ export class Engine {
     this.#call("tidy");
   }
 
-  /** @returns {Record<string, unknown>} */
+  /** Returns all entries, as a JSON object. */
   load() {
     // A page's own wrapper of its storage may close the session in the middle of it.
     const loaded = this.#loaded;
     const length = this.#call("load", undefined, loaded ? 0 : 1);
-    if (length === 0) return JSON.parse(loaded);
+    if (length === 0) return loaded;
     const text = this.#module.read(length);
     this.#loaded = this.isOpen ? text : "";
-    return JSON.parse(text);
+    return text;
   }
 
   /**
@@ -470,13 +440,19 @@ export class Engine {
   }
 
   /**
-   * Begins or ends to keep the state that `refresh` compares with.
+   * Begins to keep the state that `refresh` compares with, and returns its entries.
    *
-   * @param {boolean} on
+   * @returns {Record<string, unknown>}
    */
-  watch(on) {
-    this.#call("watch", undefined, on ? 1 : 0);
-    this.#watched = on;
+  watch() {
+    const text = this.#module.read(this.#call("watch", undefined, 1));
+    this.#watched = true;
+    return JSON.parse(text);
+  }
+
+  unwatch() {
+    this.#call("watch", undefined, 0);
+    this.#watched = false;
   }
 
   /**
@@ -563,10 +539,11 @@ export class Engine {
 
   #open() {
     const { areas } = this.#module;
-    const handle = areas.open(this.place);
+    const { handle, area, place } = areas.open(this.#where);
+    this.#area = area;
     try {
       const length = this.#module.pass(this.name);
-      this.#module.call("open", handle, this.place, length, this.maxAge);
+      this.#module.call("open", handle, place, length, this.maxAge);
       return handle;
     } catch (error) {
       areas.close(handle);

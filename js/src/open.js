@@ -5,7 +5,8 @@ import { SessionError } from "./error.js";
 import { maxMillis } from "./limits.js";
 import { read } from "./options.js";
 import { Session } from "./session.js";
-import { isStorage, places } from "./storage.js";
+import { isStorage, MemoryArea, memoryOfPage, names } from "./storage.js";
+import { View } from "./view.js";
 
 /** @typedef {import("./engine.js").Module} Module */
 
@@ -32,25 +33,22 @@ export function checked(name, options, more) {
 export function openIn(
   module,
   name,
-  { storage = "local", maxAge = 0, fallback },
+  { storage = "local", maxAge = 0, fallback, defaults },
 ) {
+  const view = new View(defaults);
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
-  /** @param {import("./storage.js").Place} place */
-  const at = (place) =>
-    new Session(new Engine(module, place, name, milliseconds));
+  /** @param {import("./storage.js").Where} where */
+  const at = (where) =>
+    new Session(new Engine(module, where, name, milliseconds), view);
   try {
-    return at(
-      typeof storage === "string"
-        ? places[storage]
-        : module.areas.placeOf(storage),
-    );
+    return at(storage === "memory" ? new MemoryArea() : storage);
   } catch (error) {
     if (
       fallback === "memory" &&
       error instanceof SessionError &&
       error.code === "disabled"
     ) {
-      return at(places.memory);
+      return at(memoryOfPage ?? new MemoryArea());
     }
     throw error;
   }
@@ -75,7 +73,7 @@ const known = {
       '"local", "session", "memory" or an object with the methods of Storage',
     accepts: (value) =>
       typeof value === "string"
-        ? Object.hasOwn(places, value)
+        ? names.includes(/** @type {any} */ (value))
         : isStorage(value),
   },
   maxAge: {
@@ -86,4 +84,6 @@ const known = {
     expected: '"memory"',
     accepts: (value) => value === "memory",
   },
+  // View says what is wrong with them.
+  defaults: { expected: "", accepts: () => true },
 };

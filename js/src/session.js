@@ -2,10 +2,11 @@ import { describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
 import { ledgerKey } from "./item.js";
-import { places } from "./storage.js";
+import { MemoryArea } from "./storage.js";
 import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
+/** @typedef {import("./view.js").View} View */
 /** @typedef {import("./api.js").Session} Interface */
 /** @typedef {import("./api.js").Stats} Stats */
 
@@ -19,16 +20,17 @@ import { Sync } from "./sync.js";
 const active = new Set();
 
 /**
- * Hides an entry `__proto__` from Object.assign, which would set the prototype
- * of its target.
+ * Reports an error that nobody waits for, as the browser does for one in an event's
+ * listener.
  *
- * @param {Record<string, unknown>} entries
+ * @param {unknown} error
  */
-function assignable(entries) {
-  if (Object.hasOwn(entries, "__proto__")) {
-    Object.defineProperty(entries, "__proto__", { enumerable: false });
-  }
-  return entries;
+function report(error) {
+  // Node has no reportError.
+  if ("reportError" in globalThis) return reportError(error);
+  queueMicrotask(() => {
+    throw error;
+  });
 }
 
 /**
@@ -49,11 +51,22 @@ let onStorage;
 /** @type {(event: PageTransitionEvent) => void} */
 let onPageShow;
 
+/** @typedef {{ listener: (change: Change) => void }} Subscription */
+
 /** @implements {Interface} */
 export class Session {
   #engine;
-  /** @type {Set<{ listener: (change: Change) => void }>} */
+  /** What was told, or else what was shown last. */
+  #view;
+  /** @type {Set<Subscription>} */
   #subscriptions = new Set();
+  /**
+   * What subscriptions are to be told, in the order in which it was found.
+   *
+   * @type {{ change: Change, to: Subscription[] }[]}
+   */
+  #news = [];
+  #telling = false;
   #refreshing = false;
   #tidying = false;
   /** @type {Sync | undefined} */
@@ -76,17 +89,19 @@ export class Session {
         try {
           session.#refresh();
         } catch (error) {
-          queueMicrotask(() => {
-            throw error;
-          });
+          report(error);
         }
       }
     };
   }
 
-  /** @param {Engine} engine an open one */
-  constructor(engine) {
+  /**
+   * @param {Engine} engine an open one
+   * @param {View} view
+   */
+  constructor(engine, view) {
     this.#engine = engine;
+    this.#view = view;
     // So that each can be handed on without the session.
     for (const name of Object.getOwnPropertyNames(Session.prototype)) {
       const { value } = /** @type {PropertyDescriptor} */ (
@@ -119,7 +134,7 @@ export class Session {
   }
 
   get persistent() {
-    return this.#engine.place !== places.memory;
+    return !(this.#engine.area instanceof MemoryArea);
   }
 
   /** @param {import("./entries.js").Entries} entries */
@@ -132,24 +147,39 @@ export class Session {
   }
 
   load() {
-    return assignable(this.#use("load", (engine) => engine.load()));
+    return this.#use("load", (engine) => this.#view.complete(engine.load()));
+  }
+
+  snapshot() {
+    return this.#use("snapshot", (engine) => {
+      if (this.#subscriptions.size === 0) {
+        this.#view.takeAll(JSON.parse(engine.load()));
+      } else if (this.#refreshing) {
+        this.#find(engine.refresh(), true); // it is told later
+      }
+      return this.#view.snapshot;
+    });
+  }
+
+  get defaults() {
+    return this.#view.defaults;
   }
 
   /** @param {string} key */
   get(key) {
-    return this.#use("get", (engine) => {
-      checkKey(key);
-      return engine.get(key);
-    });
+    const value = this.#saved("get", key);
+    return value === undefined ? this.#view.default(key) : value;
   }
 
   /** @param {string} key */
   has(key) {
-    return this.get(key) !== undefined;
+    return this.#saved("has", key) !== undefined;
   }
 
   keys() {
-    return Object.getOwnPropertyNames(this.load());
+    return this.#use("keys", (engine) =>
+      Object.keys(JSON.parse(engine.load())),
+    );
   }
 
   /** @param {...string} keys */
@@ -172,7 +202,9 @@ export class Session {
           `the listener is ${describe(listener)}: give a function`,
         );
       }
-      if (this.#subscriptions.size === 0) engine.watch(true);
+      if (this.#subscriptions.size === 0) {
+        this.#view.takeAll(engine.watch());
+      }
       this.#subscriptions.add(subscription);
     });
     return () => {
@@ -181,7 +213,7 @@ export class Session {
         this.#subscriptions.size === 0 &&
         this.active
       ) {
-        this.#engine.watch(false);
+        this.#engine.unwatch();
       }
     };
   }
@@ -246,12 +278,24 @@ export class Session {
   #write(operation, call) {
     const { change, due } = this.#use(operation, call);
     if (due) this.#tidySoon();
-    if (change) this.#tell(change, false);
     for (const session of this.#here()) {
       session.#written();
       // The storage event tells other documents only.
       if (session !== this) session.#refreshSoon();
     }
+    this.#find(change, false);
+    this.#tell();
+  }
+
+  /**
+   * @param {string} operation
+   * @param {string} key
+   */
+  #saved(operation, key) {
+    return this.#use(operation, (engine) => {
+      checkKey(key);
+      return engine.get(key);
+    });
   }
 
   /** The open objects of this page for the same session, this one included. */
@@ -300,21 +344,38 @@ export class Session {
   }
 
   /**
-   * Tells the subscriptions in microtasks, because a listener that throws must
-   * not break the save that it is told of.
+   * Has the subscriptions told of a change, if there is one.
    *
-   * @param {string} text the change as JSON
+   * @param {string} text as JSON, or empty
    * @param {boolean} remote
    */
-  #tell(text, remote) {
-    for (const subscription of this.#subscriptions) {
-      queueMicrotask(() => {
-        if (!this.#subscriptions.has(subscription)) return;
-        const change = { ...JSON.parse(text), remote };
-        assignable(change.set);
-        subscription.listener(change);
-      });
+  #find(text, remote) {
+    const change = text && this.#view.take(JSON.parse(text));
+    if (!change) return;
+    this.#news.push({
+      change: Object.freeze({ ...change, remote }),
+      to: [...this.#subscriptions],
+    });
+  }
+
+  /**
+   * Tells the subscriptions. What a listener saves is told after that which it is told
+   * of, so that all listeners hear of everything in the same order.
+   */
+  #tell() {
+    if (this.#telling) return;
+    this.#telling = true;
+    for (let next; (next = this.#news.shift());) {
+      for (const subscription of next.to) {
+        if (!this.#subscriptions.has(subscription)) continue;
+        try {
+          subscription.listener(next.change);
+        } catch (error) {
+          report(error);
+        }
+      }
     }
+    this.#telling = false;
   }
 
   /**
@@ -343,7 +404,10 @@ export class Session {
 
   /** Reads what others did, and tells the subscriptions. */
   #refresh() {
-    const change = this.#use("refresh", (engine) => engine.refresh());
-    if (change) this.#tell(change, true);
+    this.#find(
+      this.#use("refresh", (engine) => engine.refresh()),
+      true,
+    );
+    this.#tell();
   }
 }

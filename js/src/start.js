@@ -4,7 +4,7 @@ import { SessionError } from "./error.js";
 import { prepare } from "./runtime-tinygo.js";
 
 // wasm/main.go has the same.
-const protocol = 5;
+const protocol = 6;
 
 /**
  * Runs a compiled module.

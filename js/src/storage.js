@@ -1,18 +1,18 @@
 /**
- * A place where sessions are stored. The module knows it by this number: one of places,
- * or a greater one for a page's own object.
- *
- * @typedef {number} Place
+ * The names of storage areas, as options have them. "memory" is a new one for each session.
  */
-export const places = /** @type {const} */ ({
-  local: 0,
-  session: 1,
-  memory: 2,
-});
+export const names = /** @type {const} */ (["local", "session", "memory"]);
 
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Area */
 
 /** @typedef {import("./api.js").StorageLike} StorageLike */
+
+/**
+ * Where a session is: the storage area that has the name whenever it is opened, or an
+ * area.
+ *
+ * @typedef {"local" | "session" | Area} Where
+ */
 
 /**
  * Whether a value has what is used of Storage.
@@ -82,4 +82,25 @@ export class MemoryArea {
   removeItem(key) {
     this.#items.delete(key);
   }
+}
+
+/**
+ * The memory of a page or a worker that has no other storage, for all of its sessions. A
+ * server, which has no location, gets none: its memory would be all visitors'.
+ */
+export const memoryOfPage = globalThis.location && new MemoryArea();
+
+/**
+ * Returns the storage area of that name, as it is at the moment.
+ *
+ * @param {"local" | "session"} name
+ * @returns {Storage}
+ */
+export function areaOf(name) {
+  const property = name === "local" ? "localStorage" : "sessionStorage";
+  // Reading the property may throw a SecurityError. Some versions of Node have an object
+  // there that is no storage, unless they are started with a file for it.
+  const area = globalThis[property];
+  if (!isStorage(area)) throw new Error(`there is no ${property} here`);
+  return area;
 }

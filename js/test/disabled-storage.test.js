@@ -5,7 +5,11 @@ import { inBrowser } from "./in-browser.js";
 /** What opaque.js finds where there is no storage. */
 const outcome = {
   refused: ["disabled", "disabled"],
-  kept: Array(3).fill({ active: true, persistent: false, loaded: { a: 1 } }),
+  kept: [
+    { active: true, persistent: false, loaded: { a: 1 } },
+    { active: true, persistent: false, loaded: { a: 1 } },
+    { active: true, persistent: false, loaded: {} }, // memory of its own
+  ],
   told: { set: { a: 1 }, removed: [], cleared: false, remote: true },
 };
 
@@ -58,6 +62,8 @@ const useless = {
     },
   }),
   "it is null": () => ({ value: null }),
+  // As in Node 25.0.
+  "it is no storage": () => ({ value: {} }),
   "it is undefined": () => ({ value: undefined }),
 };
 

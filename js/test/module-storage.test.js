@@ -19,8 +19,9 @@ inBrowser(
     await buildTests("wasm", ["page"], join(folder, "tests.wasm"));
     await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
     await build({
-      entryPoints: [join(src, "engine.js")],
+      entryPoints: ["engine.js", "storage.js"].map((file) => join(src, file)),
       bundle: true,
+      splitting: true,
       format: "esm",
       outdir: folder,
       logLevel: "warning",
@@ -31,9 +32,15 @@ inBrowser(
       await import(at("wasm_exec.js"));
       /** @type {typeof import("../src/engine.js")} */
       const { StorageAreas } = await import(at("engine.js"));
+      /** @type {typeof import("../src/storage.js")} */
+      const { MemoryArea } = await import(at("storage.js"));
       const areas = new StorageAreas();
       Object.assign(globalThis, {
-        openArea: (/** @type {number} */ place) => areas.open(place),
+        openArea: (
+          /** @type {"localStorage" | "sessionStorage" | "memory"} */ name,
+        ) =>
+          areas.open(name === "memory" ? new MemoryArea() : globalThis[name])
+            .handle,
       });
       const { Go, fs } = /** @type {any} */ (globalThis);
       let output = "";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { inBrowser } from "./in-browser.js";
 
-inBrowser("a listener is told after the save returned", async ({ page }) => {
+inBrowser("a listener is told before the save returns", async ({ page }) => {
   const order = await page.evaluate(async () => {
     const session = await inPage.open();
     /** @type {string[]} */
@@ -11,14 +11,13 @@ inBrowser("a listener is told after the save returned", async ({ page }) => {
     order.push("a is saved");
     session.save({ b: 1 });
     order.push("b is saved");
-    await inPage.nextTask();
     return order;
   });
   assert.deepEqual(order, [
-    "a is saved",
-    "b is saved",
     "told of a",
+    "a is saved",
     "told of b",
+    "b is saved",
   ]);
 });
 
@@ -60,7 +59,8 @@ inBrowser("a change is what the call changed", async ({ page }) => {
     const session = await inPage.open();
     session.save({ a: 1, b: { c: [2] } });
     const changes = inPage.recordChanges(session);
-    session.save({ a: 1 });
+    session.save({ a: 1, b: { c: [2] } });
+    session.save({ a: 2, b: { c: [2] } });
     session.save([
       ["d", 1],
       ["d", null],
@@ -75,7 +75,7 @@ inBrowser("a change is what the call changed", async ({ page }) => {
   });
   const none = { set: {}, removed: [], cleared: false, remote: false };
   assert.deepEqual(changes, [
-    { ...none, set: { a: 1 } },
+    { ...none, set: { a: 2 } },
     { ...none, set: { d: null } },
     { ...none, removed: ["b"] },
     { ...none, removed: ["a", "d"], cleared: true },
@@ -115,9 +115,9 @@ inBrowser("a subscription ends when it is said to", async ({ page }) => {
     await inPage.nextTask();
     session.save({ b: 1 });
     await inPage.nextTask();
-    session.save({ c: 1 });
-    first(); // before it could be told
     first();
+    first();
+    session.save({ c: 1 });
     await inPage.nextTask();
     session.save({ d: 1 });
     await inPage.nextTask();
@@ -209,25 +209,102 @@ inBrowser("a listener can use the session", async ({ page }) => {
   assert.equal(active, false);
 });
 
-inBrowser("each listener gets a change of its own", async ({ page }) => {
-  const { seen, loaded } = await page.evaluate(async () => {
+inBrowser("a change cannot be changed", async ({ page }) => {
+  const { refused, changes, loaded } = await page.evaluate(async () => {
+    "use strict";
     const session = await inPage.open();
-    const value = { list: [1] };
-    /** @type {string[]} */
-    const seen = [];
-    for (let i = 0; i < 2; i++) {
-      session.subscribe((change) => {
-        seen.push(JSON.stringify(change.set));
-        /** @type {any} */ (change.set.a).list.push(2);
-        change.set.b = 1;
-        change.removed.push("a");
-      });
-    }
-    session.save({ a: value });
-    value.list.push(3);
-    await inPage.nextTask();
-    return { seen, loaded: session.load() };
+    const value = { list: [{ a: 1 }] };
+    const deep = JSON.parse("[".repeat(5000) + "]".repeat(5000));
+    let refused = 0;
+    session.subscribe((/** @type {any} */ change) => {
+      const { set, removed } = change;
+      const attempts = [
+        () => (change.remote = true),
+        () => (set.b = 1),
+        () => removed.push("a"),
+        () => (set.a.list.length = 0),
+        () => set.a.list[0].b++,
+        () => (set.__proto__.c = 1),
+        () => set.deep[0][0][0].push(1),
+      ];
+      for (const attempt of attempts) {
+        try {
+          attempt();
+        } catch {
+          refused++;
+        }
+      }
+    });
+    const changes = inPage.recordChanges(session);
+    session.save([
+      ["a", value],
+      ["__proto__", { c: 2 }],
+      ["deep", deep],
+    ]);
+    value.list.pop(); // what was told is no part of the page's own
+    const [{ set }] = changes;
+    return {
+      refused,
+      changes: [set.a, set["__proto__"]],
+      loaded: [session.get("a"), session.get("__proto__")],
+    };
   });
-  assert.deepEqual(seen, ['{"a":{"list":[1]}}', '{"a":{"list":[1]}}']);
-  assert.deepEqual(loaded, { a: { list: [1] } });
+  assert.equal(refused, 7);
+  const saved = [{ list: [{ a: 1 }] }, { c: 2 }];
+  assert.deepEqual([changes, loaded], [saved, saved]);
+});
+
+inBrowser(
+  "what a listener saves is told after what it is told of",
+  async ({ page }) => {
+    const told = await page.evaluate(async () => {
+      const session = await inPage.open();
+      /** @type {string[]} */
+      const told = [];
+      session.subscribe(({ set }) => {
+        if (set.a === 1) session.save({ a: 2 });
+        told.push(`first: ${set.a}`);
+        if (set.a === 2) session.subscribe(() => told.push("too early"));
+      });
+      session.subscribe(({ set }) => told.push(`second: ${set.a}`));
+      session.save({ a: 1 });
+      told.push("saved");
+      return told;
+    });
+    assert.deepEqual(told, [
+      "first: 1",
+      "second: 1",
+      "first: 2",
+      "second: 2",
+      "saved",
+    ]);
+  },
+);
+
+inBrowser("what is saved again in another tab is no change", async (visit) => {
+  const { page, newPage } = visit;
+  const other = await newPage();
+  await page.evaluate(async () => {
+    const session = await inPage.open();
+    session.save({ a: { b: [1, null] }, c: 1 });
+    Object.assign(globalThis, {
+      changes: inPage.recordChanges(session),
+      session,
+    });
+  });
+  await other.evaluate(async () => {
+    const session = await inPage.open();
+    session.save({ a: { b: [1, null] }, c: 1 });
+    session.save({ c: 2, a: { b: [1, null] } });
+  });
+  const { changes, same } = await page.evaluate(async () => {
+    const { changes, session } = /** @type {any} */ (globalThis);
+    const before = session.snapshot();
+    await inPage.until(() => changes.length > 0);
+    return { changes, same: before.a === session.snapshot().a };
+  });
+  assert.deepEqual(changes, [
+    { set: { c: 2 }, removed: [], cleared: false, remote: true },
+  ]);
+  assert.equal(same, true);
 });

@@ -89,7 +89,7 @@ function sentence(change) {
   return `${origin(change)} ${done.join(" and ")}.`;
 }
 
-/** @param {string[]} keys */
+/** @param {readonly string[]} keys */
 function enumerate(keys) {
   const named = keys
     .slice(0, ANNOUNCED_KEYS)

@@ -19,7 +19,7 @@ const sessions = await Promise.all([
   open("cart", { storage: "session", fallback: "memory" }),
   open("cart", { storage: "memory" }),
 ]);
-const told = new Promise((resolve) => sessions[2].subscribe(resolve));
+const told = new Promise((resolve) => sessions[1].subscribe(resolve));
 sessions[0].save({ a: 1 });
 const outcome = {
   refused,

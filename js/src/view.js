@@ -1,0 +1,169 @@
+import { say } from "./describe.js";
+import { encodeEntries } from "./entries.js";
+import { SessionError } from "./error.js";
+
+/** @typedef {Omit<import("./api.js").Change, "remote">} Change */
+
+/**
+ * What a session shows: its entries, and defaults where there are none. All of it is
+ * frozen. An entry that is saved with an equal value stays the same object.
+ */
+export class View {
+  #defaults;
+  /** @type {Map<string, unknown>} */
+  #entries = new Map();
+  /** @type {Readonly<Record<string, unknown>> | undefined} */
+  #snapshot;
+
+  /** @param {object} [defaults] */
+  constructor(defaults = {}) {
+    try {
+      this.#defaults = encodeEntries(defaults).text;
+    } catch (cause) {
+      throw new SessionError("config", `the option defaults: ${say(cause)}`, {
+        key: /** @type {SessionError} */ (cause).key,
+        cause,
+      });
+    }
+    /** What is shown when nothing is stored, as on a server. */
+    this.defaults = freeze(assignable(JSON.parse(this.#defaults)));
+  }
+
+  get snapshot() {
+    return (this.#snapshot ??= Object.freeze(
+      assignable(Object.fromEntries([...all(this.defaults), ...this.#entries])),
+    ));
+  }
+
+  /**
+   * Returns entries, and the defaults for others, in objects of the caller's own.
+   *
+   * @param {string} text the entries as a JSON object
+   */
+  complete(text) {
+    // Of two members with the same key, JSON.parse takes the last.
+    const both = [this.#defaults, text].map((object) => object.slice(1, -1));
+    return assignable(JSON.parse(`{${both.filter(Boolean).join()}}`));
+  }
+
+  /**
+   * Returns the default of a key, if there is one, for the caller to keep.
+   *
+   * @param {string} key
+   */
+  default(key) {
+    return own(JSON.parse(this.#defaults), key);
+  }
+
+  /**
+   * Takes a change, and returns what of it changes a value that is shown.
+   *
+   * @param {Change} change
+   * @returns {Change | undefined}
+   */
+  take({ set, removed, cleared }) {
+    const gone = removed.filter((key) => this.#entries.delete(key));
+    const changed = [];
+    for (const [key, value] of all(set)) {
+      const had = this.#entries.has(key)
+        ? this.#entries.get(key)
+        : own(this.defaults, key);
+      const same = equal(had, value);
+      const shown = same ? had : freeze(value);
+      this.#entries.set(key, shown);
+      if (!same || cleared) changed.push([key, shown]);
+    }
+    if (changed.length + gone.length > 0) this.#snapshot = undefined;
+    else if (!cleared) return;
+    set = assignable(Object.fromEntries(changed));
+    return freeze({ set, removed: gone, cleared });
+  }
+
+  /**
+   * Takes all that is stored.
+   *
+   * @param {Record<string, unknown>} entries
+   */
+  takeAll(entries) {
+    const removed = [...this.#entries.keys()].filter(
+      (key) => !Object.hasOwn(entries, key),
+    );
+    this.take({ set: entries, removed, cleared: false });
+  }
+}
+
+/**
+ * Hides an entry `__proto__` from Object.assign, which would set the prototype
+ * of its target.
+ *
+ * @param {Record<string, unknown>} entries
+ */
+function assignable(entries) {
+  if (Object.hasOwn(entries, "__proto__")) {
+    Object.defineProperty(entries, "__proto__", { enumerable: false });
+  }
+  return entries;
+}
+
+// Values may be nested so deeply that recursion would fail.
+
+/**
+ * Freezes a value made by JSON.parse, with all that is in it.
+ *
+ * @template T
+ * @param {T} value
+ */
+function freeze(value) {
+  /** @type {unknown[]} */
+  const left = [value];
+  for (const each of left) {
+    if (typeof each !== "object" || !each || Object.isFrozen(each)) continue;
+    for (const [, part] of all(each)) left.push(part);
+    Object.freeze(each);
+  }
+  return value;
+}
+
+/**
+ * Whether two values made by JSON.parse say the same.
+ *
+ * @param {unknown} one
+ * @param {unknown} other
+ */
+function equal(one, other) {
+  const left = [[one, other]];
+  for (const [a, b] of left) {
+    if (a === b) continue;
+    if (typeof a !== "object" || typeof b !== "object" || !a || !b)
+      return false;
+    if (Array.isArray(a) !== Array.isArray(b)) return false;
+    const parts = all(a);
+    if (parts.length !== all(b).length) return false;
+    for (const [key, part] of parts) {
+      if (!Object.hasOwn(b, key)) return false;
+      left.push([part, /** @type {any} */ (b)[key]]);
+    }
+  }
+  return true;
+}
+
+/**
+ * The members of an object, with one that is hidden from Object.assign.
+ *
+ * @param {object} object
+ * @returns {[key: string, value: unknown][]}
+ */
+function all(object) {
+  return Object.getOwnPropertyNames(object).map((key) => [
+    key,
+    /** @type {any} */ (object)[key],
+  ]);
+}
+
+/**
+ * @param {Readonly<Record<string, unknown>>} object
+ * @param {string} key
+ */
+function own(object, key) {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}

@@ -1,0 +1,165 @@
+// What a session shows to those who follow it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { dist } from "../../harness/server.js";
+
+/** @type {typeof import("../../src/index.js")} */
+const { openSync } = await import(pathToFileURL(`${dist}/index.js`).href);
+
+/** @param {object} [options] */
+const opened = (options) =>
+  openSync("snapshots", { storage: "memory", ...options });
+
+for (const followed of [false, true]) {
+  const how = followed ? "with subscriptions" : "without subscriptions";
+
+  test(`a snapshot stays the same object until something changes, ${how}`, () => {
+    const session = opened();
+    if (followed) session.subscribe(() => {});
+    assert.equal(session.snapshot(), session.snapshot());
+    session.save({ a: { b: 1 }, list: [1, 2], n: null });
+    const first = session.snapshot();
+    assert.deepEqual(first, { a: { b: 1 }, list: [1, 2], n: null });
+    session.save({ list: [1, 2], n: null });
+    session.remove("absent");
+    session.save([]);
+    assert.equal(session.snapshot(), first);
+    session.save({ list: [1], n: 0 });
+    const second = session.snapshot();
+    assert.deepEqual(second, { a: { b: 1 }, list: [1], n: 0 });
+    assert.deepEqual(first, { a: { b: 1 }, list: [1, 2], n: null });
+    assert.equal(second.a, first.a);
+    session.remove("list");
+    assert.equal(session.snapshot().a, first.a);
+    assert.deepEqual(session.snapshot(), { a: { b: 1 }, n: 0 });
+    session.clear();
+    assert.deepEqual(session.snapshot(), {});
+    assert.equal(session.snapshot(), session.snapshot());
+    session.close();
+    session.save({ a: 1 });
+    assert.deepEqual(session.snapshot(), { a: 1 });
+    assert.equal(session.snapshot(), session.snapshot());
+  });
+
+  test(`values are compared by what they say, ${how}`, () => {
+    const session = opened();
+    if (followed) session.subscribe(() => {});
+    const values = [
+      ...[null, 0, 1, "", "1", true, false, [], {}, [null], [[]], [{}], [0, 1]],
+      ...[{ a: 1 }, { b: 1 }, { a: 1, b: undefined, c: 1 }, { 0: 0, 1: 1 }],
+      ...[{ length: 0 }, JSON.parse('{"__proto__":1}'), { a: { a: 1 } }],
+    ];
+    for (const one of values) {
+      session.save({ value: one });
+      const before = session.snapshot();
+      session.save({ value: structuredClone(one) });
+      assert.equal(session.snapshot(), before, JSON.stringify(one));
+      for (const other of values) {
+        if (other === one) continue;
+        session.save({ value: other });
+        assert.notEqual(session.snapshot(), before);
+        assert.deepEqual(session.get("value"), session.snapshot().value);
+        session.save({ value: one });
+      }
+    }
+    const [one, other] = [
+      { a: [1, { b: 2, c: 3 }] },
+      { a: [1, { c: 3, b: 2 }] },
+    ];
+    session.save({ value: one });
+    const before = session.snapshot();
+    session.save({ value: other });
+    assert.equal(session.snapshot(), before);
+  });
+
+  test(`defaults are shown, and never stored, ${how}`, () => {
+    const defaults = { theme: "light", list: [{ a: 1 }], ["__proto__"]: 1 };
+    const session = opened({ defaults });
+    if (followed) session.subscribe(() => {});
+    defaults.list.pop();
+    const shown = { theme: "light", list: [{ a: 1 }] };
+    assert.deepEqual(session.defaults, session.snapshot());
+    assert.deepEqual({ ...session.load() }, shown);
+    assert.deepEqual({ ...session.snapshot() }, shown);
+    assert.deepEqual(session.get("list"), [{ a: 1 }]);
+    assert.deepEqual(session.keys(), []);
+    assert.equal(session.has("theme"), false);
+    assert.equal(session.stats().entries, 0);
+
+    const first = session.snapshot();
+    session.save({ list: [{ a: 1 }] }); // equal, and stored from now on
+    assert.equal(session.snapshot(), first);
+    assert.deepEqual(session.keys(), ["list"]);
+    session.save({ theme: null });
+    assert.deepEqual(session.snapshot().theme, null);
+    assert.equal(session.get("theme"), null);
+    assert.equal(session.load().theme, null);
+    assert.equal(session.snapshot().list, first.list);
+    session.remove("theme");
+    assert.equal(session.get("theme"), "light");
+    session.clear();
+    assert.deepEqual({ ...session.snapshot() }, shown);
+
+    // What is given is the caller's to keep, and to change.
+    for (const list of [session.get("list"), session.load().list]) {
+      /** @type {any} */ (list).push(1);
+    }
+    assert.deepEqual(session.get("list"), [{ a: 1 }]);
+  });
+}
+
+test("a snapshot shows what others saved before that is told", async () => {
+  const storage = new Map();
+  const area = {
+    get length() {
+      return storage.size;
+    },
+    key: (/** @type {number} */ i) => [...storage.keys()][i],
+    getItem: (/** @type {string} */ key) => storage.get(key),
+    setItem: (/** @type {string} */ key, /** @type {string} */ text) =>
+      void storage.set(key, text),
+    removeItem: (/** @type {string} */ key) => void storage.delete(key),
+  };
+  const [here, there] = [1, 2].map(() => openSync("both", { storage: area }));
+  /** @type {import("../../src/api.js").Change[]} */
+  const told = [];
+  here.subscribe((change) => told.push(change));
+  there.save({ a: 1 });
+  const seen = here.snapshot();
+  assert.deepEqual(seen, { a: 1 });
+  assert.deepEqual(told, []);
+  // What is found is told before what is saved after it.
+  here.save({ a: 2 });
+  assert.deepEqual(
+    told.map(({ set, remote }) => [set.a, remote]),
+    [
+      [1, true],
+      [2, false],
+    ],
+  );
+  let early = 0;
+  here.subscribe(() => early++);
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([told.length, early], [2, 0]);
+});
+
+test("defaults that cannot be saved are an error", () => {
+  const bad = /** @type {any} */ ([
+    [{ a: undefined }, "a"],
+    [{ a: 1, b: NaN }, "b"],
+    [[["", 1]], ""],
+    [1, undefined],
+    [null, undefined],
+  ]);
+  for (const [defaults, key] of bad) {
+    assert.throws(() => opened({ defaults }), {
+      name: "SessionError",
+      code: "config",
+      message: /^session "snapshots": open: the option defaults: /,
+      key,
+    });
+  }
+  opened({ defaults: new Map([["a", 1]]) });
+  opened({ defaults: undefined });
+});
