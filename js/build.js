@@ -8,31 +8,38 @@ for (const name of await readdir("dist")) {
   if (name !== "session.wasm") await rm(`dist/${name}`);
 }
 
-const options = { ...withModule("dist/session.wasm"), outdir: "dist" };
+const entries = ["index", "streaming", "storage", "react", "vue", "svelte"];
 
-await build({
-  ...options,
-  entryPoints: ["src/index.js", "src/streaming.js"],
-});
+/** @type {import("esbuild").BuildOptions} */
+const options = {
+  ...withModule("dist/session.wasm"),
+  entryPoints: entries.map((entry) => `src/${entry}.js`),
+  outdir: "dist",
+  sourcemap: true,
+  // The frameworks are the user's own.
+  external: ["react", "vue", "svelte"],
+};
+await build(options);
 await build({
   ...options,
   format: "cjs",
-  entryPoints: ["src/index.js"],
+  // Where the file itself is, is not known there.
+  define: { "import.meta.url": "undefined" },
   outExtension: { ".js": ".cjs" },
 });
 
-/** @type {[source: string, built: string][]} */
-const types = [
-  ["api", "index.d.ts"],
-  ["api", "index.d.cts"],
-  ["api-streaming", "streaming.d.ts"],
-];
-for (const [source, built] of types) {
+for (const entry of [...entries, "session.wasm"]) {
+  const source = entry === "index" ? "api" : `api-${entry}`;
   const text = await readFile(`src/${source}.d.ts`, "utf8");
   // Without the comment on what this does.
   const declarations = text.replace(/^(\/\/.*\n)+\n?/, "");
-  await writeFile(
-    `dist/${built}`,
-    declarations.replaceAll('"./api.js"', '"./index.js"'),
-  );
+  for (const [module, types] of [
+    ["js", "d.ts"],
+    ["cjs", "d.cts"],
+  ]) {
+    await writeFile(
+      `dist/${entry}.${types}`,
+      declarations.replaceAll('"./api.js"', `"./index.${module}"`),
+    );
+  }
 }

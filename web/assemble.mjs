@@ -60,7 +60,9 @@ try {
       join(packageFolder, name),
     );
   }
-  cpSync(entry, join(packageFolder, "index.js"));
+  for (const name of ["index.js", "index.js.map"]) {
+    cpSync(join(built, name), join(packageFolder, name));
+  }
 
   const files = readdirSync(fresh, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

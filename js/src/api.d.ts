@@ -91,8 +91,8 @@ export interface Session<T extends object = Record<string, unknown>> {
   /**
    * Returns what `load` returns, frozen with all that is in it: the same object until
    * something changes, and in the next one the same value for a key that did not change.
-   * A save of an equal value changes nothing. While there are subscriptions, it costs
-   * nothing, and shows what was told or is about to be.
+   * A save of an equal value changes nothing. While there are subscriptions, it is what
+   * they were told, and reads nothing.
    *
    * @throws {SessionError} `disabled`
    */

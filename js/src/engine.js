@@ -1,9 +1,9 @@
 import { absent, codeOf, disabled, errorOf, internal } from "./codes.js";
 import { SessionError } from "./error.js";
-import { areaOf, keysOf } from "./storage.js";
+import { areaOf, keysOf } from "./areas.js";
 import { utf8 } from "./utf8.js";
 
-/** @typedef {import("./storage.js").Area} Area */
+/** @typedef {import("./areas.js").Area} Area */
 
 /** @typedef {import("./api.js").Stats} Stats */
 
@@ -150,7 +150,7 @@ export class StorageAreas {
   /**
    * Opens an area for a session, and returns the session's number with those of the area.
    *
-   * @param {import("./storage.js").Where} where
+   * @param {import("./areas.js").Where} where
    */
   open(where) {
     try {
@@ -337,7 +337,7 @@ export class Engine {
 
   /**
    * @param {Module} module
-   * @param {import("./storage.js").Where} where
+   * @param {import("./areas.js").Where} where
    * @param {string} name
    * @param {number} maxAge in milliseconds, 0 for none
    */

@@ -1,10 +1,18 @@
 /** @typedef {import("./api.js").SessionErrorCode} SessionErrorCode */
 
+// A page may have this class several times, from several files of the package.
+const brand = Symbol.for("session-writer.SessionError");
+
 /**
  * Every error of this package is one. A `save`, `remove` or `clear` that throws
  * one has left the session as it was.
  */
 export class SessionError extends Error {
+  /** @param {any} value */
+  static [Symbol.hasInstance](value) {
+    return Boolean(value?.[brand]);
+  }
+
   /**
    * @param {SessionErrorCode} code
    * @param {string} message
@@ -31,6 +39,10 @@ export class SessionError extends Error {
      * @type {string | undefined}
      */
     this.reason = more.reason;
+  }
+
+  get [brand]() {
+    return true;
   }
 }
 

@@ -5,7 +5,7 @@ import { SessionError } from "./error.js";
 import { maxMillis } from "./limits.js";
 import { read } from "./options.js";
 import { Session } from "./session.js";
-import { isStorage, MemoryArea, memoryOfPage, names } from "./storage.js";
+import { isStorage, MemoryArea, memoryOfPage, names } from "./areas.js";
 import { View } from "./view.js";
 
 /** @typedef {import("./engine.js").Module} Module */
@@ -37,7 +37,7 @@ export function openIn(
 ) {
   const view = new View(defaults);
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
-  /** @param {import("./storage.js").Where} where */
+  /** @param {import("./areas.js").Where} where */
   const at = (where) =>
     new Session(new Engine(module, where, name, milliseconds), view);
   try {

@@ -2,7 +2,7 @@ import { describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
 import { ledgerKey } from "./item.js";
-import { MemoryArea } from "./storage.js";
+import { MemoryArea } from "./areas.js";
 import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
@@ -154,8 +154,6 @@ export class Session {
     return this.#use("snapshot", (engine) => {
       if (this.#subscriptions.size === 0) {
         this.#view.takeAll(JSON.parse(engine.load()));
-      } else if (this.#refreshing) {
-        this.#find(engine.refresh(), true); // it is told later
       }
       return this.#view.snapshot;
     });

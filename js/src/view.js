@@ -1,6 +1,7 @@
 import { say } from "./describe.js";
 import { encodeEntries } from "./entries.js";
 import { SessionError } from "./error.js";
+import { all, equal, freeze, own } from "./json.js";
 
 /** @typedef {Omit<import("./api.js").Change, "remote">} Change */
 
@@ -103,67 +104,4 @@ function assignable(entries) {
     Object.defineProperty(entries, "__proto__", { enumerable: false });
   }
   return entries;
-}
-
-// Values may be nested so deeply that recursion would fail.
-
-/**
- * Freezes a value made by JSON.parse, with all that is in it.
- *
- * @template T
- * @param {T} value
- */
-function freeze(value) {
-  /** @type {unknown[]} */
-  const left = [value];
-  for (const each of left) {
-    if (typeof each !== "object" || !each || Object.isFrozen(each)) continue;
-    for (const [, part] of all(each)) left.push(part);
-    Object.freeze(each);
-  }
-  return value;
-}
-
-/**
- * Whether two values made by JSON.parse say the same.
- *
- * @param {unknown} one
- * @param {unknown} other
- */
-function equal(one, other) {
-  const left = [[one, other]];
-  for (const [a, b] of left) {
-    if (a === b) continue;
-    if (typeof a !== "object" || typeof b !== "object" || !a || !b)
-      return false;
-    if (Array.isArray(a) !== Array.isArray(b)) return false;
-    const parts = all(a);
-    if (parts.length !== all(b).length) return false;
-    for (const [key, part] of parts) {
-      if (!Object.hasOwn(b, key)) return false;
-      left.push([part, /** @type {any} */ (b)[key]]);
-    }
-  }
-  return true;
-}
-
-/**
- * The members of an object, with one that is hidden from Object.assign.
- *
- * @param {object} object
- * @returns {[key: string, value: unknown][]}
- */
-function all(object) {
-  return Object.getOwnPropertyNames(object).map((key) => [
-    key,
-    /** @type {any} */ (object)[key],
-  ]);
-}
-
-/**
- * @param {Readonly<Record<string, unknown>>} object
- * @param {string} key
- */
-function own(object, key) {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
 }

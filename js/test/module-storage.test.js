@@ -19,7 +19,7 @@ inBrowser(
     await buildTests("wasm", ["page"], join(folder, "tests.wasm"));
     await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
     await build({
-      entryPoints: ["engine.js", "storage.js"].map((file) => join(src, file)),
+      entryPoints: ["engine.js", "areas.js"].map((file) => join(src, file)),
       bundle: true,
       splitting: true,
       format: "esm",
@@ -32,8 +32,8 @@ inBrowser(
       await import(at("wasm_exec.js"));
       /** @type {typeof import("../src/engine.js")} */
       const { StorageAreas } = await import(at("engine.js"));
-      /** @type {typeof import("../src/storage.js")} */
-      const { MemoryArea } = await import(at("storage.js"));
+      /** @type {typeof import("../src/areas.js")} */
+      const { MemoryArea } = await import(at("areas.js"));
       const areas = new StorageAreas();
       Object.assign(globalThis, {
         openArea: (

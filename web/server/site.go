@@ -24,6 +24,7 @@ var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".svg":  "image/svg+xml",
+	".map":  "application/json",
 	".wasm": "application/wasm",
 }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { dist } from "../../harness/server.js";
+import { OwnStorage } from "./own-storage.js";
 
 /** @type {typeof import("../../src/index.js")} */
 const { openSync } = await import(pathToFileURL(`${dist}/index.js`).href);
@@ -61,39 +62,6 @@ test("a session that goes out of use is closed", () => {
   /** @type {any} */ (session)[dispose]();
   assert.equal(session.active, false);
 });
-
-/** A storage of a page's own. */
-class OwnStorage {
-  /** @type {Map<string, string>} */
-  items = new Map();
-
-  get length() {
-    return this.items.size;
-  }
-
-  /** @param {number} i */
-  key(i) {
-    return [...this.items.keys()][i] ?? null;
-  }
-
-  /** @param {string} key @returns {any} as those of Web Storage do, or not quite */
-  getItem(key) {
-    return this.items.get(key);
-  }
-
-  /** @param {string} key @param {string} text */
-  setItem(key, text) {
-    if (this.items.size > 20) {
-      throw Object.assign(new Error(), { name: "QuotaExceededError" });
-    }
-    this.items.set(key, text);
-  }
-
-  /** @param {string} key */
-  removeItem(key) {
-    this.items.delete(key);
-  }
-}
 
 test("a session can be kept in an object like a storage", async () => {
   const [storage, another] = [new OwnStorage(), new OwnStorage()];

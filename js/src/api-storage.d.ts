@@ -1,0 +1,105 @@
+// The API of session-writer/storage, which storage.js implements: build.js makes
+// dist/storage.d.ts of it.
+import type { Session } from "./api.js";
+
+/** What libraries use of a storage, and a way to hear of changes. */
+export interface FollowedStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, text: string): void;
+  removeItem(key: string): void;
+  /**
+   * Calls the listener with an item's text, or null, whenever it was changed otherwise than
+   * through this storage: in another tab, on another device, or in the session itself.
+   * Returns a function that ends this.
+   */
+  subscribe(key: string, listener: (text: string | null) => void): () => void;
+}
+
+/**
+ * Returns a storage that has each item in an entry of the session. The text of a JSON
+ * object or array is kept as that value, so that `session.get` returns it.
+ *
+ * For what keeps each value under a key of its own, such as jotai's atomWithStorage.
+ */
+export function webStorage(
+  session: Session<any>,
+): FollowedStorage & Pick<Storage, "clear" | "key" | "length">;
+
+/**
+ * Returns a storage for a library that keeps its state, an object, as JSON under one key,
+ * such as pinia-plugin-persistedstate. Each member of the state is an entry of the session.
+ * `setItem` saves the members that differ from what was read or written here last, so tabs
+ * and devices do not lose each other's, and a state that is the same writes nothing. It
+ * removes members that are gone from the state.
+ *
+ * Give the session its option `defaults`, the state that a new user has. Otherwise what a
+ * new device writes first, which is all of that, would count as saved.
+ *
+ * @throws {SessionError} `config` if another key is used: each needs a session of its own;
+ * `value` if the text is no JSON object.
+ */
+export function stateStorage(session: Session<any>): FollowedStorage;
+
+/**
+ * Returns the option `storage` of zustand's `persist`, which does what stateStorage does.
+ * What is not in the persisted part of the state is left alone.
+ */
+export function zustandStorage<State>(session: Session<any>): {
+  getItem(name: string): { state: State; version?: number } | null;
+  setItem(name: string, value: { state: State; version?: number }): void;
+  removeItem(name: string): void;
+  /** Calls the listener when the store should be read again, by `persist.rehydrate()`. */
+  subscribe(listener: () => void): () => void;
+};
+
+/**
+ * Returns what redux-persist's configuration needs beside `key`, to do what stateStorage
+ * does.
+ */
+export function reduxStorage(session: Session<any>): {
+  storage: {
+    getItem(key: string): Promise<any>;
+    setItem(key: string, state: any): Promise<void>;
+    removeItem(key: string): Promise<void>;
+  };
+  serialize: false;
+  deserialize: false;
+  /** Calls the listener with members that changed: the payload of an action REHYDRATE. */
+  subscribe(listener: (members: object) => void): () => void;
+};
+
+/** What is used of the state that TanStack Query's `dehydrate` returns. */
+interface DehydratedState {
+  mutations: any[];
+  queries: any[];
+}
+
+/**
+ * Returns a persister for TanStack Query's `persistQueryClient`. Each query is an entry of
+ * the session, and is saved when it has new data.
+ */
+export function queryPersister(session: Session<any>): {
+  persistClient(client: {
+    timestamp: number;
+    buster: string;
+    clientState: DehydratedState;
+  }): void;
+  restoreClient():
+    | { timestamp: number; buster: string; clientState: DehydratedState }
+    | undefined;
+  removeClient(): void;
+  /** Calls the listener with a state for `hydrate`, when another tab has new data. */
+  subscribe(listener: (clientState: DehydratedState) => void): () => void;
+};
+
+/** A storage that VueUse's useStorage is told of. */
+export type VueUseStorage = Pick<
+  FollowedStorage,
+  "getItem" | "setItem" | "removeItem"
+>;
+
+/**
+ * Returns the storage in the form in which VueUse's useStorage follows it. Call it once for
+ * a storage.
+ */
+export function vueUse(storage: FollowedStorage): VueUseStorage;

@@ -1,0 +1,33 @@
+/**
+ * Sessions in React.
+ *
+ * @module session-writer/react
+ */
+import { useCallback, useSyncExternalStore } from "react";
+import { own } from "./json.js";
+
+/** @type {typeof import("./api-react.js").useSession} */
+export function useSession(session) {
+  return useSyncExternalStore(
+    session.subscribe,
+    session.snapshot,
+    () => session.defaults,
+  );
+}
+
+/** @type {typeof import("./api-react.js").useEntry} */
+export function useEntry(session, key) {
+  const value = useSyncExternalStore(
+    session.subscribe,
+    () => own(session.snapshot(), key),
+    () => own(session.defaults, key),
+  );
+  const save = useCallback(
+    (/** @type {any} */ next) => {
+      const value = typeof next === "function" ? next(session.get(key)) : next;
+      session.save([[key, value]]);
+    },
+    [session, key],
+  );
+  return [value, save];
+}

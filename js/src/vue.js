@@ -1,0 +1,40 @@
+/**
+ * Sessions in Vue.
+ *
+ * @module session-writer/vue
+ */
+import {
+  computed,
+  getCurrentInstance,
+  getCurrentScope,
+  onMounted,
+  onScopeDispose,
+  shallowReadonly,
+  shallowRef,
+} from "vue";
+import { own } from "./json.js";
+
+/** @type {typeof import("./api-vue.js").useSession} */
+export function useSession(session) {
+  // What a server has rendered, it has rendered with the defaults.
+  const hydrates = Boolean(getCurrentInstance()?.vnode.el);
+  const shown = shallowRef(hydrates ? session.defaults : session.snapshot());
+  const show = () => {
+    shown.value = session.snapshot();
+  };
+  if (hydrates) onMounted(show);
+  if (globalThis.window) {
+    const end = session.subscribe(show);
+    if (getCurrentScope()) onScopeDispose(end);
+  }
+  return /** @type {any} */ (shallowReadonly(shown));
+}
+
+/** @type {typeof import("./api-vue.js").useEntry} */
+export function useEntry(session, key) {
+  const shown = useSession(session);
+  return computed({
+    get: () => own(shown.value, key),
+    set: (value) => session.save([[key, /** @type {any} */ (value)]]),
+  });
+}
