@@ -1,0 +1,259 @@
+// The adapters for libraries that keep their state in a storage.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { dist } from "../../harness/server.js";
+import { OwnStorage } from "./own-storage.js";
+
+/** @param {string} name */
+const load = (name) => import(pathToFileURL(`${dist}/${name}.js`).href);
+/** @type {typeof import("../../src/index.js")} */
+const { openSync } = await load("index");
+/** @type {typeof import("../../src/storage.js")} */
+const {
+  queryPersister,
+  reduxStorage,
+  stateStorage,
+  webStorage,
+  zustandStorage,
+} = await load("storage");
+
+/** @param {object} [options] */
+const opened = (options) => openSync("s", { storage: "memory", ...options });
+
+/** Two sessions that stand for two tabs. */
+function tabs(options = {}) {
+  const storage = new OwnStorage();
+  return [1, 2].map(() => openSync("s", { storage, ...options }));
+}
+
+const soon = () => new Promise((resolve) => setTimeout(resolve));
+
+test("a web storage gives back each text", () => {
+  const session = opened();
+  const storage = webStorage(session);
+  const texts = [
+    ...["", "a", "null", "1", "true", '"a"', "{", "{}", "[]", '{"a":[1,{}]}'],
+    ...["[1, 2]", ' {"a":1}', '{"a":1,"a":2}', "[1.0]", '{"b":1,"a":2}'],
+    ...['["\\u0041"]', "undefined", "ä\u2028"],
+  ];
+  for (const text of texts) {
+    storage.setItem("key", text);
+    assert.equal(storage.getItem("key"), text);
+  }
+  storage.setItem("key", '{"a":[1]}');
+  assert.deepEqual(session.get("key"), { a: [1] });
+  storage.setItem("n", /** @type {any} */ (1));
+  assert.equal(storage.getItem("n"), "1");
+  session.save({ nothing: null, n: 2 });
+  assert.deepEqual(["nothing", "n", "absent"].map(storage.getItem), [
+    "null",
+    "2",
+    null,
+  ]);
+  assert.equal(storage.length, 3);
+  assert.deepEqual(
+    [0, 1, 2, 3].map(storage.key).sort(),
+    ["key", "n", "nothing", null].sort(),
+  );
+  storage.removeItem("n");
+  storage.removeItem("n");
+  assert.equal(storage.getItem("n"), null);
+  storage.clear();
+  assert.equal(storage.length, 0);
+  assert.equal(session.stats().items, 1); // of the clearing
+});
+
+test("a web storage tells of each item what others changed", async () => {
+  const [here, there] = tabs();
+  /** @type {unknown[]} */
+  const told = [];
+  const storage = webStorage(here);
+  const end = webStorage(here).subscribe("a", (text) => told.push(text));
+  storage.setItem("a", "own"); // is not told
+  webStorage(there).setItem("b", "other");
+  webStorage(there).setItem("a", "1");
+  await soon();
+  here.save({ a: 2 });
+  there.clear();
+  await soon();
+  end();
+  here.save({ a: 3 });
+  assert.deepEqual(told, ["1", "2", null]);
+});
+
+test("a state is saved by its members", async () => {
+  const [here, there] = tabs();
+  const [one, other] = [stateStorage(here), stateStorage(there)];
+  assert.equal(one.getItem("state"), null);
+  assert.equal(other.getItem("state"), null);
+  one.setItem("state", '{"a":1,"b":{"c":[1]}}');
+  assert.deepEqual(here.load(), { a: 1, b: { c: [1] } });
+  // The other does not know of these, so it has not removed them.
+  other.setItem("state", '{"d":1}');
+  assert.deepEqual(here.load(), { a: 1, b: { c: [1] }, d: 1 });
+  // What it saves again has not changed here.
+  one.setItem("state", '{"a":2,"b":{"c":[1]}}');
+  there.save({ b: 0 });
+  one.setItem("state", '{"a":3,"b":{"c":[1]}}');
+  assert.deepEqual(here.load(), { a: 3, b: 0, d: 1 });
+
+  const { items } = here.stats();
+  // Jotai asks for the storage whenever it uses it.
+  stateStorage(here).setItem("state", '{"b":{"c":[1]},"a":3}');
+  assert.equal(here.stats().items, items, "an equal state writes nothing");
+
+  assert.deepEqual(JSON.parse(String(one.getItem("state"))), here.load());
+  one.setItem("state", '{"a":3}');
+  assert.deepEqual(here.load(), { a: 3 });
+  one.removeItem("state");
+  assert.deepEqual(there.load(), {});
+  assert.equal(one.getItem("state"), null);
+});
+
+test("defaults of a new device overwrite nothing", async () => {
+  const defaults = { theme: "light", list: [], n: 0 };
+  const there = opened();
+  const device = opened({ defaults });
+  const storage = stateStorage(device);
+  assert.deepEqual(JSON.parse(String(storage.getItem("s"))), defaults);
+  storage.setItem("s", JSON.stringify({ ...defaults, n: 1 }));
+  assert.deepEqual(device.keys(), ["n"]);
+  storage.setItem("s", JSON.stringify({ theme: "dark", n: 1 }));
+  assert.deepEqual(device.keys().sort(), ["n", "theme"]);
+
+  for (const session of [there, opened({ defaults })]) {
+    const zustand = zustandStorage(session);
+    zustand.getItem("s");
+    zustand.setItem("s", { state: { ...defaults, n: 1 }, version: 0 });
+    assert.deepEqual(
+      session.keys().sort(),
+      session === there ? ["list", "n", "theme"] : ["n"],
+    );
+  }
+});
+
+test("what is no state is refused", () => {
+  const storage = stateStorage(opened());
+  for (const text of ["", "1", "null", "[]", '"a"', "{", "text"]) {
+    assert.throws(() => storage.setItem("s", text), {
+      name: "SessionError",
+      code: "value",
+      message: /webStorage/,
+    });
+  }
+  assert.throws(() => storage.setItem("s", '{"state":{},"version":0}'), {
+    code: "value",
+    message: /zustandStorage/,
+  });
+  assert.equal(storage.getItem("s"), null);
+  for (const call of [storage.getItem, storage.removeItem]) {
+    assert.throws(() => call("other"), {
+      code: "config",
+      message:
+        'session "s" has the state "s": give the state "other" a session of its own',
+    });
+  }
+  assert.throws(() => storage.setItem("s", '{"":1}'), { code: "key" });
+});
+
+test("a state that could not be saved is saved later", () => {
+  const storage = new OwnStorage();
+  const session = openSync("s", { storage });
+  const state = stateStorage(session);
+  state.getItem("s");
+  for (let i = 0; i < 21; i++) storage.items.set(`other ${i}`, "");
+  assert.throws(() => state.setItem("s", '{"a":1}'), { code: "quota" });
+  storage.items.clear();
+  state.setItem("s", '{"a":1}');
+  assert.deepEqual(session.load(), { a: 1 });
+});
+
+test("zustand's version is kept beside the state", () => {
+  const session = opened();
+  const storage = zustandStorage(session);
+  assert.equal(storage.getItem("s"), null);
+  const state = { n: 1, increase: () => {} };
+  storage.setItem("s", { state, version: 0 });
+  assert.deepEqual(session.load(), { n: 1 });
+  assert.deepEqual(storage.getItem("s"), {
+    state: { n: 1 },
+    version: undefined,
+  });
+  storage.setItem("s", { state, version: 2 });
+  assert.deepEqual(storage.getItem("s"), { state: { n: 1 }, version: 2 });
+  const { items } = session.stats();
+  storage.setItem("s", { state, version: 2 });
+  assert.equal(session.stats().items, items);
+  storage.setItem("s", { state: {}, version: 2 });
+  assert.deepEqual(storage.getItem("s"), { state: {}, version: 2 });
+  storage.removeItem("s");
+  assert.equal(storage.getItem("s"), null);
+});
+
+test("members that a store does not persist are left alone", () => {
+  const session = opened();
+  session.save({ newer: 1 });
+  const storage = zustandStorage(session);
+  storage.getItem("s");
+  storage.setItem("s", { state: { a: 1 }, version: 0 });
+  storage.setItem("s", { state: { a: 2 }, version: 0 });
+  assert.deepEqual(session.load(), { newer: 1, a: 2 });
+});
+
+test("redux-persist gets members that changed, and keeps those to be saved", async () => {
+  const [here, there] = tabs();
+  const { storage, serialize, deserialize, subscribe } = reduxStorage(here);
+  assert.deepEqual([serialize, deserialize], [false, false]);
+  assert.equal(await storage.getItem("root"), null);
+  await storage.setItem("root", { a: 1, b: 1 });
+  /** @type {any[]} */
+  const told = [];
+  subscribe((members) => told.push(members));
+  there.save({ b: 2 });
+  await soon();
+  assert.deepEqual(told, [{ b: 2 }]);
+  told[0].b = 3; // is the library's own
+  // It has not told its reducers of b yet, for example.
+  await storage.setItem("root", { a: 2, b: 2 });
+  assert.deepEqual(there.load(), { a: 2, b: 2 });
+  await assert.rejects(storage.setItem("other", {}), { code: "config" });
+  await storage.removeItem("root");
+  assert.deepEqual(there.load(), {});
+});
+
+test("a persister saves queries that have new data", async () => {
+  const session = opened();
+  const persister = queryPersister(session);
+  assert.equal(persister.restoreClient(), undefined);
+  /** @param {number} n @param {object} [more] */
+  const query = (n, more) => ({
+    dehydratedAt: Math.random(),
+    queryHash: `["${n}"]`,
+    queryKey: [String(n)],
+    state: { data: n, dataUpdatedAt: n, fetchStatus: "fetching", ...more },
+  });
+  /** @param {object[]} queries */
+  const persist = (...queries) =>
+    persister.persistClient({
+      ...{ timestamp: Math.random() + 1, buster: "b" },
+      clientState: { mutations: [], queries },
+    });
+  persist(query(1), query(2));
+  const { items } = session.stats();
+  persist(query(1, { fetchStatus: "idle" }), query(2));
+  assert.equal(session.stats().items, items);
+  const client = persister.restoreClient();
+  assert.equal(client?.buster, "b");
+  assert.deepEqual(
+    client?.clientState.queries.map(({ state }) => state.data).sort(),
+    [1, 2],
+  );
+  persist(query(2, { data: 3 }));
+  assert.deepEqual(
+    persister.restoreClient()?.clientState.queries.map((q) => q.state.data),
+    [3],
+  );
+  persister.removeClient();
+  assert.equal(persister.restoreClient(), undefined);
+});
