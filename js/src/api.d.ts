@@ -326,7 +326,7 @@ export interface Options<T extends object = Record<string, unknown>> {
    * Values to show for keys that have none. They are never stored, so they replace nothing
    * that was saved, here or on another device.
    */
-  defaults?: Partial<T> | undefined;
+  defaults?: Partial<NoInfer<T>> | undefined;
 }
 
 /**

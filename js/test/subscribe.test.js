@@ -214,7 +214,6 @@ inBrowser("a change cannot be changed", async ({ page }) => {
     "use strict";
     const session = await inPage.open();
     const value = { list: [{ a: 1 }] };
-    const deep = JSON.parse("[".repeat(5000) + "]".repeat(5000));
     let refused = 0;
     session.subscribe((/** @type {any} */ change) => {
       const { set, removed } = change;
@@ -225,7 +224,6 @@ inBrowser("a change cannot be changed", async ({ page }) => {
         () => (set.a.list.length = 0),
         () => set.a.list[0].b++,
         () => (set.__proto__.c = 1),
-        () => set.deep[0][0][0].push(1),
       ];
       for (const attempt of attempts) {
         try {
@@ -239,7 +237,6 @@ inBrowser("a change cannot be changed", async ({ page }) => {
     session.save([
       ["a", value],
       ["__proto__", { c: 2 }],
-      ["deep", deep],
     ]);
     value.list.pop(); // what was told is no part of the page's own
     const [{ set }] = changes;
@@ -249,7 +246,7 @@ inBrowser("a change cannot be changed", async ({ page }) => {
       loaded: [session.get("a"), session.get("__proto__")],
     };
   });
-  assert.equal(refused, 7);
+  assert.equal(refused, 6);
   const saved = [{ list: [{ a: 1 }] }, { c: 2 }];
   assert.deepEqual([changes, loaded], [saved, saved]);
 });

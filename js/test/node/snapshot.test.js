@@ -74,6 +74,19 @@ for (const followed of [false, true]) {
     assert.equal(session.snapshot(), before);
   });
 
+  test(`a value may be nested deeply, ${how}`, () => {
+    const session = opened();
+    if (followed) session.subscribe(() => {});
+    const deep = () => JSON.parse("[".repeat(5000) + "]".repeat(5000));
+    session.save({ value: deep() });
+    const before = session.snapshot();
+    session.save({ value: deep() });
+    assert.equal(session.snapshot(), before);
+    let inner = /** @type {any} */ (before.value);
+    while (inner.length > 0) inner = inner[0];
+    assert.ok(Object.isFrozen(inner));
+  });
+
   test(`defaults are shown, and never stored, ${how}`, () => {
     const defaults = { theme: "light", list: [{ a: 1 }], ["__proto__"]: 1 };
     const session = opened({ defaults });
