@@ -88,7 +88,7 @@ console.log(
 /** @param {string} file */
 async function compress(file) {
   // The server changes the references in it, and compresses what comes out.
-  if (file.endsWith("index.html")) {
+  if (file.endsWith(".html")) {
     return;
   }
   const content = readFileSync(file);

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -28,9 +27,9 @@ var contentTypes = map[string]string{
 	".wasm": "application/wasm",
 }
 
-// newSite returns a handler for the site in fsys. index.html is at /. Every other file is
-// below a prefix with the hash of the whole site. So it can be cached for ever, and a
-// page never mixes the files of two builds.
+// newSite returns a handler for the site in fsys. Its pages are at / plus their names,
+// and index.html at /. Every other file is below a prefix with the hash of the whole site.
+// So it can be cached for ever, and a page never mixes the files of two builds.
 //
 // FILE.br and FILE.gz are the compressed forms of FILE. newSite reads all files, and none
 // is read later.
@@ -49,17 +48,29 @@ func newSite(fsys fs.FS) (http.Handler, error) {
 
 	hash := contentHash(files)
 	prefix := "/assets/" + hash + "/"
-	index, err := newIndex(files, prefix, hash)
-	if err != nil {
-		return nil, err
+	if _, ok := files["index.html"]; !ok {
+		return nil, fmt.Errorf("index.html: %w", fs.ErrNotExist)
+	}
+	mux := http.NewServeMux()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !isPage(name) {
+			continue
+		}
+		page, err := newPage(files, name, prefix, hash)
+		if err != nil {
+			return nil, err
+		}
+		pattern := "GET " + pathOf(name, prefix)
+		if name == "index.html" {
+			pattern += "{$}" // that path alone
+		}
+		mux.Handle(pattern, page)
 	}
 	assets, err := newAssets(files)
 	if err != nil {
 		return nil, err
 	}
 
-	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", index)
 	mux.HandleFunc("GET "+prefix+"{name...}", func(w http.ResponseWriter, r *http.Request) {
 		asset, ok := assets[r.PathValue("name")]
 		if !ok {
@@ -86,7 +97,8 @@ func SetDefaultHeaders(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Security-Policy", "default-src 'none'; "+
 		"script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "+
-		"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		"connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; "+
+		"frame-ancestors 'self'")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Referrer-Policy", "no-referrer")
@@ -104,28 +116,47 @@ func contentHash(files map[string][]byte) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// reference matches the page's references. They are relative, so that the page also
-// works from a server that knows nothing of hashes.
-var reference = regexp.MustCompile(`\b(src|href)="\./([^"]*)"`)
+// isPage reports whether a file is a page: a document that people open by its address.
+func isPage(name string) bool {
+	return path.Ext(name) == ".html"
+}
 
-// newIndex returns index.html with its references changed to be below prefix. hash is
-// that of the whole site.
-func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
-	source, ok := files["index.html"]
-	if !ok {
-		return nil, fmt.Errorf("index.html: %w", fs.ErrNotExist)
+// pathOf returns where a file of the site is served. prefix is that of the assets.
+func pathOf(name, prefix string) string {
+	switch {
+	case name == "index.html":
+		return "/"
+	case isPage(name):
+		return "/" + name
 	}
+	return prefix + name
+}
+
+// reference matches a page's references. They are relative, so that the page also works
+// from a server that knows nothing of hashes. A fragment after the file's name stays.
+var reference = regexp.MustCompile(`\b(src|href)="\./([^"#]*)`)
+
+// newPage returns a page with its references changed to where the files are served.
+// prefix is that of the assets, hash that of the whole site.
+func newPage(files map[string][]byte, page, prefix, hash string) (*resource, error) {
+	if strings.Contains(page, "/") {
+		return nil, fmt.Errorf("%s: a page is in no folder", page)
+	}
+	source := files[page]
 	matches := reference.FindAllSubmatch(source, -1)
 	if matches == nil {
-		return nil, errors.New(`index.html: no reference of the form src="./FILE" or href="./FILE"`)
+		return nil, fmt.Errorf(`%s: no reference of the form src="./FILE" or href="./FILE"`, page)
 	}
 	for _, match := range matches {
 		name := string(match[2])
 		if _, ok := files[name]; !ok {
-			return nil, fmt.Errorf("index.html refers to %q: %w", name, fs.ErrNotExist)
+			return nil, fmt.Errorf("%s refers to %q: %w", page, name, fs.ErrNotExist)
 		}
 	}
-	body := reference.ReplaceAll(source, []byte(`$1="`+prefix+`$2"`))
+	body := reference.ReplaceAllFunc(source, func(match []byte) []byte {
+		attribute, name, _ := strings.Cut(string(match), `="./`)
+		return []byte(attribute + `="` + pathOf(name, prefix))
+	})
 
 	// A build cannot have compressed this text, because the references have changed.
 	var compressed bytes.Buffer
@@ -148,11 +179,11 @@ func newIndex(files map[string][]byte, prefix, hash string) (*resource, error) {
 	}, nil
 }
 
-// newAssets returns all files but index.html, by name.
+// newAssets returns all files but the pages, by name.
 func newAssets(files map[string][]byte) (map[string]*resource, error) {
 	assets := make(map[string]*resource)
 	for name, body := range files {
-		if plain, _ := splitCoding(name); plain != name || name == "index.html" {
+		if plain, _ := splitCoding(name); plain != name || isPage(name) {
 			continue
 		}
 		contentType, ok := contentTypes[path.Ext(name)]
@@ -167,7 +198,7 @@ func newAssets(files map[string][]byte) (map[string]*resource, error) {
 	}
 	for name, body := range files {
 		plain, coding := splitCoding(name)
-		if plain == name || plain == "index.html" {
+		if plain == name || isPage(plain) {
 			continue
 		}
 		asset, ok := assets[plain]

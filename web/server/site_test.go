@@ -20,7 +20,8 @@ import (
 func testSite() fstest.MapFS {
 	site := fstest.MapFS{}
 	for name, content := range map[string]string{
-		"index.html":                     `<link rel="stylesheet" href="./page.css"><script type="module" src="./page.js"></script>`,
+		"index.html":                     `<script type="module" src="./page.js"></script><iframe src="./tab.html#A"></iframe>`,
+		"tab.html":                       `<link rel="stylesheet" href="./page.css"><a href="./index.html">`,
 		"page.css":                       "body{}",
 		"page.css.gz":                    "page.css in gzip",
 		"page.js":                        `import("./session-writer/index.js")`,
@@ -76,7 +77,7 @@ func request(t *testing.T, method, url string, header http.Header) (*http.Respon
 	return res, string(body)
 }
 
-// assetsPrefix returns the path that index.html refers to.
+// assetsPrefix returns the path of the assets that index.html refers to.
 func assetsPrefix(t *testing.T, url string) string {
 	t.Helper()
 	_, body := request(t, "GET", url+"/", nil)
@@ -99,9 +100,11 @@ func TestSiteServes(t *testing.T) {
 		body               string
 	}{
 		{"GET", "/", 200, "text/html; charset=utf-8", "no-cache",
-			`<link rel="stylesheet" href="` + prefix + `page.css"><script type="module" src="` + prefix + `page.js"></script>`},
+			`<script type="module" src="` + prefix + `page.js"></script><iframe src="/tab.html#A"></iframe>`},
 		{"GET", "/?session=cart&storage=session", 200, "text/html; charset=utf-8", "no-cache",
-			`<link rel="stylesheet" href="` + prefix + `page.css"><script type="module" src="` + prefix + `page.js"></script>`},
+			`<script type="module" src="` + prefix + `page.js"></script><iframe src="/tab.html#A"></iframe>`},
+		{"GET", "/tab.html", 200, "text/html; charset=utf-8", "no-cache",
+			`<link rel="stylesheet" href="` + prefix + `page.css"><a href="/">`},
 		{"GET", prefix + "page.js", 200, "text/javascript; charset=utf-8", immutable, `import("./session-writer/index.js")`},
 		{"GET", prefix + "page.css", 200, "text/css; charset=utf-8", immutable, "body{}"},
 		{"GET", prefix + "favicon.svg", 200, "image/svg+xml", immutable, "<svg/>"},
@@ -117,6 +120,7 @@ func TestSiteServes(t *testing.T) {
 		{"GET", prefix + "nothing.js", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
 		{"GET", prefix + "page.js.br", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
 		{"GET", prefix + "index.html", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
+		{"GET", prefix + "tab.html", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
 		{"GET", prefix + "..%2findex.html", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
 		{"GET", "/assets/0123456789abcdef/page.js", 404, "text/plain; charset=utf-8", "no-store", "404 page not found\n"},
 
@@ -186,7 +190,7 @@ func TestEveryResponseBearsTheSecurityHeaders(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; " +
-				"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+				"img-src 'self' data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
 			"Cross-Origin-Opener-Policy":   "same-origin",
 			"Cross-Origin-Resource-Policy": "same-origin",
 			"Referrer-Policy":              "no-referrer",
@@ -221,22 +225,26 @@ func TestSiteServesTheCodingThatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestIndexIsCompressedAfterItsReferencesAreMoved(t *testing.T) {
+func TestPagesAreCompressedAfterTheirReferencesAreMoved(t *testing.T) {
 	site := testSite()
-	site["index.html.br"] = &fstest.MapFile{Data: []byte("the references as they were")}
+	for _, name := range []string{"index.html.br", "tab.html.gz"} {
+		site[name] = &fstest.MapFile{Data: []byte("the references as they were")}
+	}
 	url := serve(t, mustSite(t, site))
-	_, plain := request(t, "GET", url+"/", nil)
 
-	res, body := request(t, "GET", url+"/", http.Header{"Accept-Encoding": {"br, gzip"}})
-	if got := res.Header.Get("Content-Encoding"); got != "gzip" {
-		t.Fatalf("Content-Encoding is %q, want gzip", got)
-	}
-	unzip, err := gzip.NewReader(strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(unzip); err != nil || string(got) != plain {
-		t.Errorf("got %q, %v, want %q", got, err, plain)
+	for _, path := range []string{"/", "/tab.html"} {
+		_, plain := request(t, "GET", url+path, nil)
+		res, body := request(t, "GET", url+path, http.Header{"Accept-Encoding": {"br, gzip"}})
+		if got := res.Header.Get("Content-Encoding"); got != "gzip" {
+			t.Fatalf("%s: Content-Encoding is %q, want gzip", path, got)
+		}
+		unzip, err := gzip.NewReader(strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(unzip); err != nil || string(got) != plain {
+			t.Errorf("%s: got %q, %v, want %q", path, got, err, plain)
+		}
 	}
 }
 
@@ -365,7 +373,13 @@ func TestNewSiteRefusesABrokenSite(t *testing.T) {
 			`index.html: no reference of the form src="./FILE" or href="./FILE"`},
 		{"a reference to nothing",
 			func(site fstest.MapFS) { delete(site, "page.css"); delete(site, "page.css.gz") },
-			`index.html refers to "page.css": file does not exist`},
+			`tab.html refers to "page.css": file does not exist`},
+		{"a reference to no page",
+			func(site fstest.MapFS) { delete(site, "tab.html") },
+			`index.html refers to "tab.html": file does not exist`},
+		{"a page in a folder",
+			func(site fstest.MapFS) { site["pages/tab.html"] = site["tab.html"] },
+			"pages/tab.html: a page is in no folder"},
 		{"a compressed form alone",
 			func(site fstest.MapFS) { delete(site, "session-writer/session.wasm") },
 			"session-writer/session.wasm.br is there without session-writer/session.wasm"},
@@ -402,18 +416,22 @@ func TestThePageMakesASite(t *testing.T) {
 	url := serve(t, mustSite(t, site))
 	prefix := assetsPrefix(t, url)
 
-	_, index := request(t, "GET", url+"/", nil)
-	for _, want := range []string{
-		`<link rel="stylesheet" href="` + prefix + `page.css" />`,
-		`<script type="module" src="` + prefix + `page.js"></script>`,
+	for _, test := range []struct{ path, script string }{
+		{"/", "page.js"},
 	} {
-		if !strings.Contains(index, want) {
-			t.Errorf("index.html has no %s", want)
+		_, body := request(t, "GET", url+test.path, nil)
+		for _, want := range []string{
+			`<link rel="stylesheet" href="` + prefix + `page.css" />`,
+			`<script type="module" src="` + prefix + test.script + `"></script>`,
+		} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s has no %s", test.path, want)
+			}
 		}
-	}
-	for _, match := range regexp.MustCompile(`\b(?:src|href)="([^"]*)"`).FindAllStringSubmatch(index, -1) {
-		if res, _ := request(t, "GET", url+match[1], nil); res.StatusCode != 200 {
-			t.Errorf("index.html refers to %s, which gives %d", match[1], res.StatusCode)
+		for _, match := range regexp.MustCompile(`\b(?:src|href)="([^"#]+)[^"]*"`).FindAllStringSubmatch(body, -1) {
+			if res, _ := request(t, "GET", url+match[1], nil); res.StatusCode != 200 {
+				t.Errorf("%s refers to %s, which gives %d", test.path, match[1], res.StatusCode)
+			}
 		}
 	}
 }

@@ -29,8 +29,8 @@ const get = (path) => fetch(new URL(path, worker.url));
 const securityHeaders = {
   "content-security-policy":
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; " +
-    "style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "referrer-policy": "no-referrer",
