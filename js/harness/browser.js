@@ -13,6 +13,10 @@
  * @property {() => Promise<unknown>} [show] has it be in front, where tabs do not
  *   stay there when others are opened
  * @property {() => Promise<unknown>} [hide] has something else be in front of it
+ * @property {(key: string) => Promise<unknown>} [press] presses a key and lets it go:
+ *   a character, or the name that KeyboardEvent.key has for it
+ * @property {(scheme: "light" | "dark") => Promise<unknown>} [prefer] sets the color
+ *   scheme that the user prefers
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
  * @property {() => Promise<unknown>} close
@@ -85,6 +89,9 @@ export const engine = {
    * Firefox and WebKit know no speculation rules.
    */
   prerenders: browserName === "chromium",
+
+  /** Whether its driver can have the user prefer a color scheme. */
+  prefersColorScheme: browserName === "chromium",
 };
 
 /**
@@ -174,6 +181,26 @@ export class Page {
     await this.evaluate(() =>
       inPage.until(() => document.visibilityState === "hidden"),
     );
+  }
+
+  /**
+   * Presses a key where the focus is: a character, or a key by its name.
+   *
+   * @param {string} key
+   */
+  async press(key) {
+    if (!this.#tab?.press) throw new Error("this tab has no keyboard");
+    await this.#tab.press(key);
+  }
+
+  /**
+   * Sets the color scheme that the user prefers, until it is set again.
+   *
+   * @param {"light" | "dark"} scheme
+   */
+  async prefer(scheme) {
+    if (!this.#tab?.prefer) throw new Error("this tab has one color scheme");
+    await this.#tab.prefer(scheme);
   }
 
   /** Closes the page, if it is open; the errors in it can still be taken. */

@@ -1,4 +1,5 @@
 import { Announcer, ChangeLog } from "./changes.js";
+import { setUpDemo } from "./demo-frames.js";
 import { byId, formatKey, formatNumber, showError } from "./dom.js";
 import { EntryTable } from "./entries.js";
 import { codeOf, messageOf, withCode } from "./error.js";
@@ -9,6 +10,7 @@ import { setUpSync } from "./sync.js";
 
 /** @typedef {import("./session-writer/index.js").Session} Session */
 
+setUpDemo();
 start();
 
 /** Opens the session that the address names. */

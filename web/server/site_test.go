@@ -418,6 +418,7 @@ func TestThePageMakesASite(t *testing.T) {
 
 	for _, test := range []struct{ path, script string }{
 		{"/", "page.js"},
+		{"/demo.html", "demo.js"},
 	} {
 		_, body := request(t, "GET", url+test.path, nil)
 		for _, want := range []string{

@@ -67,6 +67,8 @@ export function chromiumTab(page) {
     reload: () => page.reload(),
     // A page out of the back/forward cache has no load event.
     back: () => page.goBack({ waitUntil: "commit" }),
+    press: (key) => page.keyboard.press(key),
+    prefer: (colorScheme) => page.emulateMedia({ colorScheme }),
     run: (expression) => page.evaluate(expression),
     close: () => page.close(),
   };

@@ -68,6 +68,10 @@ function firefoxTab(page) {
     back: () => browsingContext.traverseHistory(-1),
     show: () => page.bringToFront(),
     hide: () => page.browserContext().newPage(),
+    press: (key) =>
+      page.keyboard.press(
+        /** @type {import("puppeteer-core").KeyInput} */ (key),
+      ),
     run: async (expression) => String(await page.evaluate(expression)),
     close: () => page.close({ runBeforeUnload: false }),
   };

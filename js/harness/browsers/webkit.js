@@ -1,6 +1,6 @@
 // WebKit speaks WebDriver only (https://www.w3.org/TR/webdriver2/), in which a
 // session has one window at a time that commands are of.
-import { Builder } from "selenium-webdriver";
+import { Builder, Key } from "selenium-webdriver";
 import { DriverService } from "selenium-webdriver/remote/index.js";
 import { executable } from "./executable.js";
 
@@ -98,6 +98,13 @@ class Session {
       reload: () => command((it) => it.navigate().refresh()),
       back: () => command((it) => it.navigate().back()),
       hide: () => command((it) => it.manage().window().minimize()),
+      press: (/** @type {string} */ key) =>
+        command((it) =>
+          it
+            .actions()
+            .sendKeys(keys[key] ?? key)
+            .perform(),
+        ),
       run: async (/** @type {string} */ expression) => {
         const id = ++runs;
         // Tabs wait for each other, so none may keep the others from their
@@ -145,6 +152,13 @@ class Session {
     return turn;
   }
 }
+
+/**
+ * The keys that are not a character, as WebDriver sends them.
+ *
+ * @type {Record<string, string>}
+ */
+const keys = { Enter: Key.ENTER, Tab: Key.TAB };
 
 /** How many expressions have been evaluated, in all tabs. */
 let runs = 0;
