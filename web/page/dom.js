@@ -19,7 +19,7 @@ export function byId(id, type) {
  *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
- * @param {Partial<Pick<HTMLElement, "className" | "role">>} properties
+ * @param {Partial<Pick<HTMLElement, "className" | "role" | "tabIndex">>} properties
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
  */
@@ -28,6 +28,15 @@ export function create(tag, properties, ...children) {
   Object.assign(made, properties);
   made.append(...children);
   return made;
+}
+
+/**
+ * Makes the element for a text that may be long. It scrolls, also by keyboard.
+ *
+ * @param {...string} text
+ */
+export function createText(...text) {
+  return create("pre", { tabIndex: 0 }, ...text);
 }
 
 /** @param {number} n */

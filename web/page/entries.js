@@ -1,4 +1,11 @@
-import { byId, create, formatKey, formatNumber, shorten } from "./dom.js";
+import {
+  byId,
+  create,
+  createText,
+  formatKey,
+  formatNumber,
+  shorten,
+} from "./dom.js";
 import { indent, jsonOf, pairsOf } from "./json.js";
 
 /** @typedef {import("./session-writer/index.js").Change} Change */
@@ -226,7 +233,7 @@ export class EntryTable {
     button.className = "link";
     value.replaceChildren(
       row.expanded
-        ? create("pre", {}, indent(json))
+        ? createText(indent(json))
         : create("code", {}, shorten(json, VALUE_LIMIT)),
       button,
     );

@@ -1,4 +1,11 @@
-import { byId, create, formatKey, formatNumber, formatTime } from "./dom.js";
+import {
+  byId,
+  create,
+  createText,
+  formatKey,
+  formatNumber,
+  formatTime,
+} from "./dom.js";
 import { indent } from "./json.js";
 import {
   markForm,
@@ -166,7 +173,7 @@ function describeItem(key, text, owner) {
     summary.append(create("strong", { className: "fault" }, fault));
   }
 
-  const pre = create("pre", {});
+  const pre = createText();
   const details = create(
     "details",
     {},
