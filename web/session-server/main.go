@@ -1,8 +1,8 @@
 //go:build !js
 
 // The command session-server keeps copies of sessions, so that one session is the same
-// on all of a user's devices. It also serves the session inspector, a page that shows
-// what a session holds.
+// on all of a user's devices. It also serves a page that shows what sessions are for, and
+// what one holds: the session inspector.
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
 //		[-origin ORIGIN] [-restored]
