@@ -56,6 +56,7 @@ export function lastEdit(form, field) {
 /** Empties both forms in all tabs. */
 export async function startAgain() {
   const { openSync } = await import("./session-writer/index.js");
+  const session = openSync(SESSION);
   // The record first: nothing that goes now is lost.
   for (const form of forms) {
     for (const field of fields) {
@@ -63,7 +64,6 @@ export async function startAgain() {
     }
   }
   localStorage.removeItem(STATE);
-  const session = openSync(SESSION);
   session.clear();
   session.close();
 }

@@ -5,7 +5,12 @@
  * @param {unknown} error
  */
 export function codeOf(error) {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
+  // A DOMException has a number, which tells nobody anything.
+  return error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string"
+    ? error.code
+    : "";
 }
 
 /**
