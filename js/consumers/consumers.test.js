@@ -196,7 +196,7 @@ async function look(url, { newPage }) {
   await save(other, { b: 2 });
   await shows(page, '{"a":1,"b":2}');
   for (const tab of [page, other]) {
-    assert.deepEqual(await tab.takeErrors(), []);
+    assert.deepEqual(tab.takeMessages(), []);
     await tab.close();
   }
 }

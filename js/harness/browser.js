@@ -20,6 +20,8 @@
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
  * @property {() => Promise<unknown>} close
+ * @property {() => string[]} [takeMessages] returns what its console has shown since
+ *   the last call, where the driver tells
  */
 
 /**
@@ -253,6 +255,15 @@ export class Page {
   async takeErrors() {
     await this.#collectErrors();
     return this.#errors.splice(0);
+  }
+
+  /**
+   * Returns all that the console has shown since the last call, errors that nobody
+   * caught included. Of any page, where takeErrors is for those with page.js.
+   */
+  takeMessages() {
+    if (!this.#tab?.takeMessages) throw new Error("this tab does not tell");
+    return this.#tab.takeMessages();
   }
 
   async #collectErrors() {

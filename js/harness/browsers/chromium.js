@@ -62,6 +62,14 @@ export function chromiumOptions() {
  * @returns {import("../browser.js").Tab}
  */
 export function chromiumTab(page) {
+  /** @type {string[]} */
+  const messages = [];
+  page.on("pageerror", (error) => messages.push(String(error.stack || error)));
+  page.on("console", (message) => {
+    // A console does not show these unless it is asked to, and Vite has some.
+    if (message.type() === "debug") return;
+    messages.push(`${message.type()}: ${message.text()}`);
+  });
   return {
     goto: (url) => page.goto(url),
     reload: () => page.reload(),
@@ -71,5 +79,6 @@ export function chromiumTab(page) {
     prefer: (colorScheme) => page.emulateMedia({ colorScheme }),
     run: (expression) => page.evaluate(expression),
     close: () => page.close(),
+    takeMessages: () => messages.splice(0),
   };
 }
