@@ -20,6 +20,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** @type {Record<string, (consumer: Consumer) => void>} */
 const consumers = {
   plain: inPage(serve),
+  esbuild: inPage(build),
   rollup: inPage(build),
   webpack: inPage(build),
   vite: inPage(build, dev),
