@@ -26,6 +26,7 @@ const consumers = {
   vite: inPage(build, dev),
   "vite-5": inPage(build, dev),
   parcel: inPage(build),
+  next: inPage(start),
   jest: inNode,
   vitest: inNode,
 };
@@ -45,6 +46,12 @@ before(async () => {
     { cwd: join(here, "..") },
   );
   tarball = join(folder, stdout.trim());
+});
+
+// Nobody is to be told that this builds something.
+Object.assign(process.env, {
+  NEXT_TELEMETRY_DISABLED: "1",
+  NG_CLI_ANALYTICS: "false",
 });
 
 const chosen = process.env.CONSUMERS?.split(" ") ?? Object.keys(consumers);
@@ -129,9 +136,39 @@ async function build(folder, visit) {
  * @param {Visit} visit
  */
 async function dev(folder, visit) {
+  const vite = ["vite", "--host", "127.0.0.1", "--strictPort"];
+  await withServer(folder, vite, (url) => look(url, visit));
+}
+
+/**
+ * Builds the app, starts the server that renders it, and looks at what a browser
+ * makes of that.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function start(folder, visit) {
+  await run("npm", ["run", "build", "--silent"], { cwd: folder });
+  const next = ["next", "start", "--hostname", "127.0.0.1"];
+  await withServer(folder, next, async (url) => {
+    const rendered = await (await fetch(url)).text();
+    assert.match(rendered, /<output>{}<\/output>/);
+    await look(url, visit);
+  });
+}
+
+/**
+ * Starts a server on a port of its own, and calls f with its URL.
+ *
+ * @param {string} folder
+ * @param {string[]} command an installed program that takes a port, and arguments
+ * @param {(url: string) => Promise<void>} f
+ */
+async function withServer(folder, [program, ...args], f) {
+  const url = `http://127.0.0.1:${await freePort()}`;
   const server = spawn(
-    join(folder, "node_modules", ".bin", "vite"),
-    ["--host", "127.0.0.1", "--port", await freePort(), "--strictPort"],
+    join(folder, "node_modules", ".bin", program),
+    [...args, "--port", new URL(url).port],
     {
       ...{ cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
       // It would write the port in bold where CI is set.
@@ -142,8 +179,7 @@ async function dev(folder, visit) {
   const late = setTimeout(() => server.kill(), 60_000);
   try {
     for await (const line of createInterface(server.stdout)) {
-      const [url] = /http:\/\/127\.0\.0\.1:\d+\//.exec(line) ?? [];
-      if (url) return await look(url, visit);
+      if (line.includes(url)) return await f(`${url}/`);
     }
     assert.fail("it does not start, or not within a minute");
   } finally {
@@ -185,8 +221,11 @@ async function look(url, { newPage }) {
   await shows(page, "{}");
   /** @param {import("../harness/browser.js").Page} page @param {object} entries */
   const save = (page, entries) =>
-    page.evaluate((entries) => {
-      /** @type {any} */ (globalThis).session.save(entries);
+    page.evaluate(async (entries) => {
+      // What a server has rendered is there before it.
+      const session = () => /** @type {any} */ (globalThis).session;
+      while (!session()) await new Promise((resolve) => setTimeout(resolve));
+      session().save(entries);
     }, entries);
   await save(page, { a: 1 });
   await shows(page, '{"a":1}');
