@@ -27,6 +27,7 @@ const consumers = {
   "vite-5": inPage(build, dev),
   parcel: inPage(build),
   next: inPage(start),
+  sveltekit: inPage(build),
   jest: inNode,
   vitest: inNode,
 };
