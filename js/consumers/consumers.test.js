@@ -26,6 +26,7 @@ const consumers = {
   vite: inPage(build, dev),
   "vite-5": inPage(build, dev),
   parcel: inPage(build),
+  angular: inPage(build),
   next: inPage(start),
   sveltekit: inPage(build),
   jest: inNode,
