@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { inBrowser } from "../test/in-browser.js";
 
+/** @typedef {import("../harness/browser.js").Page} Page */
 /** @typedef {import("../test/in-browser.js").Visit} Visit */
 
 const run = promisify(execFile);
@@ -29,6 +30,7 @@ const consumers = {
   angular: inPage(build),
   next: inPage(start),
   sveltekit: inPage(build),
+  workers: inPage(serviceWorker, moduleWorker, classicWorker),
   jest: inNode,
   vitest: inNode,
 };
@@ -203,6 +205,41 @@ async function freePort() {
 }
 
 /**
+ * Looks at a session that is in the service worker, where all tabs have it. It has no
+ * storage, and outlives a page.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function serviceWorker(folder, visit) {
+  visit.site.serve("/app/", folder, null);
+  await look(visit.site.url("/app/index.html?service"), visit);
+}
+
+/**
+ * Looks at a session that is in a worker, which ends with its page.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function moduleWorker(folder, { site, newPage }) {
+  site.serve("/app/", folder, null);
+  await lookAtSaving(await newPage(site.url("/app/index.html?module")));
+}
+
+/**
+ * Likewise, of a worker that imports nothing: it is built.
+ *
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function classicWorker(folder, { site, newPage }) {
+  await run("npm", ["run", "build", "--silent"], { cwd: folder });
+  site.serve("/app/", folder, null);
+  await lookAtSaving(await newPage(site.url("/app/index.html?classic")));
+}
+
+/**
  * Sees that a save survives a reload, that another tab hears of it, and that the
  * console is silent.
  *
@@ -211,26 +248,7 @@ async function freePort() {
  */
 async function look(url, { newPage }) {
   const page = await newPage(url);
-  /** @param {import("../harness/browser.js").Page} page @param {string} text */
-  const shows = (page, text) =>
-    page.evaluate(async (text) => {
-      const output = () => document.querySelector("output")?.textContent;
-      for (const end = Date.now() + 20_000; output() !== text;) {
-        if (Date.now() > end) throw new Error(`it shows ${output()}`);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    }, text);
-  await shows(page, "{}");
-  /** @param {import("../harness/browser.js").Page} page @param {object} entries */
-  const save = (page, entries) =>
-    page.evaluate(async (entries) => {
-      // What a server has rendered is there before it.
-      const session = () => /** @type {any} */ (globalThis).session;
-      while (!session()) await new Promise((resolve) => setTimeout(resolve));
-      session().save(entries);
-    }, entries);
-  await save(page, { a: 1 });
-  await shows(page, '{"a":1}');
+  await lookAtSaving(page);
   await page.reload();
   await shows(page, '{"a":1}');
   const other = await newPage(url);
@@ -241,4 +259,47 @@ async function look(url, { newPage }) {
     assert.deepEqual(tab.takeMessages(), []);
     await tab.close();
   }
+}
+
+/**
+ * Sees that a page saves, and that the console is silent.
+ *
+ * @param {Page} page
+ */
+async function lookAtSaving(page) {
+  await shows(page, "{}");
+  await save(page, { a: 1 });
+  await shows(page, '{"a":1}');
+  assert.deepEqual(page.takeMessages(), []);
+}
+
+/**
+ * Waits until a page shows a text.
+ *
+ * @param {Page} page
+ * @param {string} text
+ */
+async function shows(page, text) {
+  await page.evaluate(async (text) => {
+    const output = () => document.querySelector("output")?.textContent;
+    for (const end = Date.now() + 20_000; output() !== text;) {
+      if (Date.now() > end) throw new Error(`it shows ${output()}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }, text);
+}
+
+/**
+ * Has a page save entries.
+ *
+ * @param {Page} page
+ * @param {object} entries
+ */
+async function save(page, entries) {
+  await page.evaluate(async (entries) => {
+    // What a server has rendered is there before it.
+    const session = () => /** @type {any} */ (globalThis).session;
+    while (!session()) await new Promise((resolve) => setTimeout(resolve));
+    session().save(entries);
+  }, entries);
 }
