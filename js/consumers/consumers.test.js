@@ -31,8 +31,9 @@ const consumers = {
   next: inPage(start),
   sveltekit: inPage(build),
   workers: inPage(serviceWorker, moduleWorker, classicWorker),
-  jest: inNode,
-  vitest: inNode,
+  node: inNode("in silence"),
+  jest: inNode(),
+  vitest: inNode(),
 };
 
 /**
@@ -83,12 +84,19 @@ async function installed(name, f) {
   }
 }
 
-/** @param {Consumer} consumer */
-function inNode({ name }) {
-  test(`the package works with ${name}`, () =>
-    installed(name, async (folder) => {
-      await run("npm", ["test", "--silent"], { cwd: folder });
-    }));
+/**
+ * Runs what tests the package in Node.
+ *
+ * @param {"in silence"} [how] without what a test runner prints
+ * @returns {(consumer: Consumer) => void}
+ */
+function inNode(how) {
+  return ({ name }) =>
+    test(`the package works with ${name}`, () =>
+      installed(name, async (folder) => {
+        const printed = await run("npm", ["test", "--silent"], { cwd: folder });
+        if (how) assert.deepEqual(printed, { stdout: "", stderr: "" });
+      }));
 }
 
 /**
