@@ -120,12 +120,15 @@ packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js consumers
 
+# The modules of Go that are not ours, and use ours.
+go_modules = js/bench/go js/consumers/go-app js/consumers/syscall-js
+
 # The tests in js/test/source need no module. They test the source, and CI's scripts.
 check: js/node_modules/.package-lock.json $(worker)/node_modules/.package-lock.json $(tools)/staticcheck
-	@unformatted=$$(gofmt -l $(go_files) js/bench); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
+	@unformatted=$$(gofmt -l $(go_files) js/bench js/consumers); test -z "$$unformatted" || { echo "make format would format:" $$unformatted; exit 1; }
 	go vet ./...
 	$(wasm) go vet ./...
-	cd js/bench/go && $(wasm) go vet ./...
+	$(foreach module,$(go_modules),(cd $(module) && $(wasm) go vet ./...);)
 	$(tools)/staticcheck ./...
 	$(wasm) $(tools)/staticcheck ./...
 	cd js && npm run --silent check
@@ -324,7 +327,7 @@ fuzz:
 	done
 
 format: js/node_modules/.package-lock.json
-	gofmt -w $(go_files) js/bench
+	gofmt -w $(go_files) js/bench js/consumers
 	cd js && npm run --silent format
 
 clean:

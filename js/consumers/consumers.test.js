@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { runtimeOfGo } from "../harness/go.js";
 import { inBrowser } from "../test/in-browser.js";
 
 /** @typedef {import("../harness/browser.js").Page} Page */
@@ -34,6 +35,8 @@ const consumers = {
   node: inNode("in silence"),
   jest: inNode(),
   vitest: inNode(),
+  "syscall-js": inGo(goPage),
+  "go-app": inGo(goServer),
 };
 
 /**
@@ -63,14 +66,28 @@ const chosen = process.env.CONSUMERS?.split(" ") ?? Object.keys(consumers);
 for (const name of chosen) consumers[name]({ name });
 
 /**
+ * Makes a folder for a consumer, and calls f with it.
+ *
+ * @param {string} name
+ * @param {(folder: string) => Promise<void>} f
+ */
+async function inFolder(name, f) {
+  const folder = await mkdtemp(join(tmpdir(), `session-writer-${name}-`));
+  try {
+    await f(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/**
  * Installs the package in a copy of a consumer's folder, and calls f with that.
  *
  * @param {string} name
  * @param {(folder: string) => Promise<void>} f
  */
-async function installed(name, f) {
-  const folder = await mkdtemp(join(tmpdir(), `session-writer-${name}-`));
-  try {
+function installed(name, f) {
+  return inFolder(name, async (folder) => {
     await cp(join(here, "app"), folder, { recursive: true });
     await cp(join(here, name), folder, { recursive: true });
     const quiet = ["--no-audit", "--no-fund", "--silent"];
@@ -79,9 +96,7 @@ async function installed(name, f) {
       cwd: folder,
     });
     await f(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  });
 }
 
 /**
@@ -119,6 +134,55 @@ function inPage(...ways) {
 }
 
 /**
+ * Compiles a Go program to WebAssembly, and looks at it.
+ *
+ * @param {(source: string, folder: string, visit: Visit) => Promise<void>} way
+ * @returns {(consumer: Consumer) => void}
+ */
+function inGo(way) {
+  return ({ name }) =>
+    inBrowser(
+      `the Go packages work with ${name}`,
+      (visit) =>
+        inFolder(name, async (folder) => {
+          const source = join(here, name);
+          await run("go", ["build", "-o", join(folder, "web", "app.wasm")], {
+            cwd: source,
+            env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
+          });
+          await way(source, folder, visit);
+        }),
+      300_000, // as it is downloaded, and so is what it is made of
+    );
+}
+
+/**
+ * Looks at a program that has a page.
+ *
+ * @param {string} source
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function goPage(source, folder, visit) {
+  await cp(join(source, "index.html"), join(folder, "index.html"));
+  await cp(await runtimeOfGo(), join(folder, "wasm_exec.js"));
+  await serve(folder, visit);
+}
+
+/**
+ * Looks at a program that is its own server, as far as it is not compiled to
+ * WebAssembly.
+ *
+ * @param {string} source
+ * @param {string} folder
+ * @param {Visit} visit
+ */
+async function goServer(source, folder, visit) {
+  await run("go", ["build", "-o", join(folder, "server")], { cwd: source });
+  await withServer(folder, ["server"], (url) => look(url, visit));
+}
+
+/**
  * Looks at the app as it is, with an import map.
  *
  * @param {string} folder
@@ -148,7 +212,12 @@ async function build(folder, visit) {
  * @param {Visit} visit
  */
 async function dev(folder, visit) {
-  const vite = ["vite", "--host", "127.0.0.1", "--strictPort"];
+  const vite = [
+    "node_modules/.bin/vite",
+    "--host",
+    "127.0.0.1",
+    "--strictPort",
+  ];
   await withServer(folder, vite, (url) => look(url, visit));
 }
 
@@ -161,7 +230,7 @@ async function dev(folder, visit) {
  */
 async function start(folder, visit) {
   await run("npm", ["run", "build", "--silent"], { cwd: folder });
-  const next = ["next", "start", "--hostname", "127.0.0.1"];
+  const next = ["node_modules/.bin/next", "start", "--hostname", "127.0.0.1"];
   await withServer(folder, next, async (url) => {
     const rendered = await (await fetch(url)).text();
     assert.match(rendered, /<output>{}<\/output>/);
@@ -173,13 +242,13 @@ async function start(folder, visit) {
  * Starts a server on a port of its own, and calls f with its URL.
  *
  * @param {string} folder
- * @param {string[]} command an installed program that takes a port, and arguments
+ * @param {string[]} command a program in the folder that takes a port, and arguments
  * @param {(url: string) => Promise<void>} f
  */
 async function withServer(folder, [program, ...args], f) {
   const url = `http://127.0.0.1:${await freePort()}`;
   const server = spawn(
-    join(folder, "node_modules", ".bin", program),
+    join(folder, program),
     [...args, "--port", new URL(url).port],
     {
       ...{ cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
