@@ -178,6 +178,7 @@ async function goPage(source, folder, visit) {
  * @param {Visit} visit
  */
 async function goServer(source, folder, visit) {
+  await cp(join(source, "web"), join(folder, "web"), { recursive: true });
   await run("go", ["build", "-o", join(folder, "server")], { cwd: source });
   await withServer(folder, ["server"], (url) => look(url, visit));
 }

@@ -22,9 +22,9 @@ func main() {
 
 	port := flag.Int("port", 8000, "to listen on")
 	flag.Parse()
-	// Not the icon that go-app has on a server of its own.
-	icon := app.Icon{Default: "data:,", Large: "data:,", Maskable: "data:,", SVG: "data:,"}
-	http.Handle("/", &app.Handler{Name: "Consumer", Icon: icon})
+	// Otherwise it would be one that go-app has on a server of its own.
+	icon := "/web/icon.svg"
+	http.Handle("/", &app.Handler{Name: "Consumer", Icon: app.Icon{Default: icon, Large: icon, SVG: icon}})
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *port))
 	if err != nil {
 		log.Fatal(err)
