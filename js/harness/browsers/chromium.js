@@ -7,7 +7,12 @@ import { executable } from "./executable.js";
 export async function launchChromium() {
   const browser = await chromium.launch(chromiumOptions());
   return {
-    newContext: async () => contextOf(await browser.newContext(), chromiumTab),
+    newContext: async () => {
+      const context = await browser.newContext();
+      // Its pages are told what a Service Worker says if it is listened to.
+      context.on("serviceworker", (worker) => worker.on("console", () => {}));
+      return contextOf(context, chromiumTab);
+    },
     close: () => browser.close(),
   };
 }
@@ -66,9 +71,12 @@ export function chromiumTab(page) {
   const messages = [];
   page.on("pageerror", (error) => messages.push(String(error.stack || error)));
   page.on("console", (message) => {
+    const type = message.type();
     // A console does not show these unless it is asked to, and Vite has some.
-    if (message.type() === "debug") return;
-    messages.push(`${message.type()}: ${message.text()}`);
+    if (type === "debug") return;
+    // Of no page but of a Service Worker. That of go-app logs what it does.
+    if (type === "log" && !message.page()) return;
+    messages.push(`${type}: ${message.text()}`);
   });
   return {
     goto: (url) => page.goto(url),
