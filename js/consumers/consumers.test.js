@@ -2,8 +2,8 @@
 // all consumers, or those that CONSUMERS names. Each is a folder here.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +11,7 @@ import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { runtimeOfGo } from "../harness/go.js";
+import { freePort } from "../harness/server.js";
 import { inBrowser } from "../test/in-browser.js";
 
 /** @typedef {import("../harness/browser.js").Page} Page */
@@ -180,18 +181,18 @@ async function goPage(source, folder, visit) {
 async function goServer(source, folder, visit) {
   await cp(join(source, "web"), join(folder, "web"), { recursive: true });
   await run("go", ["build", "-o", join(folder, "server")], { cwd: source });
-  await withServer(folder, ["server"], (url) => look(url, visit));
+  await withServer(folder, "server", (url) => look(url, visit));
 }
 
 /**
- * Looks at the app as it is, with an import map.
+ * Looks at the app as it is.
  *
  * @param {string} folder
  * @param {Visit} visit
  */
-async function serve(folder, visit) {
+async function serve(folder, visit, query = "") {
   visit.site.serve("/app/", folder, null);
-  await look(visit.site.url("/app/index.html"), visit);
+  await look(visit.site.url(`/app/index.html${query}`), visit);
 }
 
 /**
@@ -202,8 +203,7 @@ async function serve(folder, visit) {
  */
 async function build(folder, visit) {
   await run("npm", ["run", "build", "--silent"], { cwd: folder });
-  visit.site.serve("/app/", join(folder, "out"), null);
-  await look(visit.site.url("/app/index.html"), visit);
+  await serve(join(folder, "out"), visit);
 }
 
 /**
@@ -213,12 +213,7 @@ async function build(folder, visit) {
  * @param {Visit} visit
  */
 async function dev(folder, visit) {
-  const vite = [
-    "node_modules/.bin/vite",
-    "--host",
-    "127.0.0.1",
-    "--strictPort",
-  ];
+  const vite = "node_modules/.bin/vite --host 127.0.0.1 --strictPort";
   await withServer(folder, vite, (url) => look(url, visit));
 }
 
@@ -231,7 +226,7 @@ async function dev(folder, visit) {
  */
 async function start(folder, visit) {
   await run("npm", ["run", "build", "--silent"], { cwd: folder });
-  const next = ["node_modules/.bin/next", "start", "--hostname", "127.0.0.1"];
+  const next = "node_modules/.bin/next start --hostname 127.0.0.1";
   await withServer(folder, next, async (url) => {
     const rendered = await (await fetch(url)).text();
     assert.match(rendered, /<output>{}<\/output>/);
@@ -243,20 +238,19 @@ async function start(folder, visit) {
  * Starts a server on a port of its own, and calls f with its URL.
  *
  * @param {string} folder
- * @param {string[]} command a program in the folder that takes a port, and arguments
+ * @param {string} command a program in the folder that takes a port, and arguments
  * @param {(url: string) => Promise<void>} f
  */
-async function withServer(folder, [program, ...args], f) {
-  const url = `http://127.0.0.1:${await freePort()}`;
-  const server = spawn(
-    join(folder, program),
-    [...args, "--port", new URL(url).port],
-    {
-      ...{ cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
-      // It would write the port in bold where CI is set.
-      env: { ...process.env, NO_COLOR: "1" },
-    },
-  );
+async function withServer(folder, command, f) {
+  const port = String(await freePort());
+  const url = `http://127.0.0.1:${port}`;
+  const [program, ...args] = command.split(" ");
+  const server = spawn(join(folder, program), [...args, "--port", port], {
+    ...{ cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
+    // It would write the port in bold where CI is set.
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  const ended = once(server, "exit");
   // Then there is no next line.
   const late = setTimeout(() => server.kill(), 60_000);
   try {
@@ -267,19 +261,8 @@ async function withServer(folder, [program, ...args], f) {
   } finally {
     clearTimeout(late);
     server.kill();
+    await ended; // Until then it may write into the folder.
   }
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) =>
-    server.listen(0, "127.0.0.1", () => resolve(0)),
-  );
-  const { port } = /** @type {import("node:net").AddressInfo} */ (
-    server.address()
-  );
-  await new Promise((resolve) => server.close(resolve));
-  return String(port);
 }
 
 /**
@@ -290,8 +273,7 @@ async function freePort() {
  * @param {Visit} visit
  */
 async function serviceWorker(folder, visit) {
-  visit.site.serve("/app/", folder, null);
-  await look(visit.site.url("/app/index.html?service"), visit);
+  await serve(folder, visit, "?service");
 }
 
 /**

@@ -112,7 +112,7 @@ function withoutProtocol(wasm) {
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
  */
 
-/** The ports of all servers that this process has started. */
+/** The ports of all servers that this process has started, and those for others. */
 const ports = new Set();
 
 /**
@@ -135,6 +135,14 @@ async function listen(server) {
     }
     await new Promise((resolve) => server.close(resolve));
   }
+}
+
+/** Returns a port for a server that is another process. */
+export async function freePort() {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /**
