@@ -416,7 +416,11 @@ function refusalOf(status, text) {
 function baseOf(url) {
   try {
     if (typeof url !== "string" && !(url instanceof URL)) throw undefined;
-    const base = new URL(url, globalThis.document?.baseURI);
+    // A worker has no document.
+    const base = new URL(
+      url,
+      globalThis.document?.baseURI ?? globalThis.location?.href,
+    );
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     base.search = base.hash = "";
     return base.href;

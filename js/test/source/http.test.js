@@ -113,3 +113,18 @@ for (const [what, returned] of Object.entries(odd)) {
     assert.match(codes[2], /^(sync)?$/);
   });
 }
+
+test("the server's URL is relative to the page, or to the worker", () => {
+  const any = /** @type {any} */ (globalThis);
+  const urlOf = () => new Client("sessions?a#b", fetch).url;
+  try {
+    any.location = { href: "https://example.com/app/worker.js" };
+    assert.equal(urlOf(), "https://example.com/app/sessions/");
+    any.document = { baseURI: "https://example.org/" };
+    assert.equal(urlOf(), "https://example.org/sessions/");
+  } finally {
+    delete any.location;
+    delete any.document;
+  }
+  assert.throws(urlOf, { code: "config" });
+});

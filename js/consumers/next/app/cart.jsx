@@ -1,18 +1,12 @@
 "use client";
 
-import { useEffect, useState } from "react";
 import { openSync } from "session-writer";
+import { useSession } from "session-writer/react";
 
 // The server has no storage.
 const session = openSync("cart", { fallback: "memory" });
+Object.assign(globalThis, { session });
 
 export function Cart() {
-  const [entries, setEntries] = useState({});
-  useEffect(() => {
-    const show = () => setEntries(session.load());
-    show();
-    Object.assign(globalThis, { session });
-    return session.subscribe(show);
-  }, []);
-  return <output>{JSON.stringify(entries)}</output>;
+  return <output>{JSON.stringify(useSession(session))}</output>;
 }
