@@ -39,7 +39,9 @@ for (const entry of [...entries, "session.wasm"]) {
   ]) {
     await writeFile(
       `dist/${entry}.${types}`,
-      declarations.replaceAll('"./api.js"', `"./index.${module}"`),
+      declarations
+        .replaceAll('"./api.js"', `"./index.${module}"`)
+        .replaceAll('"./api-streaming.js"', `"./streaming.${module}"`),
     );
   }
 }

@@ -44,9 +44,9 @@ export function stateStorage(session: Session<any>): FollowedStorage;
  * Returns the option `storage` of zustand's `persist`, which does what stateStorage does.
  * What is not in the persisted part of the state is left alone.
  */
-export function zustandStorage<State>(session: Session<any>): {
-  getItem(name: string): { state: State; version?: number } | null;
-  setItem(name: string, value: { state: State; version?: number }): void;
+export function zustandStorage(session: Session<any>): {
+  getItem(name: string): { state: any; version?: number } | null;
+  setItem(name: string, value: { state: any; version?: number }): void;
   removeItem(name: string): void;
   /** Calls the listener when the store should be read again, by `persist.rehydrate()`. */
   subscribe(listener: () => void): () => void;

@@ -1,13 +1,13 @@
 // Sessions in React, Vue and Svelte: the same small form in each.
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import { compile } from "svelte/compiler";
 import { dist } from "../harness/server.js";
+import { svelte } from "./compilers.js";
 import { inBrowser } from "./in-browser.js";
 
 /** @typedef {import("./in-browser.js").Page} Page */
@@ -214,26 +214,4 @@ function shows(page, { text, count }) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }, wanted);
-}
-
-/**
- * Compiles what is written in Svelte.
- *
- * @param {"client" | "server"} generate
- * @returns {import("esbuild").Plugin}
- */
-function svelte(generate) {
-  return {
-    name: "svelte",
-    setup({ onLoad }) {
-      onLoad({ filter: /\.svelte$/ }, async ({ path }) => {
-        const source = await readFile(path, "utf8");
-        const { js } = compile(source, {
-          ...{ generate, dev: generate === "client" },
-          filename: basename(path),
-        });
-        return { contents: js.code, resolveDir: dirname(path) };
-      });
-    },
-  };
 }

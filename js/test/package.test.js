@@ -125,6 +125,15 @@ import {
   type Options as StreamingOptions,
   type WasmSource,
 } from "session-writer/streaming";
+import {
+  queryPersister,
+  reduxStorage,
+  stateStorage,
+  vueUse,
+  webStorage,
+  zustandStorage,
+} from "session-writer/storage";
+import module from "session-writer/session.wasm";
 
 const wasm: WasmSource = new URL("https://a.example/session.wasm");
 const streamed: StreamingOptions = { storage: "session", wasm };
@@ -166,12 +175,15 @@ const there: boolean = session.has("a");
 const keys: string[] = session.keys();
 const { save } = session;
 save({ there, keys });
+const shown: Readonly<Record<string, unknown>> = session.snapshot();
+const untyped: Session = openSync("cart", { defaults: { a: 1 } });
+untyped.save({ b: shown.a });
 session.remove();
 session.remove("a", "b");
 session.clear();
 const end: () => void = session.subscribe((change: Change) => {
   const { set, removed, cleared, remote } = change;
-  const all: [Record<string, unknown>, string[], boolean, boolean] = [
+  const all: [Record<string, unknown>, readonly string[], boolean, boolean] = [
     set,
     removed,
     cleared,
@@ -229,12 +241,38 @@ typed.remove("theme", "size");
 const typedKeys: ("theme" | "size")[] = typed.keys();
 typed.subscribe(({ set, removed }: Change<Prefs>) => {
   const size: number | undefined = set.size;
-  const gone: ("theme" | "size")[] = removed;
+  const gone: readonly ("theme" | "size")[] = removed;
   console.log(size, gone);
 });
 const promised: Session<Prefs> = await open<Prefs>("prefs");
 const streamedPrefs: Session<Prefs> = await openStreaming<Prefs>("prefs");
 console.log(theme, some, typedKeys, promised, streamedPrefs);
+const snapshot: Readonly<Partial<Prefs>> = typed.snapshot();
+const withDefaults = openSync<Prefs>("prefs", { defaults: { theme: "dark" } });
+const defaults: Readonly<Partial<Prefs>> = withDefaults.defaults;
+console.log(snapshot.size, defaults);
+// @ts-expect-error it is frozen
+typed.snapshot().size = 5;
+// @ts-expect-error a default has the type of the entry
+openSync<Prefs>("prefs", { defaults: { theme: "red" } });
+// @ts-expect-error there is no such entry
+await open<Prefs>("prefs", { defaults: { colour: "red" } });
+
+const web: string | null = webStorage(typed).getItem("theme");
+const items: Pick<Storage, "length" | "clear" | "key"> = webStorage(session);
+const state = stateStorage(typed);
+state.subscribe("prefs", (text: string | null) => console.log(text));
+console.log(web, items, vueUse(state).getItem("prefs"));
+const { storage, subscribe } = reduxStorage(typed);
+const read: Promise<unknown> = storage.getItem("root");
+subscribe((members: object) => console.log(members, read));
+zustandStorage(typed).setItem("prefs", { state: {}, version: 1 });
+queryPersister(session).removeClient();
+const url: WasmSource = module;
+console.log(url);
+// @ts-expect-error it is a session that is stored in
+stateStorage(localStorage);
+
 // A test can have a session of its own.
 const fake: Session<Prefs> = { ...typed, get: () => undefined };
 console.log(fake.name);

@@ -14,7 +14,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { build } from "esbuild";
 import { repository, withModule } from "../harness/go.js";
+import { svelte, vue } from "./compilers.js";
 import { inBrowser } from "./in-browser.js";
 import { dist } from "../harness/server.js";
 import { startNative } from "../harness/sessions-server.js";
@@ -62,7 +64,8 @@ test("each snippet is of a kind that is run", () => {
   const kinds = new Set(snippets.map(({ language }) => language));
   // What nginx is to do is tried by web/server.
   const known = ["go", "html", "js", "json", "nginx", "sh"];
-  assert.deepEqual([...kinds].sort(), known);
+  known.push("svelte", "ts", "tsx", "vue");
+  assert.deepEqual([...kinds].sort(), known.sort());
   for (const [language, where] of Object.entries({
     html: "README.md",
     json: "internal/engine/README.md",
@@ -229,50 +232,140 @@ inBrowser("the page works when pasted", async ({ newPage, site }) => {
   }
 });
 
-for (const { name, text } of of("js")) {
-  inBrowser(`${name} does what it says`, async ({ page, site, t }) => {
-    if (text.includes(".sync(")) {
-      const server = await startNative();
-      t.after(server.close);
-      site.forward("/sessions/", server.origin);
-    }
-    let claims = 0;
-    const checked = text
-      .replaceAll('"session-writer"', '"/dist/index.js"')
-      .replace(/^( *)(.+); \/\/ => (.+)$/gm, (_, margin, got, want) => {
-        claims++;
-        return `${margin}same(${JSON.stringify(got)}, ${got}, ${want});`;
-      });
-    assert.ok(claims > 0, "it says nothing");
-    const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-    try {
-      await writeFile(
-        join(folder, "snippet.js"),
-        `export let made = 0;
-           ${checked}
-           /** Throws unless got is want. */
-           function same(text, got, want) {
-             const [a, b] = [got, want].map((value) => JSON.stringify(value, sorted));
-             if (a !== b) throw new Error(\`\${text} is \${a}, not \${b}\`);
-             made++;
-           }
-           /** Sorts the members of an object, whose order counts for nothing. */
-           function sorted(_, value) {
-             return Object.getPrototypeOf(value ?? 0) === Object.prototype
-               ? Object.fromEntries(Object.entries(value).sort())
-               : value;
-           }`,
-      );
-      site.serve("/snippet/", folder);
-      const made = await page.evaluate(
-        async (url) => (await import(url)).made,
-        site.url("/snippet/snippet.js"),
-      );
-      assert.equal(made, claims);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+/**
+ * Bundles a snippet as a user would, and serves it to a page.
+ *
+ * @param {import("./in-browser.js").Site} site
+ * @param {string} text
+ * @param {string} language
+ */
+async function bundle(site, text, language) {
+  const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
+  const file = join(folder, `snippet.${language}`);
+  await writeFile(file, text);
+  await build({
+    entryPoints: [file],
+    bundle: true,
+    format: "esm",
+    outdir: folder,
+    allowOverwrite: true,
+    logLevel: "warning",
+    jsx: "automatic",
+    conditions: ["browser"],
+    nodePaths: [join(repository, "js", "node_modules")],
+    define: {
+      "process.env.NODE_ENV": '"production"',
+      __VUE_OPTIONS_API__: "true",
+      __VUE_PROD_DEVTOOLS__: "false",
+      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
+    },
+    alias: {
+      "session-writer": join(dist, "index.js"),
+      ...Object.fromEntries(
+        ["storage", "react", "vue", "svelte"].map((entry) => [
+          `session-writer/${entry}`,
+          join(dist, `${entry}.js`),
+        ]),
+      ),
+    },
+    plugins: [svelte("client"), vue()],
   });
+  site.serve("/snippet/", folder);
+  return { url: site.url("/snippet/snippet.js"), folder };
+}
+
+for (const language of ["js", "ts"]) {
+  for (const { name, text } of of(language)) {
+    inBrowser(`${name} does what it says`, async ({ page, site, t }) => {
+      if (text.includes(".sync(")) {
+        const server = await startNative();
+        t.after(server.close);
+        site.forward("/sessions/", server.origin);
+      }
+      let claims = 0;
+      const checked = text.replace(
+        /^( *)(.+); \/\/ => (.+)$/gm,
+        (_, margin, got, want) => {
+          claims++;
+          return `${margin}same(${JSON.stringify(got)}, ${got}, ${want});`;
+        },
+      );
+      assert.ok(claims > 0, "it says nothing");
+      const { url, folder } = await bundle(
+        site,
+        `export let made = 0;
+         ${checked}
+         /** Throws unless got is want. */
+         function same(text, got, want) {
+           const [a, b] = [got, want].map((value) => JSON.stringify(value, sorted));
+           if (a !== b) throw new Error(\`\${text} is \${a}, not \${b}\`);
+           made++;
+         }
+         /** Sorts the members of an object, whose order counts for nothing. */
+         function sorted(_, value) {
+           return Object.getPrototypeOf(value ?? 0) === Object.prototype
+             ? Object.fromEntries(Object.entries(value).sort())
+             : value;
+         }`,
+        language,
+      );
+      try {
+        const made = await page.evaluate(
+          async (url) => (await import(url)).made,
+          url,
+        );
+        assert.equal(made, claims);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    });
+  }
+}
+
+/**
+ * How a framework shows what a snippet exports.
+ *
+ * @type {Record<string, string>}
+ */
+const mounts = {
+  tsx: `import { createElement } from "react";
+    import { createRoot } from "react-dom/client";
+    createRoot(document.body).render(
+      Object.values(parts).map((part, key) => createElement(part, { key })));`,
+  vue: `import { createApp } from "vue";
+    createApp(parts.default).mount(document.body);`,
+  svelte: `import { mount } from "svelte";
+    mount(parts.default, { target: document.body });`,
+};
+
+for (const [language, mount] of Object.entries(mounts)) {
+  for (const { name, text } of of(language)) {
+    inBrowser(`${name} shows what is typed`, async ({ page, site }) => {
+      const { folder } = await bundle(site, text, language);
+      const { url, folder: mounted } = await bundle(
+        site,
+        `import * as parts from ${JSON.stringify(join(folder, `snippet.${language}`))};
+         ${mount}`,
+        "js",
+      );
+      try {
+        const shown = await page.evaluate(async (url) => {
+          await import(url);
+          const input = () => document.querySelector("input");
+          await inPage.until(() => input()?.value === "light");
+          input()?.select();
+          document.execCommand("insertText", false, "dark");
+          const output = () => document.querySelector("output")?.textContent;
+          await inPage.until(() => output()?.includes("dark"));
+          return [input()?.value, JSON.parse(String(output())).theme];
+        }, url);
+        assert.deepEqual(shown, ["dark", "dark"]);
+      } finally {
+        await rm(folder, { recursive: true });
+        await rm(mounted, { recursive: true });
+      }
+    });
+  }
 }
 
 for (const { name, text } of of("go")) {
