@@ -26,6 +26,7 @@ import {
 /** @typedef {import("./cases.js").Contender} Contender */
 /** @typedef {typeof import("./stopwatch.js")} Stopwatch */
 /** @typedef {typeof import("./opening.js")} Opening */
+/** @typedef {"session" | "empty" | "zustand"} Program what is opened */
 /** @typedef {import("../harness/server.js").Site} Site */
 
 /**
@@ -35,7 +36,7 @@ import {
  * @property {string} browser
  * @property {Record<string, Partial<Record<Contender, number[]>>>} cases in
  *   microseconds, by the titles of the cases
- * @property {Record<"cold" | "warm", Record<"session" | "empty", number[]>>} opens
+ * @property {Record<"cold" | "warm", Record<Program, number[]>>} opens
  *   until ready, in milliseconds
  * @property {Record<"before" | "after", { module: number, js: number }>} heap
  *   before and after many saves, in bytes
@@ -90,8 +91,8 @@ export async function measure({ seed, rounds, say }) {
     const opening = await newOpening(browser, await newSite());
     /** @type {Measured["opens"]} */
     const opens = {
-      cold: { session: [], empty: [] },
-      warm: { session: [], empty: [] },
+      cold: { session: [], empty: [], zustand: [] },
+      warm: { session: [], empty: [], zustand: [] },
     };
 
     // In the first round it is verified that what is timed is done, and the
@@ -175,7 +176,9 @@ export async function measure({ seed, rounds, say }) {
  */
 async function buildAll(folder) {
   await build({
-    entryPoints: [join(here, "stopwatch.js"), join(here, "opening.js")],
+    entryPoints: ["stopwatch.js", "opening.js", "zustand.js"].map((file) =>
+      join(here, file),
+    ),
     bundle: true,
     format: "esm",
     outdir: folder,
@@ -265,8 +268,8 @@ async function newOpening(browser, site) {
   const functions = /** @type {const} */ ({
     session: "openSession",
     empty: "startEmpty",
+    zustand: "hydrateZustand",
   });
-  /** @typedef {keyof typeof functions} Program */
 
   /** @param {import("playwright-core").BrowserContext} context */
   const visitor = async (context) => {
@@ -280,7 +283,9 @@ async function newOpening(browser, site) {
   };
 
   const requests = () =>
-    site.requests("/bench/index.js") + site.requests("/bench/empty.js");
+    ["index", "empty", "zustand"]
+      .map((file) => site.requests(`/bench/${file}.js`))
+      .reduce((sum, n) => sum + n);
 
   const programs = /** @type {Program[]} */ (Object.keys(functions));
   const warm = await visitor(await browser.newContext());

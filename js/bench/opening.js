@@ -1,5 +1,5 @@
-// The page that an open is timed in: of session-writer, and of a program of
-// the same compiler that does nothing.
+// The page that an open is timed in: of session-writer, of a program of the same
+// compiler that does nothing, and of zustand.
 
 /**
  * Opens a session and loads it, and returns how long that took, in milliseconds. On
@@ -27,6 +27,24 @@ export async function startEmpty() {
   const before = performance.now();
   start();
   return performance.now() - before;
+}
+
+/**
+ * Makes a store of zustand that persists, and returns how long that took. On later visits
+ * it has 20 entries.
+ */
+export async function hydrateZustand() {
+  const url = new URL("./zustand.js", import.meta.url).href;
+  /** @type {typeof import("./zustand.js")} */
+  const { hydrate } = await import(url);
+  const start = performance.now();
+  const store = hydrate();
+  const { length } = Object.keys(store.getState());
+  const took = performance.now() - start;
+  if (length === 0) {
+    for (let i = 0; i < 20; i++) store.setState({ [`key ${i}`]: { id: i } });
+  }
+  return took;
 }
 
 /** @type {WebAssembly.Memory} */

@@ -31,7 +31,7 @@ import { manySaves } from "./measure.js";
  * @property {number} rounds
  * @property {Record<string, Partial<Record<Contender, Spread>>>} cases in
  *   microseconds, by the titles of the cases
- * @property {Record<"cold" | "warm", Record<"session" | "empty", Spread>>} opens
+ * @property {Record<"cold" | "warm", Record<import("./measure.js").Program, Spread>>} opens
  *   in milliseconds
  * @property {Measured["heap"]} heap in bytes
  * @property {Target[]} targets

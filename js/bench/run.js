@@ -73,9 +73,9 @@ function summary() {
     ...cases.filter((it) => it.session === 1_000 && it.operation !== "save"),
   ];
   const { opens, heap, browser } = results;
-  /** @param {"cold" | "warm"} visit @param {"session" | "empty"} program */
+  /** @param {"cold" | "warm"} visit @param {import("./measure.js").Program} program */
   const open = (visit, program) =>
-    `${Math.round(opens[visit][program].median)} ms`;
+    `${opens[visit][program].median.toFixed(1)} ms`;
   const faster = fasterPeers(results)
     .filter(([, peers]) => peers.length > 0)
     .map(([title, peers]) => `- ${title}: ${peers.join("; ")}`);
@@ -97,7 +97,8 @@ Faster than session-writer:
 
 ${faster.length > 0 ? faster.join("\n") : "- none"}
 
-\`openSync\` and \`load\` take ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one, where a program of the same
-compiler that does nothing takes ${open("cold", "empty")} and ${open("warm", "empty")}. In ${manySaves.toLocaleString("en")} saves the module's memory
+\`openSync\` and \`load\`, with 20 entries, take ${open("cold", "session")} on a first visit and ${open("warm", "session")} on a later one. A program of the
+same compiler that does nothing takes ${open("cold", "empty")} and ${open("warm", "empty")}, and zustand until it
+has what it persisted ${open("cold", "zustand")} and ${open("warm", "zustand")}. In ${manySaves.toLocaleString("en")} saves the module's memory
 goes from ${megabytes(heap.before.module)} to ${megabytes(heap.after.module)}, and the page's JavaScript heap from ${megabytes(heap.before.js)} to ${megabytes(heap.after.js)}.`;
 }

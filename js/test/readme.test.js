@@ -87,6 +87,11 @@ test("what a README links to is there", () => {
   for (const [name, readme] of Object.entries(texts)) {
     for (const [, target] of readme.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(target)) continue;
+      if (target.startsWith("#")) {
+        const heading = target.slice(1).replaceAll("-", " ");
+        assert.match(readme, new RegExp(`^#+ ${heading}$`, "im"));
+        continue;
+      }
       // The npm page knows nothing of the repository.
       assert.notEqual(name, "js/README.md", `it links to ${target}`);
       const file = join(repository, dirname(name), target);

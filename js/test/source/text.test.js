@@ -5,7 +5,7 @@ import { decode, encode } from "../../src/text.js";
 
 test("bytes are the same after they were text, which no page or bundler changes", () => {
   const all = Uint8Array.from({ length: 256 }, (_, i) => i);
-  for (const bytes of [new Uint8Array(), all, randomBytes(10_000)]) {
+  for (const bytes of [all, randomBytes(10_000), new Uint8Array(200_000)]) {
     const text = encode(bytes);
     assert.match(text, /^[ !#-~]*$/);
     assert.doesNotMatch(text, /[<\\]/);
