@@ -110,12 +110,13 @@ test:
 	@.ci/apt $(packages)
 	$(at_once)=3 check test-go test-js
 
-# The longest is first. What needs other modules than the first comes after it.
+# The longest is first. What needs other modules than the first comes after it. What is
+# built upon the package is tried with the module that is published.
 test-all: export LONG = 1
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge consumers
-	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler);)
+	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler) $(if $(filter-out tinygo,$(compiler)),$(if $(filter tinygo,$(COMPILERS)),PART=--module));)
 
 packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
@@ -174,12 +175,13 @@ consumers: build chromium
 test-wasm: chromium $(tools)/go_js_wasm_exec
 	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
 
-# One browser after another, so that each has the machine to itself. What needs no
-# browser runs once for a module, and what needs no module is part of check. With LONG in the environment, what is short in
-# make test runs as long as in CI.
+# One browser after another, so that each has the machine to itself. What needs no browser
+# runs once for a module, and what needs no module is part of check. PART is --module for
+# tests of the module alone. With LONG in the environment, what is short in make test runs
+# as long as in CI.
 test-js: build $(tools)/session-server
 	@.ci/apt $(foreach browser,$(BROWSERS),$(packages_$(browser)))
-	cd js; npm run --silent test:node; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent;)
+	cd js; npm run --silent test:node; $(foreach browser,$(BROWSERS),echo 'In $(browser), with the module that $(COMPILER) builds:'; BROWSER=$(browser) $(display_$(browser)) npm test --silent -- $(PART);)
 
 packages_chromium = chromium
 packages_firefox = firefox-esr

@@ -1,6 +1,6 @@
-// Runs tests that open a browser, those that are named or all, and several files in
-// one process: they share its browser, which takes longer to start than most of
-// them take. Those in node/ need only the module, and those in source/ nothing that
+// Runs tests that open a browser: those that are named, with --module those of the module,
+// or all. It runs several files in one process, which share its browser: that takes longer
+// to start than most of them take. Those in node/ need only the module, and those in source/ nothing that
 // is built.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,9 +15,15 @@ const atOnce = 2;
 /** How many there are in all, so that none ends long before the other. */
 const most = 6;
 
+/** Of what is built upon the package: which compiler built the module is no matter. */
+const upon = ["axe", "demo", "frameworks", "inspector", "libraries", "readme"];
+
 const here = new URL(".", import.meta.url);
 const all = (await readdir(here)).filter((name) => name.endsWith(".test.js"));
-const files = process.argv.length > 2 ? process.argv.slice(2) : all.sort();
+const ofModule = all.filter((name) => !upon.includes(name.split(".")[0]));
+const args = process.argv.slice(2);
+const files =
+  args[0] === "--module" ? ofModule : args.length > 0 ? args : all.sort();
 
 /** @type {string[][]} */
 const groups = Array.from({ length: Math.min(most, files.length) }, () => []);
