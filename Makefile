@@ -85,6 +85,7 @@ build: web/dist/index.html
 package:
 	@test '$(COMPILER)' = tinygo || { echo 'The package is built by TinyGo 0.41: run make tinygo'; exit 1; }
 	$(MAKE) --no-print-directory js/dist/index.js COMPILER=tinygo
+	cd js && chmod -R u=rwX,go=rX dist LICENSE README.md package.json # whatever the umask is
 	cd js && npm pack --silent --pack-destination ..
 
 # The Worker on this machine's workerd: wrangler.jsonc says on which address.

@@ -19,7 +19,8 @@ export interface FollowedStorage {
  * Returns a storage that has each item in an entry of the session. The text of a JSON
  * object or array is kept as that value, so that `session.get` returns it.
  *
- * For what keeps each value under a key of its own, such as jotai's atomWithStorage.
+ * For what keeps each value under a key of its own, such as jotai's atomWithStorage. The
+ * session's defaults are no items.
  */
 export function webStorage(
   session: Session<any>,
@@ -30,19 +31,21 @@ export function webStorage(
  * such as pinia-plugin-persistedstate. Each member of the state is an entry of the session.
  * `setItem` saves the members that differ from what was read or written here last, so tabs
  * and devices do not lose each other's, and a state that is the same writes nothing. It
- * removes members that are gone from the state.
+ * removes members that were read or written and are gone from the state, in a batch after
+ * that of those that changed.
  *
  * Give the session its option `defaults`, the state that a new user has. Otherwise what a
  * new device writes first, which is all of that, would count as saved.
  *
  * @throws {SessionError} `config` if another key is used: each needs a session of its own;
- * `value` if the text is no JSON object.
+ * `value` if the text is no JSON object, or is that of zustand, whose state is in a member
+ * `state` beside `version`. Writing also throws what `save` throws.
  */
 export function stateStorage(session: Session<any>): FollowedStorage;
 
 /**
  * Returns the option `storage` of zustand's `persist`, which does what stateStorage does.
- * What is not in the persisted part of the state is left alone.
+ * The version of the state is an entry beside its members, `NAME/version`.
  */
 export function zustandStorage(session: Session<any>): {
   getItem(name: string): { state: any; version?: number } | null;
@@ -64,7 +67,10 @@ export function reduxStorage(session: Session<any>): {
   };
   serialize: false;
   deserialize: false;
-  /** Calls the listener with members that changed: the payload of an action REHYDRATE. */
+  /**
+   * Calls the listener with members that changed: the payload of an action REHYDRATE. One
+   * that is gone has its default, or is undefined.
+   */
   subscribe(listener: (members: object) => void): () => void;
 };
 
@@ -76,7 +82,7 @@ interface DehydratedState {
 
 /**
  * Returns a persister for TanStack Query's `persistQueryClient`. Each query is an entry of
- * the session, and is saved when it has new data.
+ * the session, saved when it has new data, and removed when a tab that had it drops it.
  */
 export function queryPersister(session: Session<any>): {
   persistClient(client: {
@@ -99,7 +105,7 @@ export type VueUseStorage = Pick<
 >;
 
 /**
- * Returns the storage in the form in which VueUse's useStorage follows it. Call it once for
- * a storage.
+ * Returns the storage in the form in which VueUse's useStorage follows it, until the session
+ * is closed. Call it once for a storage.
  */
 export function vueUse(storage: FollowedStorage): VueUseStorage;

@@ -1,12 +1,20 @@
 // The API of the package, which src/ implements: build.js makes dist/index.d.ts of it.
 
+declare global {
+  interface SymbolConstructor {
+    // As TypeScript has it from esnext.disposable on.
+    readonly dispose: unique symbol;
+  }
+}
+
 /** The keys of a session's entries. */
 export type Key<T> = keyof T & string;
 
 /**
  * What `save` takes: an object, or anything that yields pairs of a key and a value,
  * such as a Map, an array of pairs, a generator, FormData or URLSearchParams. Without
- * types of entries, an object may be of any type that is not iterable.
+ * types of entries, an object may be of any type that is not iterable. Of a pair, the
+ * value may have the type of any key.
  */
 export type Entries<T extends object = Record<string, unknown>> =
   | Iterable<readonly [Key<T>, T[Key<T>]]>
@@ -61,7 +69,10 @@ export interface Session<T extends object = Record<string, unknown>> {
    * session still saves and loads.
    */
   readonly active: boolean;
-  /** Whether the session outlives the page. It does not when kept in memory. */
+  /**
+   * Whether the session outlives the page. It does not when kept in memory. Of an object
+   * that was given as the storage, it is taken to be so.
+   */
   readonly persistent: boolean;
   /** The option `defaults`, frozen. It is what a server shows, which has no session. */
   readonly defaults: Readonly<Partial<T>>;
@@ -80,9 +91,9 @@ export interface Session<T extends object = Record<string, unknown>> {
   save(entries: Entries<T>): void;
 
   /**
-   * Returns all entries, and the defaults of other keys. An entry of the key `__proto__` is not enumerable, so that
-   * Object.assign sets no prototype. Inside a value such a key is an ordinary property,
-   * as JSON.parse makes it.
+   * Returns all entries, and the defaults of other keys. An entry of the key `__proto__`
+   * is not enumerable, so that Object.assign sets no prototype. Inside a value such a key
+   * is an ordinary property, as JSON.parse makes it.
    *
    * @throws {SessionError} `disabled`
    */
@@ -181,6 +192,9 @@ export interface Session<T extends object = Record<string, unknown>> {
    * does nothing.
    */
   close(): void;
+
+  /** Does what `close` does, at the end of a block with `using`. */
+  [Symbol.dispose](): void;
 }
 
 export interface SyncOptions {
@@ -318,8 +332,8 @@ export interface Options<T extends object = Record<string, unknown>> {
    */
   maxAge?: number | undefined;
   /**
-   * Where to keep the session when the storage is disabled. By default nothing is opened
-   * then.
+   * Where to keep the session when the storage cannot be used, for whatever reason, or
+   * there is none, as on a server. By default nothing is opened then.
    */
   fallback?: "memory" | undefined;
   /**

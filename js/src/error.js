@@ -8,9 +8,14 @@ const brand = Symbol.for("session-writer.SessionError");
  * one has left the session as it was.
  */
 export class SessionError extends Error {
+  // Otherwise it would be that of the minified class.
+  static name = "SessionError";
+
   /** @param {any} value */
   static [Symbol.hasInstance](value) {
-    return Boolean(value?.[brand]);
+    return this === SessionError
+      ? Boolean(value?.[brand])
+      : super[Symbol.hasInstance](value);
   }
 
   /**
@@ -20,7 +25,7 @@ export class SessionError extends Error {
    */
   constructor(code, message, more = {}) {
     super(message, more); // Error takes the cause, if there is one
-    this.name = "SessionError";
+    this.name = SessionError.name;
     /**
      * What went wrong, for programs.
      * @readonly

@@ -11,7 +11,7 @@ export function freeze(value) {
   const left = [value];
   for (const each of left) {
     if (typeof each !== "object" || !each || Object.isFrozen(each)) continue;
-    for (const [, part] of all(each)) left.push(part);
+    for (const [, part] of membersOf(each)) left.push(part);
     Object.freeze(each);
   }
   return value;
@@ -30,8 +30,8 @@ export function equal(one, other) {
     if (typeof a !== "object" || typeof b !== "object" || !a || !b)
       return false;
     if (Array.isArray(a) !== Array.isArray(b)) return false;
-    const parts = all(a);
-    if (parts.length !== all(b).length) return false;
+    const parts = membersOf(a);
+    if (parts.length !== membersOf(b).length) return false;
     for (const [key, part] of parts) {
       if (!Object.hasOwn(b, key)) return false;
       left.push([part, /** @type {any} */ (b)[key]]);
@@ -46,7 +46,7 @@ export function equal(one, other) {
  * @param {object} object
  * @returns {[key: string, value: unknown][]}
  */
-export function all(object) {
+export function membersOf(object) {
   return Object.getOwnPropertyNames(object).map((key) => [
     key,
     /** @type {any} */ (object)[key],
@@ -62,6 +62,6 @@ export function all(object) {
  * @param {K} key
  * @returns {T[K] | undefined}
  */
-export function own(object, key) {
+export function memberOf(object, key) {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }

@@ -43,14 +43,8 @@ export function openIn(
   try {
     return at(storage === "memory" ? new MemoryArea() : storage);
   } catch (error) {
-    if (
-      fallback === "memory" &&
-      error instanceof SessionError &&
-      error.code === "disabled"
-    ) {
-      return at(memoryOfPage ?? new MemoryArea());
-    }
-    throw error;
+    if (!fallback) throw error;
+    return at(memoryOfPage ?? new MemoryArea());
   }
 }
 

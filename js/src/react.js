@@ -4,7 +4,7 @@
  * @module session-writer/react
  */
 import { useCallback, useSyncExternalStore } from "react";
-import { own } from "./json.js";
+import { memberOf } from "./json.js";
 
 /** @type {typeof import("./api-react.js").useSession} */
 export function useSession(session) {
@@ -19,8 +19,8 @@ export function useSession(session) {
 export function useEntry(session, key) {
   const value = useSyncExternalStore(
     session.subscribe,
-    () => own(session.snapshot(), key),
-    () => own(session.defaults, key),
+    () => memberOf(session.snapshot(), key),
+    () => memberOf(session.defaults, key),
   );
   const save = useCallback(
     (/** @type {any} */ next) => {

@@ -7,7 +7,7 @@ import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
 /** @typedef {import("./view.js").View} View */
-/** @typedef {import("./api.js").Session} Interface */
+/** @typedef {Omit<import("./api.js").Session, typeof Symbol.dispose>} Interface */
 /** @typedef {import("./api.js").Stats} Stats */
 
 /** @typedef {import("./api.js").Change} Change */
@@ -116,8 +116,9 @@ export class Session {
       }
     }
     // Not every browser has it.
-    const { dispose } = /** @type {{ dispose?: symbol }} */ (Symbol);
-    if (dispose) Object.defineProperty(this, dispose, { value: this.close });
+    if (Symbol.dispose) {
+      Object.defineProperty(this, Symbol.dispose, { value: this.close });
+    }
     if (active.size === 0 && globalThis.window) {
       addEventListener("storage", onStorage);
       addEventListener("pageshow", onPageShow);

@@ -5,7 +5,7 @@
  */
 import { describe } from "./describe.js";
 import { SessionError } from "./error.js";
-import { equal, own } from "./json.js";
+import { equal, memberOf } from "./json.js";
 
 /** @typedef {import("./api.js").Session} Session */
 /** @typedef {import("./api.js").Change} Change */
@@ -13,26 +13,28 @@ import { equal, own } from "./json.js";
 
 /** @type {typeof import("./api-storage.js").webStorage} */
 export function webStorage(session) {
-  const members = Members.of(session);
-  /** @param {string} key */
-  const getItem = (key) => textOf(session.get(key));
+  const writes = Writes.of(session);
+  // Without the defaults, which are no items.
+  const valueOf = (/** @type {string} */ key) =>
+    session.has(key) ? session.get(key) : undefined;
+  const getItem = (/** @type {string} */ key) => textOf(valueOf(key));
   return {
     getItem,
     setItem(key, text) {
-      const value = valueOf(String(text));
-      if (!equal(value, session.get(key))) members.save({ [key]: value }, []);
+      const value = valueIn(String(text));
+      if (!equal(value, valueOf(key))) writes.save({ [key]: value }, []);
     },
     removeItem(key) {
-      if (session.has(key)) members.save({}, [key]);
+      if (session.has(key)) writes.save({}, [key]);
     },
-    clear: session.clear,
+    clear: () => writes.clear(),
     key: (index) => session.keys()[index] ?? null,
     get length() {
       return session.keys().length;
     },
     subscribe: (key, listener) =>
-      members.subscribe(({ set, removed, cleared }) => {
-        if (cleared || Object.hasOwn(set, key) || removed.includes(key)) {
+      writes.subscribe(({ set, removed }) => {
+        if (Object.hasOwn(set, key) || removed.includes(key)) {
           listener(getItem(key));
         }
       }),
@@ -42,11 +44,11 @@ export function webStorage(session) {
 /** @type {typeof import("./api-storage.js").stateStorage} */
 export function stateStorage(session) {
   const members = Members.of(session);
-  /** @param {string} name */
-  const getItem = (name) => textOf(members.read(name) ?? undefined);
+  const getItem = (/** @type {string} */ name) =>
+    textOf(members.read(name) ?? undefined);
   return {
     getItem,
-    setItem: (name, text) => members.write(name, stateOf(text)),
+    setItem: (name, text) => members.write(name, stateIn(text)),
     removeItem: (name) => members.clear(name),
     subscribe: (name, listener) =>
       members.subscribe(() => listener(getItem(name))),
@@ -62,16 +64,21 @@ export function zustandStorage(session) {
     getItem(name) {
       const all = members.read(name);
       if (!all) return null;
+      // Without a version, which zustand has not written yet, it takes its own.
       const { [versionOf(name)]: version, ...state } = all;
-      // Without one, zustand takes it for the store's own.
       return /** @type {any} */ ({ state, version });
     },
     setItem(name, { state, version }) {
-      const all = { ...state, [versionOf(name)]: version || undefined };
-      members.writePart(name, all);
+      const along = { [versionOf(name)]: version ?? 0 };
+      const before = memberOf(members.known, versionOf(name));
+      members.write(
+        name,
+        before === undefined ? state : { ...state, ...along },
+        along,
+      );
     },
     removeItem: (name) => members.clear(name),
-    subscribe: (listener) => members.subscribe(listener),
+    subscribe: (listener) => members.subscribe(() => listener()),
   };
 }
 
@@ -83,12 +90,14 @@ export function reduxStorage(session) {
     deserialize: false,
     storage: {
       getItem: async (key) => members.read(key),
-      setItem: async (key, state) => members.writePart(key, state),
+      setItem: async (key, state) => members.write(key, state),
       removeItem: async (key) => members.clear(key),
     },
-    // Redux may have members to save that are not saved yet.
+    // What did not change is left out: redux may have others to save.
     subscribe: (listener) =>
-      members.subscribe(({ set }) => listener(members.give(set))),
+      members.subscribe(({ set, removed }) =>
+        listener(members.give([...Object.keys(set), ...removed])),
+      ),
   };
 }
 
@@ -116,7 +125,7 @@ export function queryPersister(session) {
         const state = { ...query.state, fetchStatus: "idle" };
         all[prefix + query.queryHash] = { ...query, state };
       }
-      members.writePart(name, all, { timestamp });
+      members.write(name, all, { timestamp });
     },
     restoreClient,
     removeClient: () => members.clear(name),
@@ -149,21 +158,75 @@ export function vueUse({ getItem, setItem, removeItem, subscribe }) {
   return storageArea;
 }
 
+/** What adapters write into a session, so that they are not told of it. */
+class Writes {
+  /** @type {WeakMap<Session, Writes>} */
+  static #made = new WeakMap();
+  #session;
+  #writing = false;
+
+  /** @param {Session} session */
+  static of(session) {
+    const made = Writes.#made.get(session) ?? new Writes(session);
+    Writes.#made.set(session, made);
+    return made;
+  }
+
+  /** @param {Session} session */
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /**
+   * @param {State} set
+   * @param {string[]} removed
+   */
+  save(set, removed) {
+    this.#write(() => {
+      this.#session.save(set);
+      if (removed.length > 0) this.#session.remove(...removed);
+    });
+  }
+
+  clear() {
+    this.#write(this.#session.clear);
+  }
+
+  /** @param {() => void} write */
+  #write(write) {
+    this.#writing = true;
+    try {
+      write();
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /**
+   * Calls the listener with each other change.
+   *
+   * @param {(change: Change) => void} listener
+   */
+  subscribe(listener) {
+    return this.#session.subscribe((change) => {
+      if (change.remote || !this.#writing) listener(change);
+    });
+  }
+}
+
 /**
  * The members of a library's state, which are the entries of a session. Only what differs
- * from what the library knows is saved: what it has read, and what it has written.
+ * from what the library knows is saved: from what it has read, was given, or has written.
  */
 class Members {
   /** @type {WeakMap<Session, Members>} */
   static #made = new WeakMap();
   #session;
+  #writes;
   /** @type {string | undefined} */
   #name;
   /** @type {State} */
-  #known = {};
-  /** @type {State} */
-  #written = {};
-  #saving = false;
+  known = {};
 
   /**
    * Returns those of a session, the same for each adapter: some libraries ask for a
@@ -180,6 +243,7 @@ class Members {
   /** @param {Session} session */
   constructor(session) {
     this.#session = session;
+    this.#writes = Writes.of(session);
   }
 
   /**
@@ -190,95 +254,56 @@ class Members {
    */
   read(name) {
     this.#check(name);
-    this.#known = this.#session.snapshot();
-    return Object.keys(this.#known).length > 0 ? copy(this.#known) : null;
+    this.known = this.#session.snapshot();
+    return Object.keys(this.known).length > 0 ? copy(this.known) : null;
   }
 
   /**
-   * Notes that the library is given some members, and returns them.
+   * Gives the library some members. Those that are gone are undefined.
    *
-   * @param {State} members
+   * @param {string[]} keys
    */
-  give(members) {
-    this.#known = { ...this.#known, ...members };
-    return copy(members);
+  give(keys) {
+    const shown = this.#session.snapshot();
+    const given = keys.map((key) => [key, memberOf(shown, key)]);
+    this.known = copy({ ...this.known, ...Object.fromEntries(given) });
+    return { ...Object.fromEntries(given), ...copy(Object.fromEntries(given)) };
   }
 
   /**
-   * Saves what is new in a whole state. What is known and not in it is removed.
+   * Saves what is new in a state, and removes what is known and not in it.
    *
    * @param {string} name
-   * @param {State} state
-   */
-  write(name, state) {
-    this.#write(name, state, this.#known);
-  }
-
-  /**
-   * Saves what is new in a state that may be a part of what was read. What was written
-   * before and is not in it is removed.
-   *
-   * @param {string} name
-   * @param {object} state
+   * @param {object} members
    * @param {State} [along] is saved with what is new, but not alone
    */
-  writePart(name, state, along) {
-    const next = copy(/** @type {State} */ (state));
-    this.#write(name, next, this.#written, along);
-    this.#written = next;
-  }
-
-  /**
-   * @param {string} name
-   * @param {State} state
-   * @param {State} had
-   * @param {State} [along]
-   */
-  #write(name, state, had, along) {
+  write(name, members, along = {}) {
     this.#check(name);
+    const state = copy(/** @type {State} */ (members));
     const set = Object.entries(state).filter(
-      ([key, value]) => !equal(own(this.#known, key), value),
+      ([key, value]) => !equal(memberOf(this.known, key), value),
     );
-    const removed = Object.keys(had).filter(
-      (key) => !Object.hasOwn(state, key) && this.#session.has(key),
+    const removed = Object.keys(this.known).filter(
+      (key) =>
+        !Object.hasOwn({ ...state, ...along }, key) && this.#session.has(key),
     );
     if (set.length + removed.length === 0) return;
-    this.save({ ...Object.fromEntries(set), ...along }, removed);
-    const known = { ...this.#known, ...Object.fromEntries(set) };
+    this.#writes.save({ ...Object.fromEntries(set), ...along }, removed);
+    const known = { ...this.known, ...Object.fromEntries(set), ...along };
     for (const key of removed) delete known[key];
-    this.#known = known;
-  }
-
-  /**
-   * @param {State} set
-   * @param {string[]} removed
-   */
-  save(set, removed) {
-    this.#saving = true;
-    try {
-      this.#session.save(set);
-      if (removed.length > 0) this.#session.remove(...removed);
-    } finally {
-      this.#saving = false;
-    }
+    this.known = known;
   }
 
   /** @param {string} name */
   clear(name) {
     this.#check(name);
-    this.#session.clear();
-    this.#known = this.#written = {};
+    this.#writes.clear();
+    this.known = {};
   }
 
-  /**
-   * Calls the listener with each change that the library has not made.
-   *
-   * @param {(change: Change) => void} listener
-   */
+  /** @param {(change: Change) => void} listener */
   subscribe(listener) {
-    return this.#session.subscribe((change) => {
-      if (change.remote || !this.#saving) listener(change);
-    });
+    return this.#writes.subscribe(listener);
   }
 
   /** @param {string} name */
@@ -320,7 +345,7 @@ function textOf(value) {
  *
  * @param {string} text
  */
-function valueOf(text) {
+function valueIn(text) {
   if (!/^[[{]/.test(text)) return text;
   try {
     const value = JSON.parse(text);
@@ -334,7 +359,7 @@ function valueOf(text) {
  * @param {string} text
  * @returns {State}
  */
-function stateOf(text) {
+function stateIn(text) {
   /** @type {unknown} */
   let state;
   try {
@@ -348,7 +373,9 @@ function stateOf(text) {
       `the state is ${describe(text)}: give the JSON of an object, or use webStorage`,
     );
   }
-  if (Object.keys(state).sort().join() === "state,version") {
+  const { state: inner, version, ...others } = /** @type {State} */ (state);
+  const wrapped = typeof inner === "object" && typeof version === "number";
+  if (wrapped && Object.keys(others).length === 0) {
     throw new SessionError(
       "value",
       "the state is a member of another object, as zustand has it: use zustandStorage",

@@ -4,7 +4,7 @@
  * @module session-writer/svelte
  */
 import { createSubscriber } from "svelte/reactivity";
-import { own } from "./json.js";
+import { memberOf } from "./json.js";
 
 /** @type {typeof import("./api-svelte.js").sessionStore} */
 export function sessionStore(session) {
@@ -15,7 +15,7 @@ export function sessionStore(session) {
 export function entryStore(session, key) {
   const set = (/** @type {any} */ value) => session.save([[key, value]]);
   return {
-    ...store(session, () => own(session.snapshot(), key)),
+    ...store(session, () => memberOf(session.snapshot(), key)),
     set,
     update: (change) => set(change(session.get(key))),
   };
@@ -57,7 +57,7 @@ export function useEntry(session, key) {
   const shown = useSession(session);
   return {
     get current() {
-      return own(shown.current, key);
+      return memberOf(shown.current, key);
     },
     set current(value) {
       session.save([[key, /** @type {any} */ (value)]]);

@@ -1,7 +1,6 @@
-import { say } from "./describe.js";
 import { encodeEntries } from "./entries.js";
 import { SessionError } from "./error.js";
-import { all, equal, freeze, own } from "./json.js";
+import { equal, freeze, memberOf, membersOf } from "./json.js";
 
 /** @typedef {Omit<import("./api.js").Change, "remote">} Change */
 
@@ -21,9 +20,9 @@ export class View {
     try {
       this.#defaults = encodeEntries(defaults).text;
     } catch (cause) {
-      throw new SessionError("config", `the option defaults: ${say(cause)}`, {
-        key: /** @type {SessionError} */ (cause).key,
-        cause,
+      const { key, message } = /** @type {SessionError} */ (cause);
+      throw new SessionError("config", `the option defaults: ${message}`, {
+        ...{ key, cause },
       });
     }
     /** What is shown when nothing is stored, as on a server. */
@@ -32,7 +31,9 @@ export class View {
 
   get snapshot() {
     return (this.#snapshot ??= Object.freeze(
-      assignable(Object.fromEntries([...all(this.defaults), ...this.#entries])),
+      assignable(
+        Object.fromEntries([...membersOf(this.defaults), ...this.#entries]),
+      ),
     ));
   }
 
@@ -53,7 +54,7 @@ export class View {
    * @param {string} key
    */
   default(key) {
-    return own(JSON.parse(this.#defaults), key);
+    return memberOf(JSON.parse(this.#defaults), key);
   }
 
   /**
@@ -65,10 +66,10 @@ export class View {
   take({ set, removed, cleared }) {
     const gone = removed.filter((key) => this.#entries.delete(key));
     const changed = [];
-    for (const [key, value] of all(set)) {
+    for (const [key, value] of membersOf(set)) {
       const had = this.#entries.has(key)
         ? this.#entries.get(key)
-        : own(this.defaults, key);
+        : memberOf(this.defaults, key);
       const same = equal(had, value);
       const shown = same ? had : freeze(value);
       this.#entries.set(key, shown);

@@ -12,7 +12,7 @@ import {
   shallowReadonly,
   shallowRef,
 } from "vue";
-import { own } from "./json.js";
+import { memberOf } from "./json.js";
 
 /** @type {typeof import("./api-vue.js").useSession} */
 export function useSession(session) {
@@ -34,7 +34,7 @@ export function useSession(session) {
 export function useEntry(session, key) {
   const shown = useSession(session);
   return computed({
-    get: () => own(shown.value, key),
+    get: () => memberOf(shown.value, key),
     set: (value) => session.save([[key, /** @type {any} */ (value)]]),
   });
 }

@@ -273,6 +273,10 @@ console.log(url);
 // @ts-expect-error it is a session that is stored in
 stateStorage(localStorage);
 
+{
+  using ended = openSync("using");
+  console.log(ended.name);
+}
 // A test can have a session of its own.
 const fake: Session<Prefs> = { ...typed, get: () => undefined };
 console.log(fake.name);
@@ -350,7 +354,7 @@ test("the types are those of the API", async () => {
         strict: true,
         noEmit: true,
         target: "es2022",
-        lib: ["es2022", "dom", "dom.iterable"],
+        lib: ["es2022", "dom", "dom.iterable", "esnext.disposable"],
         types: [],
         module: "nodenext",
       },

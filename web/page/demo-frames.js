@@ -2,8 +2,14 @@ import { startAgain } from "./demo-data.js";
 import { byId } from "./dom.js";
 import { codeOf, messageOf, withCode } from "./error.js";
 
-/** Has the button below the two frames empty their forms. */
+/** Has the buttons below the two frames empty their forms, and open them in real tabs. */
 export function setUpDemo() {
+  byId("demo-tabs", HTMLButtonElement).addEventListener("click", () => {
+    // Browsers open one tab for a click, so this one is the other.
+    window.open("./demo.html#B");
+    location.assign("./demo.html#A");
+  });
+
   const note = byId("demo-note", HTMLElement);
   byId("demo-again", HTMLButtonElement).addEventListener("click", async () => {
     note.textContent = "";

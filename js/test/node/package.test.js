@@ -35,6 +35,14 @@ test("every kind of TypeScript project finds the types", async (t) => {
   assert.equal(analysis.types.kind, "included");
 });
 
+test("everybody may read what is packed", async () => {
+  const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], {
+    cwd: root,
+  });
+  const [{ files }] = JSON.parse(stdout);
+  for (const { path, mode } of files) assert.equal(mode, 0o644, path);
+});
+
 test("each file has a source map with its sources", async () => {
   const files = (await readdir(dist)).filter((name) => /\.c?js$/.test(name));
   assert.ok(files.length > 1);
@@ -68,6 +76,11 @@ test("an error of any of its files is a SessionError in all", async () => {
   }
   assert.equal(errors.length, 4);
   for (const SessionError of classes) {
+    assert.equal(SessionError.name, "SessionError");
+    class Own extends SessionError {}
+    const own = new /** @type {any} */ (Own)("config", "");
+    assert.ok(own instanceof Own && own instanceof SessionError);
+    assert.ok(!(errors[0] instanceof Own));
     for (const error of errors) assert.ok(error instanceof SessionError);
     for (const other of [new Error(), null, undefined, "", {}, classes[0]]) {
       assert.ok(!(other instanceof SessionError));

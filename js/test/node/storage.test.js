@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { persist } from "zustand/middleware";
+import { createStore } from "zustand/vanilla";
 import { dist } from "../../harness/server.js";
 import { OwnStorage } from "./own-storage.js";
 
@@ -62,6 +64,10 @@ test("a web storage gives back each text", () => {
   storage.clear();
   assert.equal(storage.length, 0);
   assert.equal(session.stats().items, 1); // of the clearing
+
+  // Defaults are no items.
+  const other = webStorage(opened({ defaults: { a: 1 } }));
+  assert.deepEqual([other.getItem("a"), other.length], [null, 0]);
 });
 
 test("a web storage tells of each item what others changed", async () => {
@@ -74,6 +80,8 @@ test("a web storage tells of each item what others changed", async () => {
   webStorage(there).setItem("b", "other");
   webStorage(there).setItem("a", "1");
   await soon();
+  storage.clear();
+  storage.setItem("a", "1"); // are its own
   here.save({ a: 2 });
   there.clear();
   await soon();
@@ -126,8 +134,9 @@ test("defaults of a new device overwrite nothing", async () => {
     const zustand = zustandStorage(session);
     zustand.getItem("s");
     zustand.setItem("s", { state: { ...defaults, n: 1 }, version: 0 });
+    const keys = session.keys().filter((key) => key !== "s/version");
     assert.deepEqual(
-      session.keys().sort(),
+      keys.sort(),
       session === there ? ["list", "n", "theme"] : ["n"],
     );
   }
@@ -154,6 +163,7 @@ test("what is no state is refused", () => {
         'session "s" has the state "s": give the state "other" a session of its own',
     });
   }
+  storage.setItem("s", '{"state":"a","version":0}');
   assert.throws(() => storage.setItem("s", '{"":1}'), { code: "key" });
 });
 
@@ -175,11 +185,8 @@ test("zustand's version is kept beside the state", () => {
   assert.equal(storage.getItem("s"), null);
   const state = { n: 1, increase: () => {} };
   storage.setItem("s", { state, version: 0 });
-  assert.deepEqual(session.load(), { n: 1 });
-  assert.deepEqual(storage.getItem("s"), {
-    state: { n: 1 },
-    version: undefined,
-  });
+  assert.deepEqual(session.load(), { n: 1, "s/version": 0 });
+  assert.deepEqual(storage.getItem("s"), { state: { n: 1 }, version: 0 });
   storage.setItem("s", { state, version: 2 });
   assert.deepEqual(storage.getItem("s"), { state: { n: 1 }, version: 2 });
   const { items } = session.stats();
@@ -191,35 +198,100 @@ test("zustand's version is kept beside the state", () => {
   assert.equal(storage.getItem("s"), null);
 });
 
-test("members that a store does not persist are left alone", () => {
-  const session = opened();
-  session.save({ newer: 1 });
-  const storage = zustandStorage(session);
-  storage.getItem("s");
-  storage.setItem("s", { state: { a: 1 }, version: 0 });
-  storage.setItem("s", { state: { a: 2 }, version: 0 });
-  assert.deepEqual(session.load(), { newer: 1, a: 2 });
+/**
+ * A store of zustand, as each visit of a page makes it.
+ *
+ * @param {OwnStorage} storage
+ * @param {any} initial
+ * @param {object} [options]
+ */
+function visit(storage, initial, options) {
+  const session = openSync("s", { storage });
+  const adapter = zustandStorage(session);
+  const store = createStore(
+    persist(() => initial, { name: "s", storage: adapter, ...options }),
+  );
+  adapter.subscribe(() => store.persist.rehydrate());
+  return { session, store };
+}
+
+test("zustand migrates what an earlier version has stored", () => {
+  const storage = new OwnStorage();
+  visit(storage, { n: 1 }).store.setState({ n: 2 });
+  /** @type {unknown[]} */
+  const migrated = [];
+  const { store, session } = visit(
+    storage,
+    { size: 0 },
+    {
+      version: 1,
+      migrate: (/** @type {any} */ state, /** @type {number} */ version) => {
+        migrated.push([state, version]);
+        return { size: state.n };
+      },
+    },
+  );
+  assert.deepEqual(migrated, [[{ n: 2 }, 0]]);
+  assert.deepEqual(store.getState(), { size: 2 });
+  assert.deepEqual(session.load(), { size: 2, "s/version": 1 });
+  // What was never zustand's has no version, and is of the store's.
+  const other = new OwnStorage();
+  openSync("s", { storage: other }).save({ size: 3 });
+  const fresh = visit(other, { size: 0 }, { version: 1 });
+  assert.deepEqual(fresh.store.getState(), { size: 3 });
+});
+
+test("what zustand removes is gone, also what an earlier visit saved", () => {
+  const storage = new OwnStorage();
+  visit(storage, {}).store.setState({ user: "ada", size: 1 });
+  const { store } = visit(storage, {});
+  assert.deepEqual(store.getState(), { user: "ada", size: 1 });
+  store.setState({ user: undefined });
+  assert.deepEqual(visit(storage, {}).store.getState(), { size: 1 });
+  visit(storage, {}).store.setState({}, true);
+  assert.deepEqual(visit(storage, {}).store.getState(), {});
+});
+
+test("a clearing of zustand's own resets no store", async () => {
+  const storage = new OwnStorage();
+  const { store, session } = visit(storage, { n: 0 });
+  const other = visit(storage, { n: 0 });
+  store.setState({ n: 1 });
+  await soon();
+  assert.deepEqual(other.store.getState(), { n: 1 });
+  store.persist.clearStorage();
+  assert.deepEqual(store.getState(), { n: 1 });
+  assert.deepEqual(session.load(), {});
 });
 
 test("redux-persist gets members that changed, and keeps those to be saved", async () => {
-  const [here, there] = tabs();
+  const [here, there] = tabs({ defaults: { size: 12 } });
   const { storage, serialize, deserialize, subscribe } = reduxStorage(here);
   assert.deepEqual([serialize, deserialize], [false, false]);
-  assert.equal(await storage.getItem("root"), null);
-  await storage.setItem("root", { a: 1, b: 1 });
+  assert.deepEqual(await storage.getItem("root"), { size: 12 });
+  await storage.setItem("root", { a: 1, b: 1, size: 14 });
   /** @type {any[]} */
   const told = [];
   subscribe((members) => told.push(members));
-  there.save({ b: 2 });
+  there.save({ b: { c: 2 } });
   await soon();
-  assert.deepEqual(told, [{ b: 2 }]);
-  told[0].b = 3; // is the library's own
-  // It has not told its reducers of b yet, for example.
-  await storage.setItem("root", { a: 2, b: 2 });
-  assert.deepEqual(there.load(), { a: 2, b: 2 });
+  assert.deepEqual(told, [{ b: { c: 2 } }]);
+  told[0].b.c = 3; // is the library's own
+  await storage.setItem("root", { a: 2, b: { c: 2 }, size: 14 });
+  assert.deepEqual(there.load(), { a: 2, b: { c: 2 }, size: 14 });
+  there.remove("b", "size");
+  await soon();
+  assert.deepEqual(told[1], { b: undefined, size: 12 });
+  await storage.setItem("root", { a: 2, size: 12 });
+  assert.deepEqual(there.keys(), ["a"]);
+  there.clear();
+  await soon();
+  assert.deepEqual(told[2], { a: undefined });
   await assert.rejects(storage.setItem("other", {}), { code: "config" });
+  await storage.setItem("root", { a: 3, size: 12 });
   await storage.removeItem("root");
-  assert.deepEqual(there.load(), {});
+  assert.deepEqual(there.keys(), []);
+  assert.equal(told.length, 3, "it is not told of its own");
 });
 
 test("a persister saves queries that have new data", async () => {
