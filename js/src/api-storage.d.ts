@@ -22,9 +22,11 @@ export interface FollowedStorage {
  * For what keeps each value under a key of its own, such as jotai's atomWithStorage. The
  * session's defaults are no items.
  */
-export function webStorage(
-  session: Session<any>,
-): FollowedStorage & Pick<Storage, "clear" | "key" | "length">;
+export function webStorage(session: Session<any>): FollowedStorage & {
+  clear(): void;
+  key(index: number): string | null;
+  readonly length: number;
+};
 
 /**
  * Returns a storage for a library that keeps its state, an object, as JSON under one key,
@@ -41,23 +43,37 @@ export function webStorage(
  * `value` if the text is no JSON object, or is that of zustand, whose state is in a member
  * `state` beside `version`. Writing also throws what `save` throws.
  */
-export function stateStorage(session: Session<any>): FollowedStorage;
+export function stateStorage(
+  session: Session<any>,
+  options?: {
+    /**
+     * Whether the library persists a part of its state, as pinia's plugin does with `pick`.
+     * Then only members that it has written before are removed.
+     */
+    partial?: boolean | undefined;
+  },
+): FollowedStorage;
 
 /**
- * Returns the option `storage` of zustand's `persist`, which does what stateStorage does.
+ * Returns the option `storage` of zustand's `persist`, which does what stateStorage does,
+ * with `partial`, as there may be a `partialize`: to remove a member, set it to undefined.
  * The version of the state is an entry beside its members, `NAME/version`.
  */
 export function zustandStorage(session: Session<any>): {
   getItem(name: string): { state: any; version?: number } | null;
   setItem(name: string, value: { state: any; version?: number }): void;
   removeItem(name: string): void;
-  /** Calls the listener when the store should be read again, by `persist.rehydrate()`. */
+  /**
+   * Calls the listener when the store should be read again, by `persist.rehydrate()`: not
+   * for what another version of the store has written.
+   */
   subscribe(listener: () => void): () => void;
 };
 
 /**
  * Returns what redux-persist's configuration needs beside `key`, to do what stateStorage
- * does.
+ * does, with `partial`. Not for a configuration with transforms, which `subscribe` does not
+ * know.
  */
 export function reduxStorage(session: Session<any>): {
   storage: {
@@ -106,6 +122,6 @@ export type VueUseStorage = Pick<
 
 /**
  * Returns the storage in the form in which VueUse's useStorage follows it, until the session
- * is closed. Call it once for a storage.
+ * is closed.
  */
 export function vueUse(storage: FollowedStorage): VueUseStorage;

@@ -18,7 +18,7 @@ export type Key<T> = keyof T & string;
  */
 export type Entries<T extends object = Record<string, unknown>> =
   | Iterable<readonly [Key<T>, T[Key<T>]]>
-  | (string extends keyof T
+  | (unknown extends T[Key<T>]
       ? Record<string, unknown> | (object & { [Symbol.iterator]?: never })
       : Partial<T>);
 
@@ -103,7 +103,7 @@ export interface Session<T extends object = Record<string, unknown>> {
    * Returns what `load` returns, frozen with all that is in it: the same object until
    * something changes, and in the next one the same value for a key that did not change.
    * A save of an equal value changes nothing. While there are subscriptions, it is what
-   * they were told, and reads nothing.
+   * they were told, and reads nothing: an end by `maxAge` shows with the next change.
    *
    * @throws {SessionError} `disabled`
    */
@@ -314,10 +314,13 @@ export class SessionError extends Error {
 }
 
 /** What is used of Web Storage. */
-export type StorageLike = Pick<
-  Storage,
-  "getItem" | "setItem" | "removeItem" | "key" | "length"
->;
+export interface StorageLike {
+  getItem(key: string): string | null;
+  setItem(key: string, text: string): void;
+  removeItem(key: string): void;
+  key(index: number): string | null;
+  readonly length: number;
+}
 
 export interface Options<T extends object = Record<string, unknown>> {
   /**
@@ -338,7 +341,7 @@ export interface Options<T extends object = Record<string, unknown>> {
   fallback?: "memory" | undefined;
   /**
    * Values to show for keys that have none. They are never stored, so they replace nothing
-   * that was saved, here or on another device.
+   * that was saved, here or on another device. Functions are left out, and what is undefined.
    */
   defaults?: Partial<NoInfer<T>> | undefined;
 }

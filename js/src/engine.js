@@ -354,6 +354,11 @@ export class Engine {
     return /** @type {Area} */ (this.#area);
   }
 
+  /** Whether it is localStorage or sessionStorage by name. */
+  get isNamed() {
+    return typeof this.#where === "string";
+  }
+
   /**
    * The keys in the area that begin with a text.
    *

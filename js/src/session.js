@@ -43,6 +43,9 @@ function whenIdle(f) {
   (globalThis.requestIdleCallback ?? setTimeout)(f);
 }
 
+/** Whether there are the events of a page. Some servers have a window without. */
+const isPage = Boolean(globalThis.window?.addEventListener);
+
 // The listeners use private members, so they are set inside the class.
 
 /** @type {(event: StorageEvent) => void} */
@@ -58,6 +61,8 @@ export class Session {
   #engine;
   /** What was told, or else what was shown last. */
   #view;
+  /** The text of what was shown last, if that was not told. */
+  #taken = "";
   /** @type {Set<Subscription>} */
   #subscriptions = new Set();
   /**
@@ -76,7 +81,9 @@ export class Session {
   static {
     onStorage = ({ storageArea, key }) => {
       for (const session of active) {
-        if (storageArea !== session.#engine.area) continue;
+        // An object of the page's own may stand for any area.
+        const { area, isNamed } = session.#engine;
+        if (isNamed && storageArea !== area) continue;
         if (key === null) session.#refreshSoon();
         else session.#see(key);
       }
@@ -119,7 +126,7 @@ export class Session {
     if (Symbol.dispose) {
       Object.defineProperty(this, Symbol.dispose, { value: this.close });
     }
-    if (active.size === 0 && globalThis.window) {
+    if (active.size === 0 && isPage) {
       addEventListener("storage", onStorage);
       addEventListener("pageshow", onPageShow);
     }
@@ -154,7 +161,9 @@ export class Session {
   snapshot() {
     return this.#use("snapshot", (engine) => {
       if (this.#subscriptions.size === 0) {
-        this.#view.takeAll(JSON.parse(engine.load()));
+        const text = engine.load();
+        if (text !== this.#taken) this.#view.takeAll(JSON.parse(text));
+        this.#taken = text;
       }
       return this.#view.snapshot;
     });
@@ -203,6 +212,7 @@ export class Session {
       }
       if (this.#subscriptions.size === 0) {
         this.#view.takeAll(engine.watch());
+        this.#taken = "";
       }
       this.#subscriptions.add(subscription);
     });
@@ -260,7 +270,7 @@ export class Session {
     this.#sync?.close();
     this.#subscriptions.clear();
     active.delete(this);
-    if (active.size === 0 && globalThis.window) {
+    if (active.size === 0 && isPage) {
       removeEventListener("storage", onStorage);
       removeEventListener("pageshow", onPageShow);
     }

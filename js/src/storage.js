@@ -11,9 +11,28 @@ import { equal, memberOf } from "./json.js";
 /** @typedef {import("./api.js").Change} Change */
 /** @typedef {Record<string, unknown>} State */
 
+/**
+ * Returns a function that makes something once of each object. Some libraries ask for a
+ * storage whenever they use it, and some tell storages apart.
+ *
+ * @template {object} K
+ * @template V
+ * @param {(key: K) => V} make
+ * @returns {(key: K) => V}
+ */
+function once(make) {
+  /** @type {WeakMap<K, V>} */
+  const made = new WeakMap();
+  return (key) => {
+    const value = made.get(key) ?? make(key);
+    made.set(key, value);
+    return value;
+  };
+}
+
 /** @type {typeof import("./api-storage.js").webStorage} */
-export function webStorage(session) {
-  const writes = Writes.of(session);
+export const webStorage = once((session) => {
+  const writes = new Writes(session);
   // Without the defaults, which are no items.
   const valueOf = (/** @type {string} */ key) =>
     session.has(key) ? session.get(key) : undefined;
@@ -28,7 +47,7 @@ export function webStorage(session) {
       if (session.has(key)) writes.save({}, [key]);
     },
     clear: () => writes.clear(),
-    key: (index) => session.keys()[index] ?? null,
+    key: (/** @type {number} */ index) => session.keys()[index] ?? null,
     get length() {
       return session.keys().length;
     },
@@ -39,16 +58,36 @@ export function webStorage(session) {
         }
       }),
   };
-}
+});
+
+const wholeStorage = once((/** @type {Session} */ session) =>
+  textStorage(new Members(session), true),
+);
+const partialStorage = once((/** @type {Session} */ session) =>
+  textStorage(new Members(session), false),
+);
 
 /** @type {typeof import("./api-storage.js").stateStorage} */
-export function stateStorage(session) {
-  const members = Members.of(session);
-  const getItem = (/** @type {string} */ name) =>
-    textOf(members.read(name) ?? undefined);
+export function stateStorage(session, { partial = false } = {}) {
+  return partial ? partialStorage(session) : wholeStorage(session);
+}
+
+/**
+ * @param {Members} members
+ * @param {boolean} whole whether the library writes all of its state
+ * @returns {import("./api-storage.js").FollowedStorage}
+ */
+function textStorage(members, whole) {
+  const getItem = (/** @type {string} */ name) => {
+    const state = members.read(name);
+    return Object.keys(state).length > 0 ? JSON.stringify(state) : null;
+  };
   return {
     getItem,
-    setItem: (name, text) => members.write(name, stateIn(text)),
+    setItem(name, text) {
+      const state = stateIn(text);
+      members.write(name, state, members.gone(state, whole));
+    },
     removeItem: (name) => members.clear(name),
     subscribe: (name, listener) =>
       members.subscribe(() => listener(getItem(name))),
@@ -57,88 +96,136 @@ export function stateStorage(session) {
 
 /** @type {typeof import("./api-storage.js").zustandStorage} */
 export function zustandStorage(session) {
-  const members = Members.of(session);
+  const members = new Members(session);
   /** The entry with the version of the state, which is no member of it. */
   const versionOf = (/** @type {string} */ name) => `${name}/version`;
+  /** @type {string | undefined} */
+  let versionKey;
+  /** @type {number | undefined} */
+  let own;
   return {
     getItem(name) {
-      const all = members.read(name);
-      if (!all) return null;
+      versionKey = versionOf(name);
       // Without a version, which zustand has not written yet, it takes its own.
-      const { [versionOf(name)]: version, ...state } = all;
-      return /** @type {any} */ ({ state, version });
+      const all = members.read(name);
+      if (Object.keys(all).length === 0) return null;
+      const { [versionKey]: version, ...state } = all;
+      return { state, version: /** @type {any} */ (version) };
     },
-    setItem(name, { state, version }) {
-      const along = { [versionOf(name)]: version ?? 0 };
-      const before = memberOf(members.known, versionOf(name));
+    setItem(name, { state, version = 0 }) {
+      own = version;
+      const stored = Number(session.get(versionOf(name)) ?? version);
+      const along = { [versionOf(name)]: Math.max(version, stored) };
+      const migrated = version > stored;
       members.write(
         name,
-        before === undefined ? state : { ...state, ...along },
+        state,
+        members.gone(state, migrated),
         along,
+        migrated,
       );
     },
     removeItem: (name) => members.clear(name),
-    subscribe: (listener) => members.subscribe(() => listener()),
+    subscribe: (listener) =>
+      members.subscribe(() => {
+        // What another version has made of the state is for that. To migrate it here would
+        // be answered there, for ever.
+        const version = versionKey && session.get(versionKey);
+        if ([version, own].includes(undefined) || version === own) listener();
+      }),
   };
 }
 
 /** @type {typeof import("./api-storage.js").reduxStorage} */
 export function reduxStorage(session) {
-  const members = Members.of(session);
+  const members = new Members(session);
+  const persist = "_persist"; // what redux-persist notes in the state, as its version
   return {
     serialize: false,
     deserialize: false,
     storage: {
-      getItem: async (key) => members.read(key),
-      setItem: async (key, state) => members.write(key, state),
+      async getItem(key) {
+        const state = members.read(key);
+        // Defaults are not to be migrated.
+        return session.keys().length > 0 ? state : undefined;
+      },
+      async setItem(key, { [persist]: own, ...state }) {
+        const stored = /** @type {any} */ (session.get(persist));
+        const migrated = own?.version > stored?.version;
+        const note = stored && !migrated ? stored : own;
+        const along = note ? { [persist]: note } : {};
+        const gone = members.gone(state, migrated);
+        members.write(key, state, gone, along, migrated);
+      },
       removeItem: async (key) => members.clear(key),
     },
     // What did not change is left out: redux may have others to save.
     subscribe: (listener) =>
-      members.subscribe(({ set, removed }) =>
-        listener(members.give([...Object.keys(set), ...removed])),
-      ),
+      members.subscribe(({ set, removed }) => {
+        const keys = [...Object.keys(set), ...removed];
+        listener(members.give(keys.filter((key) => key !== persist)));
+      }),
   };
 }
 
 /** @type {typeof import("./api-storage.js").queryPersister} */
 export function queryPersister(session) {
-  const members = Members.of(session);
+  const members = new Members(session);
   const name = "queries";
   const prefix = "query/";
-  const restoreClient = () => {
+  /** @type {string | undefined} */
+  let own; // the buster
+  const read = () => {
     const all = members.read(name);
-    if (!all?.timestamp) return;
-    const { timestamp, buster, mutations } = all;
+    if (!all.timestamp) return;
+    const { timestamp, buster, mutations } = /** @type {any} */ (all);
     const queries = Object.keys(all)
-      .filter((key) => key.startsWith(prefix))
+      .filter((key) => key.startsWith(prefix) && all[key])
       .map((key) => all[key]);
-    const clientState = { mutations, queries };
-    return /** @type {any} */ ({ timestamp, buster, clientState });
+    return { timestamp, buster, clientState: { mutations, queries } };
   };
   return {
     persistClient({ timestamp, buster, clientState }) {
+      own = buster;
       /** @type {State} */
       const all = { buster, mutations: clientState.mutations };
       for (const { dehydratedAt, promise, ...query } of clientState.queries) {
+        const key = prefix + query.queryHash;
         // As in a tab that fetches nothing, or each fetch would be saved twice.
         const state = { ...query.state, fetchStatus: "idle" };
-        all[prefix + query.queryHash] = { ...query, state };
+        const had = /** @type {any} */ (memberOf(members.has, key));
+        const same = ["dataUpdatedAt", "errorUpdatedAt", "isInvalidated"].every(
+          (member) => had?.state[member] === state[member],
+        );
+        all[key] = same ? had : { ...query, state };
       }
-      members.write(name, all, { timestamp });
+      // A query that another tab saved may only not be used here.
+      const gone = members
+        .gone(all, true)
+        .filter((key) => members.saved.has(key));
+      members.write(name, all, gone, { timestamp });
     },
-    restoreClient,
-    removeClient: () => members.clear(name),
+    restoreClient() {
+      const client = read();
+      own ??= client?.buster;
+      return client;
+    },
+    removeClient() {
+      own = undefined;
+      members.clear(name);
+    },
     subscribe: (listener) =>
       members.subscribe(() => {
-        const client = restoreClient();
-        if (client) listener(client.clientState);
+        const client = read();
+        if (!client || (own !== undefined && client.buster !== own)) return;
+        // Each tab makes its mutations itself.
+        listener({ mutations: [], queries: client.clientState.queries });
       }),
   };
 }
 
 /** @type {typeof import("./api-storage.js").vueUse} */
-export function vueUse({ getItem, setItem, removeItem, subscribe }) {
+export const vueUse = once(({ getItem, setItem, removeItem, subscribe }) => {
   const told = new Set();
   /** @type {import("./api-storage.js").VueUseStorage} */
   const storageArea = {
@@ -156,21 +243,17 @@ export function vueUse({ getItem, setItem, removeItem, subscribe }) {
     },
   };
   return storageArea;
-}
+});
 
-/** What adapters write into a session, so that they are not told of it. */
+/** What an adapter writes into a session, of which it is not told. */
 class Writes {
-  /** @type {WeakMap<Session, Writes>} */
-  static #made = new WeakMap();
   #session;
-  #writing = false;
-
-  /** @param {Session} session */
-  static of(session) {
-    const made = Writes.#made.get(session) ?? new Writes(session);
-    Writes.#made.set(session, made);
-    return made;
-  }
+  /**
+   * The keys of what is being written.
+   *
+   * @type {Set<string> | undefined}
+   */
+  #own;
 
   /** @param {Session} session */
   constructor(session) {
@@ -182,123 +265,163 @@ class Writes {
    * @param {string[]} removed
    */
   save(set, removed) {
-    this.#write(() => {
+    this.#write([...Object.keys(set), ...removed], () => {
       this.#session.save(set);
       if (removed.length > 0) this.#session.remove(...removed);
     });
   }
 
   clear() {
-    this.#write(this.#session.clear);
+    this.#write(this.#session.keys(), this.#session.clear);
   }
 
-  /** @param {() => void} write */
-  #write(write) {
-    this.#writing = true;
+  /**
+   * @param {string[]} keys
+   * @param {() => void} write
+   */
+  #write(keys, write) {
+    const outer = this.#own;
+    this.#own = new Set(keys);
     try {
       write();
     } finally {
-      this.#writing = false;
+      this.#own = outer;
     }
   }
 
   /**
-   * Calls the listener with each other change.
+   * Calls the listener with each other change, also with what somebody saves who is told
+   * of a write.
    *
    * @param {(change: Change) => void} listener
    */
   subscribe(listener) {
     return this.#session.subscribe((change) => {
-      if (change.remote || !this.#writing) listener(change);
+      const keys = [...Object.keys(change.set), ...change.removed];
+      const own = this.#own;
+      if (change.remote || !own || !keys.every((key) => own.has(key))) {
+        listener(change);
+      }
     });
   }
 }
 
 /**
  * The members of a library's state, which are the entries of a session. Only what differs
- * from what the library knows is saved: from what it has read, was given, or has written.
+ * from what the library has is saved.
  */
 class Members {
-  /** @type {WeakMap<Session, Members>} */
-  static #made = new WeakMap();
   #session;
   #writes;
   /** @type {string | undefined} */
   #name;
-  /** @type {State} */
-  known = {};
-
   /**
-   * Returns those of a session, the same for each adapter: some libraries ask for a
-   * storage whenever they use it.
+   * What the library has, as far as is known: its defaults, what it was given, and what it
+   * has written. Many libraries keep a member that is gone, and write it again later.
    *
-   * @param {Session} session
+   * @type {State}
    */
-  static of(session) {
-    const made = Members.#made.get(session) ?? new Members(session);
-    Members.#made.set(session, made);
-    return made;
-  }
+  has;
+  /**
+   * The members of the state that the library has written last.
+   *
+   * @type {string[]}
+   */
+  #written = [];
+  /**
+   * The members that this page has saved.
+   *
+   * @type {Set<string>}
+   */
+  saved = new Set();
 
   /** @param {Session} session */
   constructor(session) {
     this.#session = session;
-    this.#writes = Writes.of(session);
+    this.#writes = new Writes(session);
+    this.has = session.defaults;
   }
 
   /**
-   * Returns all members, or null if there are none.
+   * Gives the library all members. Those that it has and that are gone are undefined.
    *
    * @param {string} name the library's key for the state
-   * @returns {any}
    */
   read(name) {
     this.#check(name);
-    this.known = this.#session.snapshot();
-    return Object.keys(this.known).length > 0 ? copy(this.known) : null;
+    const keys = [this.has, this.#session.snapshot()].flatMap(Object.keys);
+    return this.give([...new Set(keys)]);
   }
 
   /**
    * Gives the library some members. Those that are gone are undefined.
    *
    * @param {string[]} keys
+   * @returns {State}
    */
   give(keys) {
     const shown = this.#session.snapshot();
-    const given = keys.map((key) => [key, memberOf(shown, key)]);
-    this.known = copy({ ...this.known, ...Object.fromEntries(given) });
-    return { ...Object.fromEntries(given), ...copy(Object.fromEntries(given)) };
+    const given = Object.fromEntries(
+      keys.map((key) => [key, memberOf(shown, key)]),
+    );
+    const there = copy(given);
+    this.has = { ...this.has, ...there };
+    return { ...given, ...copy(there) };
   }
 
   /**
-   * Saves what is new in a state, and removes what is known and not in it.
+   * Returns the members that a state no longer has. If it may be a part of what the library
+   * has, these are the ones that the library has written before, or that are undefined now.
+   *
+   * @param {object} state
+   * @param {boolean} whole
+   */
+  gone(state, whole) {
+    const unset = Object.entries(state).filter(([, v]) => v === undefined);
+    const had = whole ? Object.keys(this.has) : this.#written;
+    return [
+      ...had.filter((key) => !Object.hasOwn(state, key)),
+      ...unset.map(([key]) => key),
+    ];
+  }
+
+  /**
+   * Saves what is new in a state.
    *
    * @param {string} name
-   * @param {object} members
-   * @param {State} [along] is saved with what is new, but not alone
+   * @param {object} state
+   * @param {string[]} gone what is removed, if it is there
+   * @param {State} [along] is saved with what is new
+   * @param {boolean} [alone] even if nothing is
    */
-  write(name, members, along = {}) {
+  write(name, state, gone, along = {}, alone = false) {
     this.#check(name);
-    const state = copy(/** @type {State} */ (members));
-    const set = Object.entries(state).filter(
-      ([key, value]) => !equal(memberOf(this.known, key), value),
+    const set = Object.entries(state).flatMap(([key, value]) => {
+      const had = memberOf(this.has, key);
+      if (value === had || value === undefined) return [];
+      const text = JSON.stringify(value);
+      // A function, for example.
+      const kept = text === undefined ? had : JSON.parse(text);
+      return equal(kept, had) ? [] : [[key, kept]];
+    });
+    const removed = gone.filter(
+      (key) => this.#session.has(key) && !Object.hasOwn(along, key),
     );
-    const removed = Object.keys(this.known).filter(
-      (key) =>
-        !Object.hasOwn({ ...state, ...along }, key) && this.#session.has(key),
-    );
-    if (set.length + removed.length === 0) return;
-    this.#writes.save({ ...Object.fromEntries(set), ...along }, removed);
-    const known = { ...this.known, ...Object.fromEntries(set), ...along };
-    for (const key of removed) delete known[key];
-    this.known = known;
+    if (alone || set.length + removed.length > 0) {
+      this.#writes.save({ ...Object.fromEntries(set), ...along }, removed);
+    }
+    this.has = { ...this.has, ...Object.fromEntries(set) };
+    for (const key of gone) delete this.has[key];
+    this.#written = Object.keys(state);
+    for (const [key] of set) this.saved.add(key);
   }
 
   /** @param {string} name */
   clear(name) {
     this.#check(name);
     this.#writes.clear();
-    this.known = {};
+    this.has = this.#session.defaults;
+    this.#written = [];
   }
 
   /** @param {(change: Change) => void} listener */

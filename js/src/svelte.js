@@ -3,19 +3,22 @@
  *
  * @module session-writer/svelte
  */
+import { onMount } from "svelte";
 import { createSubscriber } from "svelte/reactivity";
 import { memberOf } from "./json.js";
 
+/** @typedef {import("./api.js").Session<any>} AnySession */
+
 /** @type {typeof import("./api-svelte.js").sessionStore} */
 export function sessionStore(session) {
-  return store(session, session.snapshot);
+  return store(session, (shown) => shown);
 }
 
 /** @type {typeof import("./api-svelte.js").entryStore} */
 export function entryStore(session, key) {
   const set = (/** @type {any} */ value) => session.save([[key, value]]);
   return {
-    ...store(session, () => memberOf(session.snapshot(), key)),
+    ...store(session, (shown) => memberOf(shown, key)),
     set,
     update: (change) => set(change(session.get(key))),
   };
@@ -23,19 +26,20 @@ export function entryStore(session, key) {
 
 /**
  * @template T
- * @param {import("./api.js").Session<any>} session
- * @param {() => T} get
+ * @param {AnySession} session
+ * @param {(shown: any) => T} select
  */
-function store({ subscribe }, get) {
+function store(session, select) {
+  const { shown, subscribe } = following(session);
   return {
     /** @param {(value: T) => void} run */
     subscribe(run) {
-      let shown = get();
-      run(shown);
+      let value = select(shown());
+      run(value);
       return subscribe(() => {
-        const before = shown;
-        shown = get();
-        if (shown !== before) run(shown);
+        const before = value;
+        value = select(shown());
+        if (value !== before) run(value);
       });
     },
   };
@@ -43,24 +47,58 @@ function store({ subscribe }, get) {
 
 /** @type {typeof import("./api-svelte.js").useSession} */
 export function useSession(session) {
-  const follow = createSubscriber(session.subscribe);
+  const { shown, subscribe } = following(session);
+  const follow = createSubscriber(subscribe);
   return {
     get current() {
       follow();
-      return session.snapshot();
+      return shown();
     },
   };
 }
 
 /** @type {typeof import("./api-svelte.js").useEntry} */
 export function useEntry(session, key) {
-  const shown = useSession(session);
+  const all = useSession(session);
   return {
     get current() {
-      return memberOf(shown.current, key);
+      return memberOf(all.current, key);
     },
     set current(value) {
       session.save([[key, /** @type {any} */ (value)]]);
+    },
+  };
+}
+
+/**
+ * Returns what a component shows of a session. A server renders the defaults, and so does
+ * the component that takes that over, until it is mounted.
+ *
+ * @template {object} T
+ * @param {import("./api.js").Session<T>} session
+ */
+function following(session) {
+  /** @type {Set<() => void>} */
+  const followers = new Set();
+  let mounted = false;
+  try {
+    onMount(() => {
+      mounted = true;
+      for (const changed of followers) changed();
+    });
+  } catch {
+    mounted = true; // it is in no component
+  }
+  return {
+    shown: () => (mounted ? session.snapshot() : session.defaults),
+    /** @param {() => void} changed */
+    subscribe(changed) {
+      followers.add(changed);
+      const end = session.subscribe(changed);
+      return () => {
+        followers.delete(changed);
+        end();
+      };
     },
   };
 }

@@ -18,7 +18,11 @@ export class View {
   /** @param {object} [defaults] */
   constructor(defaults = {}) {
     try {
-      this.#defaults = encodeEntries(defaults).text;
+      // A store's initial state has functions, too, and members that are not set.
+      const values = Object.entries(defaults).filter(
+        ([, value]) => value !== undefined && typeof value !== "function",
+      );
+      this.#defaults = encodeEntries(values).text;
     } catch (cause) {
       const { key, message } = /** @type {SessionError} */ (cause);
       throw new SessionError("config", `the option defaults: ${message}`, {
@@ -65,19 +69,21 @@ export class View {
    */
   take({ set, removed, cleared }) {
     const gone = removed.filter((key) => this.#entries.delete(key));
-    const changed = [];
+    const shown = [];
+    let changed = gone.length > 0;
     for (const [key, value] of membersOf(set)) {
       const had = this.#entries.has(key)
         ? this.#entries.get(key)
         : memberOf(this.defaults, key);
       const same = equal(had, value);
-      const shown = same ? had : freeze(value);
-      this.#entries.set(key, shown);
-      if (!same || cleared) changed.push([key, shown]);
+      const kept = same ? had : freeze(value);
+      this.#entries.set(key, kept);
+      if (!same || cleared) shown.push([key, kept]);
+      if (!same) changed = true;
     }
-    if (changed.length + gone.length > 0) this.#snapshot = undefined;
-    else if (!cleared) return;
-    set = assignable(Object.fromEntries(changed));
+    if (!changed) return;
+    this.#snapshot = undefined;
+    set = assignable(Object.fromEntries(shown));
     return freeze({ set, removed: gone, cleared });
   }
 

@@ -16,9 +16,11 @@ import { memberOf } from "./json.js";
 
 /** @type {typeof import("./api-vue.js").useSession} */
 export function useSession(session) {
-  // What a server has rendered, it has rendered with the defaults.
+  // A server renders the defaults, and so does the page that takes that over, at first.
   const hydrates = Boolean(getCurrentInstance()?.vnode.el);
-  const shown = shallowRef(hydrates ? session.defaults : session.snapshot());
+  const shown = shallowRef(
+    hydrates || !globalThis.window ? session.defaults : session.snapshot(),
+  );
   const show = () => {
     shown.value = session.snapshot();
   };

@@ -99,3 +99,32 @@ inBrowser(
     assert.deepEqual(after, {});
   },
 );
+
+inBrowser(
+  "a wrapper of localStorage is told of what other tabs save",
+  async ({ page, newPage }) => {
+    const other = await newPage();
+    const told = page.evaluate(async () => {
+      const storage = {
+        getItem: (/** @type {string} */ key) => localStorage.getItem(key),
+        setItem: (/** @type {string} */ key, /** @type {string} */ text) =>
+          localStorage.setItem(key, text),
+        removeItem: (/** @type {string} */ key) => localStorage.removeItem(key),
+        key: (/** @type {number} */ i) => localStorage.key(i),
+        get length() {
+          return localStorage.length;
+        },
+      };
+      const session = await inPage.open("cart", { storage });
+      const changes = inPage.recordChanges(session);
+      localStorage.setItem("ready", "");
+      await inPage.until(() => changes.length > 0);
+      return [changes[0].set, session.snapshot()];
+    });
+    await other.evaluate(async () => {
+      await inPage.until(() => localStorage.getItem("ready") !== null);
+      (await inPage.open()).save({ a: 1 });
+    });
+    assert.deepEqual(await told, [{ a: 1 }, { a: 1 }]);
+  },
+);

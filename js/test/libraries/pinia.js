@@ -13,7 +13,11 @@ const useStore = defineStore("state", {
 const pinia = createPinia().use(createPersistedState());
 createApp({}).use(pinia);
 const store = useStore();
-storage.subscribe("state", () => store.$hydrate());
+storage.subscribe("state", (text) =>
+  store.$patch((state) => {
+    Object.assign(state, JSON.parse(text ?? "{}"));
+  }),
+);
 
 export const set = (/** @type {object} */ members) => store.$patch(members);
 export const get = () => store.$state;

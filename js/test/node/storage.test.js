@@ -248,8 +248,101 @@ test("what zustand removes is gone, also what an earlier visit saved", () => {
   assert.deepEqual(store.getState(), { user: "ada", size: 1 });
   store.setState({ user: undefined });
   assert.deepEqual(visit(storage, {}).store.getState(), { size: 1 });
-  visit(storage, {}).store.setState({}, true);
-  assert.deepEqual(visit(storage, {}).store.getState(), {});
+  const { store: other } = visit(storage, {});
+  other.setState({ theme: "dark" });
+  other.setState({ theme: "light" }, true);
+  assert.deepEqual(visit(storage, {}).store.getState(), { theme: "light" });
+});
+
+test("what is gone elsewhere is not saved again by a store that had it", async () => {
+  const storage = new OwnStorage();
+  const [a, b] = [visit(storage, { size: 12 }), visit(storage, { size: 12 })];
+  a.store.setState({ user: "ada", size: 14 });
+  await soon();
+  assert.deepEqual(b.store.getState(), { user: "ada", size: 14 });
+  a.session.forget(); // as at a logout
+  await soon();
+  assert.deepEqual(b.store.getState(), { user: undefined, size: undefined });
+  b.store.setState({ theme: "dark" });
+  assert.deepEqual(a.session.load(), { theme: "dark", "s/version": 0 });
+});
+
+test("a state that is written before it is read replaces nothing", () => {
+  const storage = new OwnStorage();
+  const defaults = { theme: "light", size: 12 };
+  openSync("s", { storage }).save({ theme: "dark" });
+  const session = openSync("s", { storage, defaults });
+  const state = stateStorage(session);
+  state.setItem("s", JSON.stringify({ ...defaults, size: 14 }));
+  assert.deepEqual(session.load(), { theme: "dark", size: 14 });
+});
+
+test("two versions of a store do not answer each other", async () => {
+  const storage = new OwnStorage();
+  /** @param {number} version */
+  const options = (version) => ({
+    version,
+    migrate: (/** @type {any} */ state) => ({ ...state, made: version }),
+  });
+  const [old, fresh] = [1, 2].map((n) => visit(storage, {}, options(n)));
+  old.store.setState({ a: 1 });
+  fresh.store.setState({ b: 1 });
+  let writes = 0;
+  const { setItem } = storage;
+  storage.setItem = (...item) => {
+    writes++;
+    setItem.apply(storage, item);
+  };
+  for (let i = 0; i < 20; i++) await soon();
+  assert.equal(writes, 0);
+  assert.deepEqual(old.store.getState(), { a: 1 });
+  old.store.setState({ a: 2 });
+  for (let i = 0; i < 20; i++) await soon();
+  assert.deepEqual(fresh.session.load(), { a: 2, b: 1, "s/version": 2 });
+});
+
+test("a migration removes what it renames", () => {
+  const storage = new OwnStorage();
+  visit(storage, { font: 1 }).store.setState({ font: 2 });
+  const migrate = (/** @type {any} */ { font }) => ({ size: font });
+  const { session } = visit(storage, {}, { version: 1, migrate });
+  assert.deepEqual(session.load(), { size: 2, "s/version": 1 });
+});
+
+test("a second store of one session follows the first", () => {
+  const storage = new OwnStorage();
+  const session = openSync("s", { storage });
+  const [one, other] = [1, 2].map(() => {
+    const adapter = zustandStorage(session);
+    const store = createStore(
+      persist(() => ({}), { name: "s", storage: adapter }),
+    );
+    adapter.subscribe(() => store.persist.rehydrate());
+    return store;
+  });
+  one.setState({ n: 7 });
+  assert.deepEqual(other.getState(), { n: 7 });
+  other.setState({ m: 1 });
+  assert.deepEqual(one.getState(), { n: 7, m: 1 });
+});
+
+test("what a listener saves because of a store's write is told to that store", () => {
+  const { session, store } = visit(new OwnStorage(), { price: 0 });
+  session.subscribe(({ set }) => {
+    if (set.price) session.save({ total: Number(set.price) * 2 });
+  });
+  store.setState({ price: 5 });
+  assert.deepEqual(store.getState(), { price: 5, total: 10 });
+});
+
+test("a part of a state removes nothing that is not its own", () => {
+  const session = opened();
+  session.save({ newer: 1 });
+  const storage = stateStorage(session, { partial: true });
+  assert.equal(storage.getItem("s"), '{"newer":1}');
+  storage.setItem("s", '{"a":1,"b":1}');
+  storage.setItem("s", '{"a":2}');
+  assert.deepEqual(session.load(), { newer: 1, a: 2 });
 });
 
 test("a clearing of zustand's own resets no store", async () => {
@@ -268,7 +361,9 @@ test("redux-persist gets members that changed, and keeps those to be saved", asy
   const [here, there] = tabs({ defaults: { size: 12 } });
   const { storage, serialize, deserialize, subscribe } = reduxStorage(here);
   assert.deepEqual([serialize, deserialize], [false, false]);
-  assert.deepEqual(await storage.getItem("root"), { size: 12 });
+  assert.equal(await storage.getItem("root"), undefined);
+  await storage.setItem("root", { size: 12 });
+  assert.deepEqual(here.keys(), []);
   await storage.setItem("root", { a: 1, b: 1, size: 14 });
   /** @type {any[]} */
   const told = [];
@@ -321,11 +416,24 @@ test("a persister saves queries that have new data", async () => {
     client?.clientState.queries.map(({ state }) => state.data).sort(),
     [1, 2],
   );
-  persist(query(2, { data: 3 }));
+  persist(query(2, { data: 3, dataUpdatedAt: 5 }));
   assert.deepEqual(
     persister.restoreClient()?.clientState.queries.map((q) => q.state.data),
     [3],
   );
+  // Other tabs make no mutations of this one.
+  const [here, there] = tabs();
+  /** @type {any[]} */
+  const told = [];
+  queryPersister(there).subscribe((state) => told.push(state));
+  queryPersister(here).persistClient({
+    ...{ timestamp: 1, buster: "" },
+    clientState: { mutations: [{ state: {} }], queries: [query(1)] },
+  });
+  await soon();
+  assert.deepEqual(told[0].mutations, []);
+  assert.equal(told[0].queries.length, 1);
+
   persister.removeClient();
   assert.equal(persister.restoreClient(), undefined);
 });
