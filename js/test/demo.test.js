@@ -118,39 +118,37 @@ async function openFrames(visit) {
 }
 
 /**
- * Opens the two tabs that the page's button opens: this one, and one more.
+ * Opens the two tabs that the page opens: in its own place, and one more.
  *
  * @param {Visit} visit
  * @returns {Promise<[a: Tab, b: Tab]>}
  */
 async function openTabs(visit) {
   const page = await visit.newPage(await startServer(visit));
-  await page.evaluate(() => {
+  await until(page, () =>
+    document.getElementById("inspector")?.checkVisibility(),
+  );
+  const urls = await page.evaluate(() => {
+    /** @type {string[]} */
+    const urls = [];
     // No driver here tells of a tab that a page opens.
     window.open = (url) => {
-      localStorage.setItem(
-        "opened",
-        new URL(String(url), document.baseURI).href,
-      );
+      urls.push(new URL(String(url), document.baseURI).href);
       return null;
     };
-    // After the answer to this, which a page that goes could not give.
-    setTimeout(() => document.getElementById("demo-tabs")?.click());
+    addEventListener("click", (event) => {
+      urls.unshift(/** @type {HTMLAnchorElement} */ (event.target).href);
+      event.preventDefault();
+    });
+    document.getElementById("demo-tabs")?.click();
+    return urls;
   });
-  /** @type {{ at: string, opened: string } | undefined} */
-  let where;
-  while (!where?.at.endsWith("/demo.html#A")) {
-    where = await page
-      .evaluate(() => ({
-        at: location.href,
-        opened: String(localStorage.getItem("opened")),
-      }))
-      .catch(() => undefined); // between two pages
-  }
-  assert.ok(where.opened.endsWith("/demo.html#B"), where.opened);
-  const a = { page };
-  const b = { page: await visit.newPage(where.opened) };
-  await a.page.evaluate(() => localStorage.removeItem("opened"));
+  assert.deepEqual(
+    urls.map((url) => url.split("/").pop()),
+    ["demo.html#A", "demo.html#B"],
+  );
+  await page.goto(urls[0]);
+  const [a, b] = [{ page }, { page: await visit.newPage(urls[1]) }];
   await ready(a);
   await ready(b);
   return [a, b];

@@ -4,12 +4,10 @@ import { codeOf, messageOf, withCode } from "./error.js";
 
 /** Has the buttons below the two frames empty their forms, and open them in real tabs. */
 export function setUpDemo() {
-  byId("demo-tabs", HTMLButtonElement).addEventListener("click", () => {
-    // Browsers open one tab for a click, so this one is the other.
+  byId("demo-tabs", HTMLAnchorElement).addEventListener("click", () => {
+    // Browsers open one tab for a click, so the link leads to the other in this one.
     window.open("./demo.html#B");
-    location.assign("./demo.html#A");
   });
-
   const note = byId("demo-note", HTMLElement);
   byId("demo-again", HTMLButtonElement).addEventListener("click", async () => {
     note.textContent = "";
