@@ -28,11 +28,11 @@ type subscription struct {
 }
 
 // Subscribe calls fn with every change to the session from now on, also with those
-// that are made through this Session. The calls come from a goroutine of their own,
-// one at a time, so fn may use the session. A save of values that are there already is
-// no change. Changes that others make in quick
-// succession may come as one, which leads to the same state. When a session has ended
-// by its MaxAge, the next change tells it as cleared.
+// that are made through this Session. A save of values that are there already is no
+// change. The calls come from a goroutine of their own, one at a time, so fn may use
+// the session. Changes that others make in quick succession may come as one, which
+// leads to the same state. When a session has ended by its MaxAge, the next change
+// tells it as cleared.
 //
 // The calls go on until stop or Close. A call that is under way then may still
 // finish. The error wraps ErrClosed on a closed session, and errors.ErrUnsupported on
