@@ -85,7 +85,8 @@ export function reduxStorage(session: Session<any>): {
   deserialize: false;
   /**
    * Calls the listener with members that changed: the payload of an action REHYDRATE. One
-   * that is gone has its default, or is undefined.
+   * that is gone has its default, or is undefined. What another version of the state has
+   * is not given.
    */
   subscribe(listener: (members: object) => void): () => void;
 };

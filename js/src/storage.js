@@ -128,10 +128,7 @@ export function zustandStorage(session) {
     removeItem: (name) => members.clear(name),
     subscribe: (listener) =>
       members.subscribe(() => {
-        // What another version has made of the state is for that. To migrate it here would
-        // be answered there, for ever.
-        const version = versionKey && session.get(versionKey);
-        if ([version, own].includes(undefined) || version === own) listener();
+        if (!differ(own, versionKey && session.get(versionKey))) listener();
       }),
   };
 }
@@ -140,6 +137,8 @@ export function zustandStorage(session) {
 export function reduxStorage(session) {
   const members = new Members(session);
   const persist = "_persist"; // what redux-persist notes in the state, as its version
+  /** @type {number | undefined} */
+  let version;
   return {
     serialize: false,
     deserialize: false,
@@ -150,6 +149,7 @@ export function reduxStorage(session) {
         return session.keys().length > 0 ? state : undefined;
       },
       async setItem(key, { [persist]: own, ...state }) {
+        version = own?.version;
         const stored = /** @type {any} */ (session.get(persist));
         const migrated = own?.version > stored?.version;
         const note = stored && !migrated ? stored : own;
@@ -162,6 +162,8 @@ export function reduxStorage(session) {
     // What did not change is left out: redux may have others to save.
     subscribe: (listener) =>
       members.subscribe(({ set, removed }) => {
+        const stored = /** @type {any} */ (session.get(persist));
+        if (differ(version, stored?.version)) return;
         const keys = [...Object.keys(set), ...removed];
         listener(members.give(keys.filter((key) => key !== persist)));
       }),
@@ -216,12 +218,25 @@ export function queryPersister(session) {
     },
     subscribe: (listener) =>
       members.subscribe(() => {
+        if (differ(own, session.get("buster"))) return;
         const client = read();
-        if (!client || (own !== undefined && client.buster !== own)) return;
         // Each tab makes its mutations itself.
-        listener({ mutations: [], queries: client.clientState.queries });
+        if (client) {
+          listener({ mutations: [], queries: client.clientState.queries });
+        }
       }),
   };
+}
+
+/**
+ * Whether two versions are known and not the same. What another version of a page has made
+ * of a state is for that: to migrate it here would be answered there, for ever.
+ *
+ * @param {unknown} own
+ * @param {unknown} stored
+ */
+function differ(own, stored) {
+  return own !== undefined && stored !== undefined && own !== stored;
 }
 
 /** @type {typeof import("./api-storage.js").vueUse} */
