@@ -3,7 +3,7 @@
  *
  * @module session-writer/storage
  */
-import { describe } from "./describe.js";
+import { attempt, describe, say } from "./describe.js";
 import { SessionError } from "./error.js";
 import { equal, memberOf } from "./json.js";
 
@@ -40,11 +40,12 @@ export const webStorage = once((session) => {
   return {
     getItem,
     setItem(key, text) {
-      const value = valueIn(String(text));
-      if (!equal(value, valueOf(key))) writes.save({ [key]: value }, []);
+      if (String(text) !== getItem(key)) {
+        writes.save({ [key]: valueIn(String(text)) });
+      }
     },
     removeItem(key) {
-      if (session.has(key)) writes.save({}, [key]);
+      if (session.has(key)) writes.remove([key]);
     },
     clear: () => writes.clear(),
     key: (/** @type {number} */ index) => session.keys()[index] ?? null,
@@ -61,10 +62,10 @@ export const webStorage = once((session) => {
 });
 
 const wholeStorage = once((/** @type {Session} */ session) =>
-  textStorage(new Members(session), true),
+  textStorage(new Members(session, true)),
 );
 const partialStorage = once((/** @type {Session} */ session) =>
-  textStorage(new Members(session), false),
+  textStorage(new Members(session, false)),
 );
 
 /** @type {typeof import("./api-storage.js").stateStorage} */
@@ -74,19 +75,18 @@ export function stateStorage(session, { partial = false } = {}) {
 
 /**
  * @param {Members} members
- * @param {boolean} whole whether the library writes all of its state
  * @returns {import("./api-storage.js").FollowedStorage}
  */
-function textStorage(members, whole) {
+function textStorage(members) {
   const getItem = (/** @type {string} */ name) => {
-    const state = members.read(name);
-    return Object.keys(state).length > 0 ? JSON.stringify(state) : null;
+    const text = JSON.stringify(members.read(name));
+    return text === "{}" ? null : text;
   };
   return {
     getItem,
     setItem(name, text) {
       const state = stateIn(text);
-      members.write(name, state, members.gone(state, whole));
+      members.write(name, state, members.gone(state));
     },
     removeItem: (name) => members.clear(name),
     subscribe: (name, listener) =>
@@ -96,7 +96,7 @@ function textStorage(members, whole) {
 
 /** @type {typeof import("./api-storage.js").zustandStorage} */
 export function zustandStorage(session) {
-  const members = new Members(session);
+  const members = new Members(session, false);
   /** The entry with the version of the state, which is no member of it. */
   const versionOf = (/** @type {string} */ name) => `${name}/version`;
   /** @type {string | undefined} */
@@ -117,13 +117,8 @@ export function zustandStorage(session) {
       const stored = Number(session.get(versionOf(name)) ?? version);
       const along = { [versionOf(name)]: Math.max(version, stored) };
       const migrated = version > stored;
-      members.write(
-        name,
-        state,
-        members.gone(state, migrated),
-        along,
-        migrated,
-      );
+      const gone = members.gone(state, migrated);
+      members.write(name, state, gone, along, migrated);
     },
     removeItem: (name) => members.clear(name),
     subscribe: (listener) =>
@@ -135,15 +130,18 @@ export function zustandStorage(session) {
 
 /** @type {typeof import("./api-storage.js").reduxStorage} */
 export function reduxStorage(session) {
-  const members = new Members(session);
+  const members = new Members(session, false);
   const persist = "_persist"; // what redux-persist notes in the state, as its version
   /** @type {number | undefined} */
   let version;
+  let purged = false;
   return {
     serialize: false,
     deserialize: false,
     storage: {
       async getItem(key) {
+        await undefined; // or it would come after what is saved in this task, but be older
+        purged = false;
         const state = members.read(key);
         // Defaults are not to be migrated.
         return session.keys().length > 0 ? state : undefined;
@@ -157,13 +155,16 @@ export function reduxStorage(session) {
         const gone = members.gone(state, migrated);
         members.write(key, state, gone, along, migrated);
       },
-      removeItem: async (key) => members.clear(key),
+      async removeItem(key) {
+        purged = true; // after which redux-persist takes nothing
+        members.clear(key);
+      },
     },
     // What did not change is left out: redux may have others to save.
     subscribe: (listener) =>
       members.subscribe(({ set, removed }) => {
         const stored = /** @type {any} */ (session.get(persist));
-        if (differ(version, stored?.version)) return;
+        if (purged || differ(version, stored?.version)) return;
         const keys = [...Object.keys(set), ...removed];
         listener(members.give(keys.filter((key) => key !== persist)));
       }),
@@ -172,58 +173,59 @@ export function reduxStorage(session) {
 
 /** @type {typeof import("./api-storage.js").queryPersister} */
 export function queryPersister(session) {
-  const members = new Members(session);
+  const members = new Members(session, false);
   const name = "queries";
   const prefix = "query/";
   /** @type {string | undefined} */
   let own; // the buster
-  const read = () => {
-    const all = members.read(name);
-    if (!all.timestamp) return;
-    const { timestamp, buster, mutations } = /** @type {any} */ (all);
-    const queries = Object.keys(all)
+  /** @param {State} all */
+  const queriesIn = (all) =>
+    Object.keys(all)
       .filter((key) => key.startsWith(prefix) && all[key])
       .map((key) => all[key]);
-    return { timestamp, buster, clientState: { mutations, queries } };
-  };
   return {
     persistClient({ timestamp, buster, clientState }) {
       own = buster;
+      // It is another version's now.
+      if (differ(own, session.get("buster"))) return;
       /** @type {State} */
-      const all = { buster, mutations: clientState.mutations };
+      const all = { mutations: clientState.mutations };
       for (const { dehydratedAt, promise, ...query } of clientState.queries) {
         const key = prefix + query.queryHash;
         // As in a tab that fetches nothing, or each fetch would be saved twice.
         const state = { ...query.state, fetchStatus: "idle" };
         const had = /** @type {any} */ (memberOf(members.has, key));
-        const same = ["dataUpdatedAt", "errorUpdatedAt", "isInvalidated"].every(
-          (member) => had?.state[member] === state[member],
-        );
+        const same = [
+          ...["dataUpdatedAt", "dataUpdateCount"],
+          ...["errorUpdatedAt", "isInvalidated"],
+        ].every((member) => had?.state[member] === state[member]);
         all[key] = same ? had : { ...query, state };
       }
-      // A query that another tab saved may only not be used here.
-      const gone = members
-        .gone(all, true)
-        .filter((key) => members.saved.has(key));
-      members.write(name, all, gone, { timestamp });
+      members.write(name, all, members.gone(all), { timestamp, buster });
     },
     restoreClient() {
-      const client = read();
-      own ??= client?.buster;
-      return client;
+      const all = members.read(name);
+      const { timestamp, buster, mutations } = /** @type {any} */ (all);
+      if (!timestamp) return;
+      own ??= buster;
+      const queries = queriesIn(all);
+      // It has them from now on, and may drop them.
+      members.written = Object.keys(all);
+      return { timestamp, buster, clientState: { mutations, queries } };
     },
     removeClient() {
       own = undefined;
       members.clear(name);
     },
     subscribe: (listener) =>
-      members.subscribe(() => {
+      members.subscribe(({ set, removed }) => {
         if (differ(own, session.get("buster"))) return;
-        const client = read();
         // Each tab makes its mutations itself.
-        if (client) {
-          listener({ mutations: [], queries: client.clientState.queries });
-        }
+        const keys = [...Object.keys(set), ...removed].filter((key) =>
+          key.startsWith(prefix),
+        );
+        const queries = queriesIn(members.give(keys));
+        if (queries.length > 0) listener({ mutations: [], queries });
       }),
   };
 }
@@ -249,10 +251,13 @@ export const vueUse = once(({ getItem, setItem, removeItem, subscribe }) => {
     getItem(key) {
       if (!told.has(key)) {
         told.add(key);
-        subscribe(key, (newValue) => {
-          const detail = { key, oldValue: null, newValue, storageArea };
-          dispatchEvent(new CustomEvent("vueuse-storage", { detail }));
-        });
+        // A closed session tells nothing.
+        attempt(() =>
+          subscribe(key, (newValue) => {
+            const detail = { key, oldValue: null, newValue, storageArea };
+            dispatchEvent(new CustomEvent("vueuse-storage", { detail }));
+          }),
+        );
       }
       return getItem(key);
     },
@@ -264,10 +269,12 @@ export const vueUse = once(({ getItem, setItem, removeItem, subscribe }) => {
 class Writes {
   #session;
   /**
-   * The keys of what is being written.
+   * The keys of what is being written, until that was told.
    *
    * @type {Set<string> | undefined}
    */
+  #keys;
+  /** @type {Change | undefined} */
   #own;
 
   /** @param {Session} session */
@@ -275,15 +282,14 @@ class Writes {
     this.#session = session;
   }
 
-  /**
-   * @param {State} set
-   * @param {string[]} removed
-   */
-  save(set, removed) {
-    this.#write([...Object.keys(set), ...removed], () => {
-      this.#session.save(set);
-      if (removed.length > 0) this.#session.remove(...removed);
-    });
+  /** @param {State} set */
+  save(set) {
+    this.#write(Object.keys(set), () => this.#session.save(set));
+  }
+
+  /** @param {string[]} keys */
+  remove(keys) {
+    if (keys.length > 0) this.#write(keys, () => this.#session.remove(...keys));
   }
 
   clear() {
@@ -295,12 +301,11 @@ class Writes {
    * @param {() => void} write
    */
   #write(keys, write) {
-    const outer = this.#own;
-    this.#own = new Set(keys);
+    this.#keys = new Set(keys);
     try {
       write();
     } finally {
-      this.#own = outer;
+      this.#keys = undefined;
     }
   }
 
@@ -313,13 +318,21 @@ class Writes {
   subscribe(listener) {
     return this.#session.subscribe((change) => {
       const keys = [...Object.keys(change.set), ...change.removed];
-      const own = this.#own;
-      if (change.remote || !own || !keys.every((key) => own.has(key))) {
-        listener(change);
+      if (!change.remote && keys.every((key) => this.#keys?.has(key))) {
+        this.#own = change;
+        this.#keys = undefined;
       }
+      if (change !== this.#own) listener(change);
     });
   }
 }
+
+/**
+ * By which key a library knows the state that is in a session.
+ *
+ * @type {WeakMap<Session, string>}
+ */
+const names = new WeakMap();
 
 /**
  * The members of a library's state, which are the entries of a session. Only what differs
@@ -328,11 +341,10 @@ class Writes {
 class Members {
   #session;
   #writes;
-  /** @type {string | undefined} */
-  #name;
+  #whole;
   /**
    * What the library has, as far as is known: its defaults, what it was given, and what it
-   * has written. Many libraries keep a member that is gone, and write it again later.
+   * has written.
    *
    * @type {State}
    */
@@ -342,34 +354,47 @@ class Members {
    *
    * @type {string[]}
    */
-  #written = [];
+  written = [];
   /**
-   * The members that this page has saved.
+   * The members that were there, for which the library gets a default when they are gone.
    *
    * @type {Set<string>}
    */
-  saved = new Set();
+  #known = new Set();
+  /**
+   * What a write has failed to remove.
+   *
+   * @type {string[]}
+   */
+  #left = [];
 
-  /** @param {Session} session */
-  constructor(session) {
+  /**
+   * @param {Session} session
+   * @param {boolean} whole whether the library writes all of its state, and takes all that
+   *   it is given
+   */
+  constructor(session, whole) {
     this.#session = session;
     this.#writes = new Writes(session);
+    this.#whole = whole;
     this.has = session.defaults;
   }
 
   /**
-   * Gives the library all members. Those that it has and that are gone are undefined.
+   * Gives the library all members. Those that were there and are gone are undefined, or
+   * have their defaults.
    *
    * @param {string} name the library's key for the state
    */
   read(name) {
     this.#check(name);
-    const keys = [this.has, this.#session.snapshot()].flatMap(Object.keys);
-    return this.give([...new Set(keys)]);
+    const session = this.#session;
+    const all = this.#whole ? Object.keys(session.snapshot()) : session.keys();
+    return this.give([...new Set([...this.#known, ...all])]);
   }
 
   /**
-   * Gives the library some members. Those that are gone are undefined.
+   * Gives the library some members.
    *
    * @param {string[]} keys
    * @returns {State}
@@ -379,8 +404,10 @@ class Members {
     const given = Object.fromEntries(
       keys.map((key) => [key, memberOf(shown, key)]),
     );
+    for (const key of keys) if (this.#session.has(key)) this.#known.add(key);
     const there = copy(given);
     this.has = { ...this.has, ...there };
+    for (const key of keys) if (!(key in there)) delete this.has[key];
     return { ...given, ...copy(there) };
   }
 
@@ -389,14 +416,15 @@ class Members {
    * has, these are the ones that the library has written before, or that are undefined now.
    *
    * @param {object} state
-   * @param {boolean} whole
+   * @param {boolean} [whole]
    */
-  gone(state, whole) {
-    const unset = Object.entries(state).filter(([, v]) => v === undefined);
-    const had = whole ? Object.keys(this.has) : this.#written;
+  gone(state, whole = this.#whole) {
+    const had = whole ? Object.keys(this.has) : this.written;
     return [
       ...had.filter((key) => !Object.hasOwn(state, key)),
-      ...unset.map(([key]) => key),
+      ...Object.entries(state)
+        .filter(([key, v]) => v === undefined && Object.hasOwn(this.has, key))
+        .map(([key]) => key),
     ];
   }
 
@@ -411,24 +439,36 @@ class Members {
    */
   write(name, state, gone, along = {}, alone = false) {
     this.#check(name);
-    const set = Object.entries(state).flatMap(([key, value]) => {
-      const had = memberOf(this.has, key);
-      if (value === had || value === undefined) return [];
-      const text = JSON.stringify(value);
-      // A function, for example.
-      const kept = text === undefined ? had : JSON.parse(text);
-      return equal(kept, had) ? [] : [[key, kept]];
-    });
-    const removed = gone.filter(
-      (key) => this.#session.has(key) && !Object.hasOwn(along, key),
+    const set = Object.fromEntries(
+      Object.entries(state).flatMap(([key, value]) => {
+        const had = memberOf(this.has, key);
+        if (value === had || value === undefined) return [];
+        const kept = asJSON(key, value);
+        return kept === undefined || equal(kept, had) ? [] : [[key, kept]];
+      }),
     );
-    if (alone || set.length + removed.length > 0) {
-      this.#writes.save({ ...Object.fromEntries(set), ...along }, removed);
+    const removed = [...new Set([...this.#left, ...gone])].filter(
+      (key) =>
+        this.#session.has(key) &&
+        !Object.hasOwn(along, key) &&
+        memberOf(/** @type {State} */ (state), key) === undefined,
+    );
+    const some = Object.keys(set).length + removed.length > 0;
+    const before = this.has;
+    // Before it is told, which may have the library write again.
+    this.has = { ...before, ...set };
+    try {
+      if (alone || some) this.#writes.save({ ...set, ...along });
+    } catch (error) {
+      this.has = before;
+      throw error;
     }
-    this.has = { ...this.has, ...Object.fromEntries(set) };
+    this.written = Object.keys(state);
+    for (const key of Object.keys(set)) this.#known.add(key);
+    this.#left = removed;
     for (const key of gone) delete this.has[key];
-    this.#written = Object.keys(state);
-    for (const [key] of set) this.saved.add(key);
+    this.#writes.remove(removed);
+    this.#left = [];
   }
 
   /** @param {string} name */
@@ -436,7 +476,8 @@ class Members {
     this.#check(name);
     this.#writes.clear();
     this.has = this.#session.defaults;
-    this.#written = [];
+    this.written = [];
+    this.#known.clear();
   }
 
   /** @param {(change: Change) => void} listener */
@@ -446,13 +487,33 @@ class Members {
 
   /** @param {string} name */
   #check(name) {
-    this.#name ??= name;
-    if (name !== this.#name) {
+    const known = names.get(this.#session) ?? name;
+    names.set(this.#session, known);
+    if (name !== known) {
       throw new SessionError(
         "config",
-        `session ${JSON.stringify(this.#session.name)} has the state ${JSON.stringify(this.#name)}: give the state ${JSON.stringify(name)} a session of its own`,
+        `session ${describe(this.#session.name)} has the state ${describe(known)}: give the state ${describe(name)} a session of its own`,
       );
     }
+  }
+}
+
+/**
+ * Returns what JSON keeps of a member, undefined for a function.
+ *
+ * @param {string} key
+ * @param {unknown} value
+ */
+function asJSON(key, value) {
+  try {
+    const text = JSON.stringify(value);
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch (cause) {
+    throw new SessionError(
+      "value",
+      `key ${describe(key)}: JSON.stringify threw ${say(cause)}`,
+      { key, cause },
+    );
   }
 }
 

@@ -72,17 +72,17 @@ export class View {
     const shown = [];
     let changed = gone.length > 0;
     for (const [key, value] of membersOf(set)) {
-      const had = this.#entries.has(key)
-        ? this.#entries.get(key)
-        : memberOf(this.defaults, key);
+      const there = this.#entries.has(key);
+      const had = there ? this.#entries.get(key) : memberOf(this.defaults, key);
       const same = equal(had, value);
       const kept = same ? had : freeze(value);
       this.#entries.set(key, kept);
-      if (!same || cleared) shown.push([key, kept]);
-      if (!same) changed = true;
+      if (!same) this.#snapshot = undefined;
+      if (!same || !there || cleared) shown.push([key, kept]);
+      changed ||= !same || !there;
     }
     if (!changed) return;
-    this.#snapshot = undefined;
+    if (gone.length > 0) this.#snapshot = undefined;
     set = assignable(Object.fromEntries(shown));
     return freeze({ set, removed: gone, cleared });
   }

@@ -41,6 +41,7 @@ const contentTypes = /** @type {Record<string, string>} */ ({
   css: "text/css; charset=utf-8",
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
+  map: "application/json",
   svg: "image/svg+xml",
   wasm: "application/wasm",
 });
