@@ -336,6 +336,113 @@ test("what a listener saves because of a store's write is told to that store", (
   assert.deepEqual(store.getState(), { price: 5, total: 10 });
 });
 
+test("a member that was removed elsewhere can be set again as it was", async () => {
+  const storage = new OwnStorage();
+  const [a, b] = [visit(storage, {}), visit(storage, {})];
+  a.store.setState({ coupon: "X" });
+  await soon();
+  b.store.setState({ coupon: undefined });
+  await soon();
+  assert.deepEqual(a.store.getState(), { coupon: undefined });
+  a.store.setState({ coupon: "X" });
+  await soon();
+  assert.deepEqual(b.store.getState(), { coupon: "X" });
+});
+
+test("a member that is not set removes nothing that another tab has just saved", () => {
+  const storage = new OwnStorage();
+  const initial = { user: undefined, theme: "light" };
+  const [a, b] = [visit(storage, initial), visit(storage, initial)];
+  a.store.setState({ user: "Ada" });
+  b.store.setState({ theme: "dark" }); // before it hears of that
+  assert.equal(b.session.get("user"), "Ada");
+});
+
+test("what a store does not persist is not reset by what others save", async () => {
+  const storage = new OwnStorage();
+  const initial = { theme: "light", open: false };
+  const partialize = (/** @type {any} */ { theme }) => ({ theme });
+  const [a, b] = [1, 2].map(() => {
+    const session = openSync("s", { storage, defaults: initial });
+    const adapter = zustandStorage(session);
+    const store = createStore(
+      persist(() => initial, { name: "s", storage: adapter, partialize }),
+    );
+    adapter.subscribe(() => store.persist.rehydrate());
+    return store;
+  });
+  a.setState({ open: true });
+  b.setState({ theme: "dark" });
+  await soon();
+  assert.deepEqual(a.getState(), { theme: "dark", open: true });
+});
+
+test("a listener may change what a store has just written", () => {
+  const { session, store } = visit(new OwnStorage(), { size: 12 });
+  session.subscribe(({ set }) => {
+    if (Number(set.size) > 20) session.save({ size: 20, clamped: true });
+  });
+  for (const size of [30, 15, 30]) {
+    store.setState({ size });
+    assert.equal(store.getState().size, Math.min(size, 20));
+    assert.equal(session.get("size"), Math.min(size, 20));
+  }
+});
+
+test("after a full storage, the next write removes what is left", () => {
+  const storage = new OwnStorage();
+  const { store, session } = visit(storage, {});
+  store.setState({ a: 1, b: 1 });
+  const { setItem } = storage;
+  let room = 1;
+  storage.setItem = (...item) => {
+    if (room-- <= 0) throw new DOMException("full", "QuotaExceededError");
+    setItem.apply(storage, item);
+  };
+  assert.throws(() => store.setState({ a: 2, b: undefined }), {
+    code: "quota",
+  });
+  assert.deepEqual(session.load(), { a: 2, b: 1, "s/version": 0 });
+  storage.setItem = setItem;
+  store.setState({ a: 3 });
+  assert.deepEqual(session.load(), { a: 3, "s/version": 0 });
+});
+
+test("what JSON refuses is an error that names the member", () => {
+  const { store } = visit(new OwnStorage(), {});
+  assert.throws(() => store.setState({ n: 1n }), {
+    name: "SessionError",
+    code: "value",
+    key: "n",
+  });
+});
+
+test("another store is refused by a session that has one", () => {
+  const session = opened();
+  zustandStorage(session).getItem("one");
+  assert.throws(() => zustandStorage(session).getItem("other"), {
+    code: "config",
+  });
+});
+
+test("after a purge, redux-persist gets nothing, and overwrites nothing", async () => {
+  const [here, there] = tabs();
+  const { storage, subscribe } = reduxStorage(here);
+  /** @type {unknown[]} */
+  const told = [];
+  subscribe((members) => told.push(members));
+  await storage.setItem("root", { size: 12, theme: "light" });
+  await storage.removeItem("root");
+  there.save({ size: 99 });
+  await soon();
+  assert.deepEqual(told, []);
+  await storage.setItem("root", { size: 12, theme: "dark" });
+  assert.equal(
+    await storage.getItem("root").then(({ theme }) => theme),
+    "dark",
+  );
+});
+
 test("a part of a state removes nothing that is not its own", () => {
   const session = opened();
   session.save({ newer: 1 });
@@ -422,6 +529,23 @@ test("a persister saves queries that have new data", async () => {
     persister.restoreClient()?.clientState.queries.map((q) => q.state.data),
     [3],
   );
+  // A tab drops what it has restored, too, and says again which version it is of.
+  persist(query(4));
+  const later = queryPersister(session);
+  assert.equal(later.restoreClient()?.clientState.queries.length, 1);
+  later.persistClient({
+    ...{ timestamp: 1, buster: "b" },
+    clientState: { mutations: [], queries: [] },
+  });
+  assert.equal(persister.restoreClient()?.clientState.queries.length, 0);
+  session.clear();
+  persist(query(5));
+  assert.equal(persister.restoreClient()?.buster, "b");
+  // Another version's is not touched.
+  session.save({ buster: "c" });
+  persist(query(6));
+  assert.equal(session.has('query/["6"]'), false);
+
   // Other tabs make no mutations of this one.
   const [here, there] = tabs();
   /** @type {any[]} */
