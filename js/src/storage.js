@@ -178,7 +178,8 @@ export function queryPersister(session) {
   const prefix = "query/";
   /** @type {string | undefined} */
   let own; // the buster
-  /** @param {State} all */
+  let giving = false;
+  /** @type {(all: State) => any[]} */
   const queriesIn = (all) =>
     Object.keys(all)
       .filter((key) => key.startsWith(prefix) && all[key])
@@ -186,10 +187,14 @@ export function queryPersister(session) {
   return {
     persistClient({ timestamp, buster, clientState }) {
       own = buster;
-      // It is another version's now.
-      if (differ(own, session.get("buster"))) return;
+      // It is another version's now, or has taken a part of what it is given.
+      if (giving || differ(own, session.get("buster"))) return;
       /** @type {State} */
-      const all = { mutations: clientState.mutations };
+      const all = {};
+      // Each tab saves its own.
+      const { mutations } = clientState;
+      if (mutations.length > 0 || members.has.mutations)
+        all.mutations = mutations;
       for (const { dehydratedAt, promise, ...query } of clientState.queries) {
         const key = prefix + query.queryHash;
         // As in a tab that fetches nothing, or each fetch would be saved twice.
@@ -205,7 +210,7 @@ export function queryPersister(session) {
     },
     restoreClient() {
       const all = members.read(name);
-      const { timestamp, buster, mutations } = /** @type {any} */ (all);
+      const { timestamp, buster, mutations = [] } = /** @type {any} */ (all);
       if (!timestamp) return;
       own ??= buster;
       const queries = queriesIn(all);
@@ -224,8 +229,24 @@ export function queryPersister(session) {
         const keys = [...Object.keys(set), ...removed].filter((key) =>
           key.startsWith(prefix),
         );
-        const queries = queriesIn(members.give(keys));
-        if (queries.length > 0) listener({ mutations: [], queries });
+        const before = members.has;
+        const queries = queriesIn(members.give(keys)).map((query) => {
+          const key = prefix + query.queryHash;
+          const had = /** @type {any} */ (memberOf(before, key))?.state;
+          // TanStack takes what is newer, by milliseconds, in which much may happen.
+          if (!(query.state.dataUpdatedAt <= had?.dataUpdatedAt)) return query;
+          const dataUpdatedAt = had.dataUpdatedAt + 1;
+          const given = { ...query, state: { ...query.state, dataUpdatedAt } };
+          members.has = { ...members.has, [key]: given };
+          return given;
+        });
+        if (queries.length === 0) return;
+        giving = true;
+        try {
+          listener({ mutations: [], queries });
+        } finally {
+          giving = false;
+        }
       }),
   };
 }

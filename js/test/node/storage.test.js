@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { hydrate, QueryClient } from "@tanstack/query-core";
+import { persistQueryClientSave } from "@tanstack/query-persist-client-core";
 import { persist } from "zustand/middleware";
 import { createStore } from "zustand/vanilla";
 import { dist } from "../../harness/server.js";
@@ -561,4 +563,61 @@ test("a persister saves queries that have new data", async () => {
 
   persister.removeClient();
   assert.equal(persister.restoreClient(), undefined);
+});
+
+test("a cache that has taken a part of what it is given is not saved", async () => {
+  const [here, there] = tabs();
+  const persister = queryPersister(there);
+  const query = (/** @type {string} */ queryHash, /** @type {number} */ n) => ({
+    ...{ queryHash, queryKey: [queryHash] },
+    state: { data: n, dataUpdatedAt: n, dataUpdateCount: n },
+  });
+  /** @param {any[]} queries */
+  const client = (...queries) => ({
+    ...{ timestamp: 1, buster: "" },
+    clientState: { mutations: [], queries },
+  });
+  persister.persistClient(client(query("a", 1), query("b", 1)));
+  // As hydrate has a cache persisted after each query.
+  persister.subscribe(() =>
+    persister.persistClient(client(query("a", 2), query("b", 1))),
+  );
+  here.save({ "query/a": query("a", 2), "query/b": query("b", 2) });
+  await soon();
+  assert.deepEqual(here.get("query/b"), query("b", 2));
+});
+
+test("a query that is set twice within a millisecond is followed twice", async () => {
+  const now = Date.now();
+  const { now: clock } = Date;
+  const storage = new OwnStorage();
+  const [here, there] = [1, 2].map(() => {
+    const queryClient = new QueryClient();
+    const persister = queryPersister(openSync("queries", { storage }));
+    persister.subscribe((state) => hydrate(queryClient, state));
+    const save = () => persistQueryClientSave({ queryClient, persister });
+    return { queryClient, save };
+  });
+  Date.now = () => now;
+  try {
+    for (const n of [1, 2, 3]) {
+      here.queryClient.setQueryData(["n"], n);
+      await here.save();
+      await soon();
+      assert.equal(there.queryClient.getQueryData(["n"]), n);
+      // What it was given is not its own to save.
+      const { length } = storage;
+      const texts = [...storage.items.values()].join();
+      await there.save();
+      assert.equal(storage.length, length);
+      assert.equal([...storage.items.values()].join(), texts);
+    }
+    there.queryClient.setQueryData(["n"], 4);
+    await there.save();
+    await soon();
+    assert.equal(here.queryClient.getQueryData(["n"]), 4);
+  } finally {
+    Date.now = clock;
+  }
+  for (const { queryClient } of [here, there]) queryClient.clear();
 });
