@@ -109,18 +109,18 @@ function update(page, tab) {
 }
 
 /** @param {Page} page @param {object} expected */
-function shows(page, expected) {
-  return page.evaluate(async (expected) => {
+async function shows(page, expected) {
+  const shown = await page.evaluate(async (expected) => {
     const sorted = (/** @type {object} */ state) =>
       JSON.stringify(Object.entries(state).sort());
     const wanted = sorted(expected);
-    for (const end = Date.now() + 20_000; ;) {
-      const shown = sorted(inLibrary.get());
-      if (shown === wanted) return;
-      if (Date.now() > end) throw new Error(`it shows ${shown}`);
+    const end = Date.now() + 20_000;
+    while (sorted(inLibrary.get()) !== wanted && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    return inLibrary.get();
   }, expected);
+  assert.deepEqual(shown, expected);
 }
 
 /**
