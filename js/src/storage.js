@@ -193,8 +193,9 @@ export function queryPersister(session) {
       const all = {};
       // Each tab saves its own.
       const { mutations } = clientState;
-      if (mutations.length > 0 || members.has.mutations)
+      if (mutations.length > 0 || members.has.mutations) {
         all.mutations = mutations;
+      }
       for (const { dehydratedAt, promise, ...query } of clientState.queries) {
         const key = prefix + query.queryHash;
         // As in a tab that fetches nothing, or each fetch would be saved twice.
@@ -409,27 +410,34 @@ class Members {
    */
   read(name) {
     this.#check(name);
-    const session = this.#session;
-    const all = this.#whole ? Object.keys(session.snapshot()) : session.keys();
-    return this.give([...new Set([...this.#known, ...all])]);
+    const stored = this.#session.keys();
+    for (const key of stored) this.#known.add(key);
+    const all = this.#whole ? Object.keys(this.#session.snapshot()) : stored;
+    return this.#give([...new Set([...this.#known, ...all])]);
   }
 
   /**
    * Gives the library some members.
    *
    * @param {string[]} keys
-   * @returns {State}
    */
   give(keys) {
-    const shown = this.#session.snapshot();
-    const given = Object.fromEntries(
-      keys.map((key) => [key, memberOf(shown, key)]),
-    );
     for (const key of keys) if (this.#session.has(key)) this.#known.add(key);
-    const there = copy(given);
+    return this.#give(keys);
+  }
+
+  /**
+   * @param {string[]} keys
+   * @returns {State}
+   */
+  #give(keys) {
+    const shown = this.#session.snapshot();
+    /** @type {[string, unknown][]} */
+    const given = keys.map((key) => [key, memberOf(shown, key)]);
+    const there = Object.fromEntries(given.filter(([, v]) => v !== undefined));
     this.has = { ...this.has, ...there };
-    for (const key of keys) if (!(key in there)) delete this.has[key];
-    return { ...given, ...copy(there) };
+    for (const [key, v] of given) if (v === undefined) delete this.has[key];
+    return { ...Object.fromEntries(given), ...copy(there) };
   }
 
   /**

@@ -6,8 +6,7 @@ import { dirname, join } from "node:path";
 import { after, before } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import { dist } from "../harness/server.js";
-import { svelte } from "./compilers.js";
+import { bundling, svelte } from "./bundling.js";
 import { inBrowser } from "./in-browser.js";
 
 /** @typedef {import("./in-browser.js").Page} Page */
@@ -41,29 +40,7 @@ const rendered = {};
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-  /** @type {import("esbuild").BuildOptions} */
-  const options = {
-    bundle: true,
-    format: "esm",
-    nodePaths: [join(dist, "..", "node_modules")],
-    logLevel: "warning",
-    // What they warn of, they warn of in development.
-    define: {
-      "process.env.NODE_ENV": '"development"',
-      __VUE_OPTIONS_API__: "true",
-      __VUE_PROD_DEVTOOLS__: "false",
-      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "true",
-    },
-    alias: {
-      "session-writer": join(dist, "index.js"),
-      ...Object.fromEntries(
-        ["react", "vue", "svelte"].map((name) => [
-          `session-writer/${name}`,
-          join(dist, `${name}.js`),
-        ]),
-      ),
-    },
-  };
+  const options = bundling("development");
   await build({
     ...options,
     entryPoints: names.map((name) => join(sources, `${name}.js`)),

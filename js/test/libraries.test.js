@@ -8,7 +8,7 @@ import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { browserName } from "../harness/browser.js";
-import { dist } from "../harness/server.js";
+import { bundling } from "./bundling.js";
 import { inBrowser } from "./in-browser.js";
 
 /** @typedef {import("./in-browser.js").Page} Page */
@@ -21,20 +21,9 @@ let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   await build({
+    ...bundling("production"),
     entryPoints: names.map((name) => join(sources, `${name}.js`)),
-    bundle: true,
-    format: "esm",
     outdir: folder,
-    logLevel: "warning",
-    define: {
-      "process.env.NODE_ENV": '"production"',
-      __VUE_OPTIONS_API__: "true",
-      __VUE_PROD_DEVTOOLS__: "false",
-    },
-    alias: {
-      "session-writer": join(dist, "index.js"),
-      "session-writer/storage": join(dist, "storage.js"),
-    },
   });
   await writeFile(join(folder, "index.html"), "<!doctype html><title>Library");
 });

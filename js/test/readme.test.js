@@ -16,7 +16,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { repository, withModule } from "../harness/go.js";
-import { svelte, vue } from "./compilers.js";
+import { bundling, svelte, vue } from "./bundling.js";
 import { inBrowser } from "./in-browser.js";
 import { dist } from "../harness/server.js";
 import { startNative } from "../harness/sessions-server.js";
@@ -249,30 +249,11 @@ async function bundle(site, text, language) {
   const file = join(folder, `snippet.${language}`);
   await writeFile(file, text);
   await build({
+    ...bundling("production"),
     entryPoints: [file],
-    bundle: true,
-    format: "esm",
     outdir: folder,
     allowOverwrite: true,
-    logLevel: "warning",
-    jsx: "automatic",
     conditions: ["browser"],
-    nodePaths: [join(repository, "js", "node_modules")],
-    define: {
-      "process.env.NODE_ENV": '"production"',
-      __VUE_OPTIONS_API__: "true",
-      __VUE_PROD_DEVTOOLS__: "false",
-      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
-    },
-    alias: {
-      "session-writer": join(dist, "index.js"),
-      ...Object.fromEntries(
-        ["storage", "react", "vue", "svelte"].map((entry) => [
-          `session-writer/${entry}`,
-          join(dist, `${entry}.js`),
-        ]),
-      ),
-    },
     plugins: [svelte("client"), vue()],
   });
   site.serve("/snippet/", folder);
