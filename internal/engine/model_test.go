@@ -204,9 +204,7 @@ func (at *modelSession) merge(now int64, m *modelServer, said Said, spans []Span
 		at.touched = max(at.touched, s.To)
 	}
 	if at.maxAge > 0 || at.life > 0 {
-		if life := at.life; at.live(spans) && life > 0 || life == 0 && at.begin > 0 {
-			defer at.dropOver(m)
-		}
+		at.live(spans)
 	}
 	had := at.newest
 	if said.Cleared != "" {
@@ -232,6 +230,8 @@ func (at *modelSession) merge(now int64, m *modelServer, said Said, spans []Span
 	if at.newest = max(at.newest, said.Newest); at.newest > had || at.touched != before {
 		at.versions = append(at.versions, "newest")
 	}
+	// Also if the last life is the same as before: what comes late may be over, too.
+	at.dropOver(m)
 	return dead
 }
 
@@ -243,9 +243,8 @@ func (at *modelSession) wins(row, had modelRow) bool {
 	return had.less(row.version)
 }
 
-// live adds spans to the lives, which they may join, and reports whether the last
-// is another.
-func (at *modelSession) live(spans []Span) (other bool) {
+// live adds spans to the lives, which they may join.
+func (at *modelSession) live(spans []Span) {
 	lives := slices.Clone(at.lives)
 	for _, s := range spans {
 		var others []Span
@@ -264,7 +263,7 @@ func (at *modelSession) live(spans []Span) (other bool) {
 		at.life = 1
 	}
 	if len(lives) == 0 {
-		return false
+		return
 	}
 	last := lives[len(lives)-1]
 	of := 0 // how many of those before are of the last now
@@ -273,11 +272,10 @@ func (at *modelSession) live(spans []Span) (other bool) {
 			of++
 		}
 	}
-	if other = len(at.lives) > 0 && of != 1; other {
+	if len(at.lives) > 0 && of != 1 {
 		at.life++
 	}
 	at.lives, at.begin = lives, last.From
-	return other
 }
 
 // dropOver forgets what is over, but for as much as there may be.
