@@ -194,7 +194,7 @@ func (s *Session) Forget(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return s.wrap("forget", err)
 	}
-	err := s.engine.Forget()
+	err := s.engine.Forget(now())
 	s.stale.Store(true)
 	s.awake()
 	return s.wrap("forget", err)

@@ -294,7 +294,7 @@ func unsent(handle int32, now float64) int32 {
 //go:wasmexport forget
 func forget(handle int32, now float64) int32 {
 	return call(handle, now, 0, 0, func(s *engine.Session, in arguments) (int32, error) {
-		return 0, s.Forget()
+		return 0, s.Forget(in.now)
 	})
 }
 

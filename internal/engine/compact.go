@@ -123,7 +123,7 @@ func (s *Session) mergeLife(now int64, items []*item) (freed bool) {
 		return freed
 	}
 	before := now - keepRemovals
-	forget := by.forgettable(before) && s.areAll(kept)
+	forget := by.forgettable(before) && s.areAll(kept) && s.forgetTo(before+dropWithin) == nil
 	if forget {
 		by.forget(&merged, before)
 	}
@@ -180,6 +180,7 @@ func (s *Session) adopt(now int64) error {
 			return err
 		}
 	}
+	_ = s.forgetTo(now) // or another owner might get what comes back
 	s.remove(snap.guests)
 	return nil
 }

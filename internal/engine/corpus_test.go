@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -100,6 +101,40 @@ func TestLedgersMeanWhatTheExamplesSay(t *testing.T) {
 			}
 			if l.Owner != "" && got.text() != e.Text {
 				t.Errorf("its text is %q, want %q", got.text(), e.Text)
+			}
+		})
+	}
+}
+
+func TestMirrorsAreRestoredAsTheExamplesSay(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/mirrors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type both struct {
+		Storage, Mirror map[string]string
+		Back            []string
+	}
+	var examples []struct {
+		Name string
+		Now  int64
+		both
+		Cleared bool
+		Then    both
+	}
+	if err := json.Unmarshal(text, &examples); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		t.Run(e.Name, func(t *testing.T) {
+			storage, mirror := &Memory{items: e.Storage}, &Memory{items: e.Mirror}
+			back, err := Restore("cart", storage, mirror, e.Now, e.Cleared)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(back)
+			if got := (both{storage.items, mirror.items, append([]string{}, back...)}); !reflect.DeepEqual(got, e.Then) {
+				t.Errorf("got %v, want %v", got, e.Then)
 			}
 		})
 	}

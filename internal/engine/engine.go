@@ -414,7 +414,7 @@ func (s *Session) load(now int64) (snapshot, error) {
 		return snapshot{}, err
 	case s.expired(now):
 		// An owner's items stay: another device may have saved, and the server knows.
-		if s.owner == "" {
+		if s.owner == "" && len(snap.items) > 0 && s.forgetTo(now) == nil {
 			s.remove(snap.items)
 		}
 		return snapshot{}, nil

@@ -503,7 +503,7 @@ func TestForget(t *testing.T) {
 	if _, err := a.Watch(a.now, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Forget(); err != nil {
+	if err := a.Forget(a.now); err != nil {
 		t.Fatal(err)
 	}
 	if change := a.refresh(); !change.Cleared {
@@ -530,7 +530,7 @@ func TestForgetDuringAnExchange(t *testing.T) {
 	a.sync()
 	a.save(entries{"b": "1"})
 	a.sync(func() {
-		if err := openTab(t, a.storage).Forget(); err != nil {
+		if err := openTab(t, a.storage).Forget(start); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -543,7 +543,7 @@ func TestForgetDuringAnExchange(t *testing.T) {
 func TestForgetWhatWasNeverExchanged(t *testing.T) {
 	b := openTab(t, new(lab))
 	b.save(entries{"a": "1"})
-	if err := b.Forget(); err != nil {
+	if err := b.Forget(b.now); err != nil {
 		t.Fatal(err)
 	}
 	b.has(entries{})
@@ -1222,7 +1222,7 @@ func TestWhatIsForgottenDuringAnExchangeIsNotBack(t *testing.T) {
 		n := 0
 		a.sync(func() {
 			if n++; n == min(request, 1)+1 || request == 2 && n == 1 {
-				if err := a.Forget(); err != nil {
+				if err := a.Forget(a.now); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -221,12 +221,15 @@ func (s *Session) unmark(owner, generation string) error {
 
 // Forget removes what is shown here, and the ledger. The copy on the server stays, and
 // so does what is kept here for other owners.
-func (s *Session) Forget() error {
+func (s *Session) Forget(now int64) error {
 	l, err := s.attend()
 	if err != nil {
 		return err
 	}
 	s.forgotten++ // an exchange under way must not store its answer
+	if err := s.forgetTo(now); err != nil {
+		return err
+	}
 	if err := s.unmark(l.owner, ""); err != nil {
 		return err
 	}

@@ -141,6 +141,8 @@ type modes struct {
 	clears    bool
 	parts     bool // what is sent is sent in small parts
 	unlocked  bool // tabs of a device exchange at once
+	durable   bool // sessions are mirrored in what a kill of the browser leaves
+	alone     bool // nothing is exchanged before the end
 }
 
 func (m modes) String() string {
@@ -156,7 +158,9 @@ func (m modes) String() string {
 func randomModes(r *rand.Rand) (m modes) {
 	rare := 1 + r.IntN(5)
 	for field := range reflect.TypeFor[modes]().Fields() {
-		set(&m, field.Name, r.IntN(5) >= rare)
+		if field.Name != "durable" && field.Name != "alone" {
+			set(&m, field.Name, r.IntN(5) >= rare)
+		}
 	}
 	if m.aged = r.IntN(5) == 0; m.aged {
 		m.clocks, m.quota, m.restores = false, false, false
@@ -307,6 +311,10 @@ func (l *laboratory) simulate(seed uint64, steps int) (ops int, log string, err 
 		claims: make(map[claimOf]*claim), of: make(map[string][]*claim), stamped: make(map[engine.Stamp]*batch),
 		writers: make(map[string]*serverWriter), anew: make(map[[3]any]*tab),
 	}
+	// By numbers of its own, so that the other schedules are what they were before.
+	mirrors := rand.New(rand.NewPCG(seed, 2))
+	w.durable = mirrors.IntN(3) == 0
+	w.alone = w.durable && mirrors.IntN(3) == 0
 	own := 40 + r.IntN(300)
 	if steps == 0 {
 		steps = own
@@ -761,10 +769,13 @@ type device struct {
 	log    []change
 	disk   map[string]string // what is written of the log, up to saved
 	saved  int
-	tabs   []*tab
-	busy   *tab // the one that exchanges, where only one may
-	late   []request
-	wiped  bool
+	mirror map[string]string // what transactions have written
+	// replaced are the keys that a transaction has removed from the mirror.
+	replaced map[string]bool
+	tabs     []*tab
+	busy     *tab // the one that exchanges, where only one may
+	late     []request
+	wiped    bool
 	// exchanged is when the last exchange began that came to its end with a
 	// cursor.
 	exchanged int64
@@ -802,11 +813,20 @@ type tab struct {
 	seen    map[string]*batches       // by owner
 	last    map[string]map[string]int // by owner and key, the batch that was read last
 	shows   string                    // the owner whose session it read last
-	mirror  map[string]string         // what a reader of changes knows
+	told    map[string]string         // what a reader of changes knows
 	current *batch                    // that is being saved
 	killIn  int
 	frozen  int   // until which step
 	stale   int64 // until when a thawed tab has not heard
+
+	mirrors      bool              // whether it has its changes mirrored
+	noted        []change          // what the next transaction writes
+	transactions [][]change        // under way
+	copied       map[string]string // what it has read of the mirror, to restore it; nil if it has not
+	restored     bool              // whether it has restored what was lost
+	restoring    bool              // which nobody need be told of
+	forgets      bool              // whether what was lost is back, or must not come back
+	emptied      bool              // whether it was told that the storage was cleared
 
 	flight    *flight
 	flying    bool  // whether the exchange is what changes the storage
@@ -828,6 +848,7 @@ func (w *world) newDevice() *device {
 	d := &device{
 		world: w, name: fmt.Sprint("device ", len(w.devices)),
 		truth: make(map[string]string), disk: make(map[string]string), heirs: make(map[heir]bool),
+		mirror: make(map[string]string), replaced: make(map[string]bool),
 	}
 	d.skew = w.wobbling()
 	w.devices = append(w.devices, d)
@@ -869,11 +890,13 @@ func (d *device) openTab() *tab {
 	s.Seed(w.r.Uint64)
 	t.Session = s
 	d.tabs = append(d.tabs, t)
+	_, marked := t.view[watermarkKey]
+	t.mirrors = w.durable && (marked || !w.chance(4))
 	if w.chance(3) {
 		if _, err := s.Watch(d.now(), true); err != nil {
 			w.fail("%s: watch: %v", t.name, err)
 		}
-		t.mirror = t.all()
+		t.told = t.all()
 	}
 	return t
 }
@@ -911,7 +934,7 @@ func (t *tab) Keys(prefix string) ([]string, error) {
 func (t *tab) SetItem(key, text string) error {
 	t.op()
 	w, d := t.device.world, t.device
-	if d.room > 0 {
+	if had, ok := t.view[key]; d.room > 0 && (!ok || len(text) > len(had)) { // as browsers do
 		n := len(key) + len(text)
 		for k, v := range t.view {
 			if k != key {
@@ -920,6 +943,11 @@ func (t *tab) SetItem(key, text string) error {
 		}
 		if n > d.room {
 			return engine.ErrQuota
+		}
+	}
+	if key == watermarkKey && t.mirrors && !t.restoring {
+		if err := t.mayForget(); err != nil {
+			return err
 		}
 	}
 	c := change{by: t, key: key, text: text, kind: 's'}
@@ -1051,6 +1079,9 @@ func (t *tab) RemoveItem(key string) error {
 
 func (t *tab) change(c change) {
 	t.pending = append(t.pending, c)
+	if _, _, item := itemOf(c.key); t.mirrors && !t.restoring && (item || c.key == "/cart" || c.key == watermarkKey) {
+		t.noted = append(t.noted, c)
+	}
 	if c.kind == 'c' {
 		t.cleared++
 	} else {
@@ -1118,9 +1149,14 @@ func (t *tab) deliver(n int) {
 func (t *tab) hear(n int) {
 	for _, key := range t.events[:n] {
 		t.touched++
-		if key == "" {
+		switch key {
+		case "":
 			t.look = true
-		} else {
+			t.emptied = t.mirrors
+			t.restored = false
+		case watermarkKey:
+			t.mirrors = true
+		default:
 			t.See(key)
 		}
 	}
@@ -1131,6 +1167,7 @@ func (t *tab) hear(n int) {
 func (d *device) meet() {
 	for _, t := range d.open() {
 		t.arrive(len(t.pending))
+		t.commit(len(t.transactions))
 	}
 	for _, t := range d.open() {
 		if t.frozen <= d.world.step {
@@ -1167,11 +1204,14 @@ func (t *tab) die() {
 		w.lose(t.pending[n:])
 	}
 	t.arrive(n)
+	t.commit(w.r.IntN(len(t.transactions) + 1))
+	t.transactions = nil
 	t.close()
 }
 
 func (t *tab) close() {
 	t.arrive(len(t.pending))
+	t.commit(len(t.transactions))
 	t.open, t.flight = false, nil
 	if t.device.busy == t {
 		t.device.busy = nil
@@ -1182,12 +1222,22 @@ func (t *tab) close() {
 func (d *device) kill() {
 	w := d.world
 	w.note("%s is killed: %d of %d changes are on disk", d.name, d.saved, len(d.log))
+	lost := slices.Clone(d.log[d.saved:])
 	for _, t := range d.open() {
-		w.lose(t.pending)
+		lost = append(lost, t.pending...)
 		t.pending = nil
+		t.commit(w.r.IntN(len(t.transactions) + 1))
+		t.transactions = nil
 		t.close()
 	}
-	w.lose(d.log[d.saved:])
+	if _, marked := d.disk[watermarkKey]; w.clocks && !marked {
+		// By clocks that jump, what was written just now seems to be old.
+		d.lose("")
+	}
+	w.lose(slices.DeleteFunc(lost, func(c change) bool {
+		_, mirrored := d.mirror[c.key]
+		return mirrored || d.replaced[c.key]
+	}))
 	d.log = d.log[:d.saved]
 	d.truth = maps.Clone(d.disk)
 }
@@ -1464,17 +1514,17 @@ func (t *tab) save() {
 
 // follow applies a change as it is documented.
 func (t *tab) follow(c engine.Change) {
-	if t.mirror == nil {
+	if t.told == nil {
 		return
 	}
 	if c.Cleared {
-		clear(t.mirror)
+		clear(t.told)
 	}
 	for _, key := range c.Removed {
-		delete(t.mirror, key)
+		delete(t.told, key)
 	}
 	for _, e := range c.Set {
-		t.mirror[e.Key] = e.Value
+		t.told[e.Key] = e.Value
 	}
 }
 
@@ -1486,11 +1536,11 @@ func (t *tab) refresh() {
 		w.fail("%s: refresh: %v", t.name, err)
 	}
 	t.follow(told)
-	if t.mirror == nil {
+	if t.told == nil {
 		return
 	}
-	if all := t.load(); !maps.Equal(all, t.mirror) {
-		w.fail("TOLD: %s was told what makes %s of what it loads", t.name, difference(t.mirror, all))
+	if all := t.load(); !maps.Equal(all, t.told) {
+		w.fail("TOLD: %s was told what makes %s of what it loads", t.name, difference(t.told, all))
 	}
 }
 
@@ -1738,9 +1788,15 @@ func (w *world) act() {
 	}
 	t.attempt(func() { t.act() })
 	t.killIn, t.current = 0, nil
+	if t.open {
+		t.begin()
+	}
 	for _, t := range d.open() {
 		if w.chance(3) {
 			t.arrive(r.IntN(len(t.pending) + 1))
+		}
+		if w.durable && w.chance(2) {
+			t.commit(r.IntN(len(t.transactions) + 1))
 		}
 	}
 	for _, t := range d.open() {
@@ -1825,6 +1881,7 @@ func (w *world) happen(d *device) {
 		c := w.newDevice()
 		w.note("%s is cloned as %s", d.name, c.name)
 		c.cookie, c.truth, c.disk, c.wiped = d.cookie, maps.Clone(d.truth), maps.Clone(d.truth), d.wiped
+		c.mirror = maps.Clone(d.mirror)
 		c.heirs = maps.Clone(d.heirs)
 	case n < 9 && len(d.late) > 0:
 		i := r.IntN(len(d.late))
@@ -1861,6 +1918,14 @@ func (t *tab) act() {
 			w.fail("%s: %v", t.name, err)
 		}
 	}
+	if t.restored && w.chance(50) {
+		w.note("the mirror fails %s", t.name)
+		t.noted, t.transactions, t.restored = nil, nil, false
+	}
+	if t.mirrors && !t.restored && w.chance(2) {
+		t.restore()
+		return
+	}
 	switch n := r.IntN(100); {
 	case n < 33:
 		if w.chance(2) {
@@ -1878,7 +1943,7 @@ func (t *tab) act() {
 		w.note("%s closes", t.name)
 		t.close()
 	case n < 92:
-		if t.flight != nil || d.busy == nil || w.unlocked {
+		if !w.alone && (t.flight != nil || d.busy == nil || w.unlocked) {
 			t.exchange()
 		}
 	case n < 94 && w.visitors:
@@ -1888,7 +1953,8 @@ func (t *tab) act() {
 	case n == 95 && w.wipes:
 		w.note("%s forgets", t.name)
 		d.wipe() // also when it is killed half-way
-		if err := t.Forget(); err != nil {
+		t.forgets = true
+		if err := t.Forget(d.now()); err != nil {
 			w.fail("%s: forget: %v", t.name, err)
 		}
 		d.wipe()
@@ -1927,7 +1993,11 @@ func (w *world) end() {
 		d.meet()
 	}
 	for _, d := range w.devices {
-		w.finish(d.openTab())
+		t := d.openTab()
+		if w.durable {
+			d.settle(t)
+		}
+		w.finish(t)
 		d.meet()
 	}
 	for _, user := range slices.Clone(w.users) {
