@@ -74,6 +74,18 @@ export interface Session<T extends object = Record<string, unknown>> {
    * that was given as the storage, it is taken to be so.
    */
   readonly persistent: boolean;
+  /**
+   * Whether what was saved survives a kill of the browser: "on" if all of it does, "pending"
+   * while some is being written, "failed" if IndexedDB cannot be used, and "off" if nobody
+   * has asked for it, by the option `durable` or by `flush`, in this or an earlier page, or
+   * if the session is in memory. After a failure the next save tries again.
+   */
+  readonly durable: "off" | "pending" | "on" | "failed";
+  /**
+   * What the browser has answered to the option `persist`: whether it keeps what the origin
+   * stores until its user removes it. Undefined if it was not asked, or has not answered.
+   */
+  readonly persisted: boolean | undefined;
   /** The option `defaults`, frozen. It is what a server shows, which has no session. */
   readonly defaults: Readonly<Partial<T>>;
 
@@ -129,6 +141,14 @@ export interface Session<T extends object = Record<string, unknown>> {
    * @throws {SessionError} `disabled`
    */
   keys(): Key<T>[];
+
+  /**
+   * Resolves when all that was saved here before survives a kill of the browser. With
+   * `strict` it survives a power cut, too, as far as the disk keeps its word. From then on
+   * the session is durable, as with the option. It rejects with a SessionError: `config` if
+   * the session is not in localStorage, `disabled`, `quota`.
+   */
+  flush(options?: { strict?: boolean | undefined }): Promise<void>;
 
   /**
    * Removes entries, all of them or none. A key without an entry is no error.
@@ -339,6 +359,17 @@ export interface Options<T extends object = Record<string, unknown>> {
    * there is none, as on a server. By default nothing is opened then.
    */
   fallback?: "memory" | undefined;
+  /**
+   * Whether what is saved is also kept in IndexedDB, which browsers write to disk at once,
+   * and is put back from there if a killed browser has lost it. For localStorage only.
+   * `open` waits until it is back. After `openSync` it is told as a change of others.
+   */
+  durable?: boolean | undefined;
+  /**
+   * Whether to ask the browser to keep what the origin stores, even where space runs out:
+   * `navigator.storage.persist()`. Firefox asks its user. `session.persisted` has the answer.
+   */
+  persist?: boolean | undefined;
   /**
    * Values to show for keys that have none. They are never stored, so they replace nothing
    * that was saved, here or on another device. Functions are left out, and what is undefined.

@@ -37,6 +37,7 @@ export function isStorage(value) {
  * @param {string} begin
  */
 export function keysOf(area, begin) {
+  area = realOf(area);
   const keys = [];
   if (area instanceof MemoryArea) {
     for (const key of area.keys()) if (key.startsWith(begin)) keys.push(key);
@@ -103,4 +104,20 @@ export function areaOf(name) {
   const area = globalThis[property];
   if (!isStorage(area)) throw new Error(`there is no ${property} here`);
   return area;
+}
+
+/**
+ * The storages of areas that have a mirror.
+ *
+ * @type {WeakMap<Area, Area>}
+ */
+export const reals = new WeakMap();
+
+/**
+ * Returns the storage of an area, which may be an area that has a mirror.
+ *
+ * @param {Area} area
+ */
+export function realOf(area) {
+  return reals.get(area) ?? area;
 }

@@ -1,6 +1,6 @@
 import { absent, codeOf, disabled, errorOf, internal } from "./codes.js";
 import { SessionError } from "./error.js";
-import { areaOf, keysOf } from "./areas.js";
+import { areaOf, keysOf, realOf } from "./areas.js";
 import { utf8 } from "./utf8.js";
 
 /** @typedef {import("./areas.js").Area} Area */
@@ -155,13 +155,25 @@ export class StorageAreas {
   open(where) {
     try {
       const area = typeof where === "string" ? areaOf(where) : where;
-      const place = this.#places.get(area) ?? ++this.#lastPlace;
-      this.#places.set(area, place);
+      const real = realOf(area);
+      const place = this.#places.get(real) ?? ++this.#lastPlace;
+      this.#places.set(real, place);
       this.#sessions.set(++this.#last, { area, texts: new Map() });
       return { handle: this.#last, area, place };
     } catch (error) {
       throw errorOf(disabled, error);
     }
+  }
+
+  /**
+   * Has a session use another area that has the same items.
+   *
+   * @param {number} session its number
+   * @param {Area} area
+   */
+  setArea(session, area) {
+    const of = this.#sessions.get(session);
+    if (of) of.area = area;
   }
 
   /**
@@ -336,6 +348,13 @@ export class Engine {
   #loaded = "";
 
   /**
+   * Whether the session is in localStorage or sessionStorage by name.
+   *
+   * @readonly
+   */
+  isNamed;
+
+  /**
    * @param {Module} module
    * @param {import("./areas.js").Where} where
    * @param {string} name
@@ -344,6 +363,7 @@ export class Engine {
   constructor(module, where, name, maxAge) {
     this.#module = module;
     this.#where = where;
+    this.isNamed = typeof where === "string";
     this.name = name;
     this.maxAge = maxAge;
     this.#handle = this.#open();
@@ -352,11 +372,6 @@ export class Engine {
   /** The storage area where the session is. */
   get area() {
     return /** @type {Area} */ (this.#area);
-  }
-
-  /** Whether it is localStorage or sessionStorage by name. */
-  get isNamed() {
-    return typeof this.#where === "string";
   }
 
   /**
@@ -370,7 +385,17 @@ export class Engine {
 
   /** @param {Engine} other compared by area and name */
   isSame({ area, name }) {
-    return area === this.area && name === this.name;
+    return realOf(area) === realOf(this.area) && name === this.name;
+  }
+
+  /**
+   * Has the session use another area that has the same items.
+   *
+   * @param {Area} area
+   */
+  setArea(area) {
+    this.#where = this.#area = area;
+    if (this.#handle) this.#module.areas.setArea(this.#handle, area);
   }
 
   /** Whether the session is open. Otherwise each call opens and closes it. */

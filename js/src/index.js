@@ -1,6 +1,6 @@
 /**
  * Saves a session, a map of string keys to JSON values, into the browser's
- * storage. A batch is saved whole or not at all, tabs never lose each other's
+ * storage. A batch is saved whenRestored or not at all, tabs never lose each other's
  * entries, and a save is one storage write.
  *
  * @module session-writer
@@ -8,7 +8,7 @@
 import { within } from "./describe.js";
 import { SessionError } from "./error.js";
 import { moduleInside } from "./inside.js";
-import { checked, openIn } from "./open.js";
+import { checked, openIn, whenRestored } from "./open.js";
 
 export { SessionError };
 
@@ -31,5 +31,7 @@ export function openSync(name, options = {}) {
 
 /** @type {typeof import("./api.js").open} */
 export async function open(name, options = {}) {
-  return openSync(name, options);
+  const session = openSync(name, options);
+  await whenRestored(session);
+  return session;
 }

@@ -66,6 +66,16 @@ export function ledgerKey(name) {
 }
 
 /**
+ * Returns the key of the watermark of a session's mirror. internal/engine/mirror.go says
+ * what it means.
+ *
+ * @param {string} name
+ */
+export function watermarkKey(name) {
+  return `/${name}/mirror`;
+}
+
+/**
  * Returns the key of the item that names an owner's heir: the tag of the owner
  * who has the former one's sessions now.
  *
@@ -155,8 +165,22 @@ export function readLedger(text) {
  * @param {Ledger} ledger
  */
 export function ledgerText({ owner, generation, active, cursor, stamps }) {
-  const time = String(Math.min(active, maxMillis - 1)).padStart(13, "0");
-  return [owner, generation, time, cursor || noCursor, ...stamps].join(" ");
+  return [
+    owner,
+    generation,
+    millisText(active),
+    cursor || noCursor,
+    ...stamps,
+  ].join(" ");
+}
+
+/**
+ * Returns a time as it is in a stamp.
+ *
+ * @param {number} milliseconds since 1970
+ */
+export function millisText(milliseconds) {
+  return String(Math.min(milliseconds, maxMillis - 1)).padStart(13, "0");
 }
 
 /**

@@ -3,8 +3,8 @@ import { Engine } from "./engine.js";
 import { faultOf } from "./entries.js";
 import { SessionError } from "./error.js";
 import { maxMillis } from "./limits.js";
-import { read } from "./options.js";
-import { Session } from "./session.js";
+import { aBoolean, read } from "./options.js";
+import { isLocal, onlyLocal, Session } from "./session.js";
 import { isStorage, MemoryArea, memoryOfPage, names } from "./areas.js";
 import { View } from "./view.js";
 
@@ -21,7 +21,10 @@ import { View } from "./view.js";
 export function checked(name, options, more) {
   checkName(name);
   const given = read(options, { ...known, ...more });
-  if (typeof given === "string") throw new SessionError("config", given);
+  const { durable, storage = "local" } = given;
+  if (durable && storage !== "local" && !isLocal(storage)) {
+    throw new SessionError("config", onlyLocal);
+  }
   return given;
 }
 
@@ -33,19 +36,34 @@ export function checked(name, options, more) {
 export function openIn(
   module,
   name,
-  { storage = "local", maxAge = 0, fallback, defaults },
+  { storage = "local", maxAge = 0, fallback, defaults, durable, persist },
 ) {
   const view = new View(defaults);
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
   /** @param {import("./areas.js").Where} where */
   const at = (where) =>
-    new Session(new Engine(module, where, name, milliseconds), view);
+    new Session(
+      new Engine(module, where, name, milliseconds),
+      view,
+      durable,
+      persist,
+    );
   try {
     return at(storage === "memory" ? new MemoryArea() : storage);
   } catch (error) {
     if (!fallback) throw error;
     return at(memoryOfPage ?? new MemoryArea());
   }
+}
+
+/**
+ * Waits until what localStorage has lost of a durable session is back. If it cannot be,
+ * the session says so.
+ *
+ * @param {Pick<import("./api.js").Session, "durable" | "flush">} session
+ */
+export async function whenRestored(session) {
+  if (session.durable !== "off") await session.flush().catch(() => {});
 }
 
 /** @param {unknown} name */
@@ -78,6 +96,8 @@ const known = {
     expected: '"memory"',
     accepts: (value) => value === "memory",
   },
+  durable: aBoolean,
+  persist: aBoolean,
   // View says what is wrong with them.
   defaults: { expected: "", accepts: () => true },
 };

@@ -1,5 +1,6 @@
 import { isPlain } from "./entries.js";
 import { attempt, describe } from "./describe.js";
+import { SessionError } from "./error.js";
 
 /**
  * What each option accepts.
@@ -7,27 +8,44 @@ import { attempt, describe } from "./describe.js";
  * @typedef {Record<string, { expected: string, accepts: (value: any) => boolean }>} Known
  */
 
+/** What an option accepts that is on or off. */
+export const aBoolean = {
+  expected: "true or false",
+  accepts: (/** @type {unknown} */ value) => typeof value === "boolean",
+};
+
 /**
- * Returns a copy of options, or says what is wrong with them.
+ * Returns a copy of options. It throws what is wrong with them.
  *
  * @template {object} T
  * @param {T} options
  * @param {Known} known
- * @returns {T | string}
+ * @returns {T}
  */
 export function read(options, known) {
   const copy = attempt(
     () => typeof options === "object" && isPlain(options) && { ...options },
   );
-  if (!copy) return `the options are ${describe(options)}: give a plain object`;
+  if (!copy) {
+    throw refused(`the options are ${describe(options)}: give a plain object`);
+  }
   for (const [option, value] of Object.entries(copy)) {
     if (!Object.hasOwn(known, option)) {
-      return `there is no option ${JSON.stringify(option)}: those are ${Object.keys(known).join(", ")}`;
+      throw refused(
+        `there is no option ${JSON.stringify(option)}: those are ${Object.keys(known).join(", ")}`,
+      );
     }
     const { expected, accepts } = known[option];
     if (value !== undefined && !attempt(() => accepts(value))) {
-      return `the option ${option} is ${describe(value)}: give ${expected}`;
+      throw refused(
+        `the option ${option} is ${describe(value)}: give ${expected}`,
+      );
     }
   }
   return copy;
+}
+
+/** @param {string} why */
+function refused(why) {
+  return new SessionError("config", why);
 }

@@ -1,8 +1,10 @@
-import { describe, within } from "./describe.js";
+import { attempt, describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
-import { ledgerKey } from "./item.js";
-import { MemoryArea } from "./areas.js";
+import { ledgerKey, watermarkKey } from "./item.js";
+import { MemoryArea, realOf } from "./areas.js";
+import { aBoolean, read } from "./options.js";
+import { hasMirror, MirroredArea } from "./mirror.js";
 import { Sync } from "./sync.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
@@ -43,6 +45,23 @@ function whenIdle(f) {
   (globalThis.requestIdleCallback ?? setTimeout)(f);
 }
 
+const strictly = { strict: aBoolean };
+
+/**
+ * Whether something is localStorage, which may be forbidden.
+ *
+ * @param {any} area
+ */
+export function isLocal(area) {
+  return (
+    // Some servers warn of who reads the property.
+    !(area instanceof MemoryArea) &&
+    realOf(area) === attempt(() => globalThis.localStorage)
+  );
+}
+
+export const onlyLocal = "only what is in localStorage can be durable";
+
 /** Whether there are the events of a page. Some servers have a window without. */
 const isPage = Boolean(globalThis.window?.addEventListener);
 
@@ -53,6 +72,9 @@ let onStorage;
 
 /** @type {(event: PageTransitionEvent) => void} */
 let onPageShow;
+
+/** @type {() => void} */
+let onPageHide;
 
 /** @typedef {{ listener: (change: Change) => void }} Subscription */
 
@@ -77,16 +99,29 @@ export class Session {
   /** @type {Sync | undefined} */
   #sync;
   #written = () => {};
+  /** @type {boolean | undefined} */
+  #persisted;
+  /** @type {MirroredArea | undefined} */
+  #mirror;
 
   static {
     onStorage = ({ storageArea, key }) => {
       for (const session of active) {
         // An object of the page's own may stand for any area.
         const { area, isNamed } = session.#engine;
-        if (isNamed && storageArea !== area) continue;
-        if (key === null) session.#refreshSoon();
-        else session.#see(key);
+        if (isNamed && storageArea !== realOf(area)) continue;
+        if (key === null) {
+          session.#mirror?.begin(true);
+          session.#refreshSoon();
+        } else if (key === watermarkKey(session.name)) {
+          if (isLocal(area)) session.#mirrored();
+        } else {
+          session.#see(key);
+        }
       }
+    };
+    onPageHide = () => {
+      for (const session of active) session.#mirror?.leave();
     };
     onPageShow = ({ persisted }) => {
       // In the back/forward cache a page gets no storage events.
@@ -105,8 +140,10 @@ export class Session {
   /**
    * @param {Engine} engine an open one
    * @param {View} view
+   * @param {boolean} [durable]
+   * @param {boolean} [persist]
    */
-  constructor(engine, view) {
+  constructor(engine, view, durable, persist) {
     this.#engine = engine;
     this.#view = view;
     // So that each can be handed on without the session.
@@ -129,8 +166,30 @@ export class Session {
     if (active.size === 0 && isPage) {
       addEventListener("storage", onStorage);
       addEventListener("pageshow", onPageShow);
+      addEventListener("pagehide", onPageHide);
     }
     active.add(this);
+    if (persist) {
+      globalThis.navigator?.storage?.persist?.().then(
+        (persisted) => {
+          this.#persisted = persisted;
+        },
+        () => {}, // it cannot be asked
+      );
+    }
+    if (!isLocal(engine.area)) return;
+    const key = watermarkKey(engine.name);
+    if (durable || attempt(() => engine.area.getItem(key))) {
+      this.#mirrored();
+    } else {
+      // A killed browser may have lost the watermark.
+      whenIdle(() =>
+        hasMirror(engine.name).then(
+          (has) => has && this.active && this.#mirrored(),
+          () => {}, // it cannot be asked
+        ),
+      );
+    }
   }
 
   get name() {
@@ -143,6 +202,49 @@ export class Session {
 
   get persistent() {
     return !(this.#engine.area instanceof MemoryArea);
+  }
+
+  get persisted() {
+    return this.#persisted;
+  }
+
+  get durable() {
+    return this.#mirror?.state ?? "off";
+  }
+
+  async flush(options = {}) {
+    try {
+      const given = read(
+        /** @type {{ strict?: boolean }} */ (options),
+        strictly,
+      );
+      await this.#mirrored().flush(given.strict ? "strict" : "relaxed");
+    } catch (error) {
+      throw within(this.name, "flush", error);
+    }
+  }
+
+  /** Has the session mirrored from now on. */
+  #mirrored() {
+    if (this.#mirror) return this.#mirror;
+    const engine = this.#engine;
+    if (!isLocal(engine.area)) {
+      throw new SessionError("config", onlyLocal);
+    }
+    const here = this.#here();
+    const mirror =
+      here.map((session) => session.#mirror).find(Boolean) ??
+      new MirroredArea(engine.area, engine.name, (keys) => {
+        for (const session of this.#here()) {
+          for (const key of keys) session.#see(key);
+          session.#refreshSoon();
+        }
+      });
+    for (const session of [this, ...here]) {
+      session.#mirror = mirror;
+      session.#engine.setArea(mirror);
+    }
+    return mirror;
   }
 
   /** @param {import("./entries.js").Entries} entries */
@@ -249,6 +351,7 @@ export class Session {
 
   forget() {
     for (const session of this.#here()) session.#sync?.close();
+    this.#mirror?.forget();
     this.#use("forget", (engine) => engine.forget());
     this.#turned();
   }
@@ -273,6 +376,7 @@ export class Session {
     if (active.size === 0 && isPage) {
       removeEventListener("storage", onStorage);
       removeEventListener("pageshow", onPageShow);
+      removeEventListener("pagehide", onPageHide);
     }
     this.#tidy();
     this.#use("close", (engine) => engine.close());

@@ -7,7 +7,7 @@
 import { within } from "./describe.js";
 import { SessionError } from "./error.js";
 import { isWasmSource, loadModule } from "./load.js";
-import { checked, openIn } from "./open.js";
+import { checked, openIn, whenRestored } from "./open.js";
 
 export { SessionError };
 
@@ -15,9 +15,9 @@ export { SessionError };
 export async function open(name, options = {}) {
   try {
     const given = checked(name, options, known);
-    return /** @type {any} */ (
-      openIn(await loadModule(given.wasm), name, given)
-    );
+    const session = openIn(await loadModule(given.wasm), name, given);
+    await whenRestored(session);
+    return /** @type {any} */ (session);
   } catch (error) {
     throw within(name, "open", error);
   }

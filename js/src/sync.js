@@ -78,7 +78,6 @@ export class Sync {
    */
   constructor(local, onWrite, url, options) {
     const given = read(options, known);
-    if (typeof given === "string") throw new SessionError("config", given);
     const { delay = 1, interval = 30, fetch } = given;
     this.#local = local;
     this.#engine = local.engine;

@@ -90,6 +90,22 @@ const refused = {
     () => ["cart", { fallback: "local" }],
     ["fallback", '"local"', '"memory"'],
   ],
+  "1 as durable": [
+    () => ["cart", { durable: 1 }],
+    ["durable", "1", "true or false"],
+  ],
+  "a text as persist": [
+    () => ["cart", { persist: "yes" }],
+    ["persist", '"yes"', "true or false"],
+  ],
+  "durable in sessionStorage": [
+    () => ["cart", { durable: true, storage: "session" }],
+    ["localStorage", "durable"],
+  ],
+  "durable in memory": [
+    () => ["cart", { durable: true, storage: "memory" }],
+    ["localStorage", "durable"],
+  ],
   "true as the fallback": [
     () => ["cart", { fallback: true }],
     ["fallback", "true"],

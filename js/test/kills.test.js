@@ -9,25 +9,32 @@ import { launchKillable } from "../harness/killable.js";
 import { startSite } from "../harness/server.js";
 import { long } from "./long.js";
 
-test(
-  "after a kill there are whole batches, the first of each writer, and all that was there before",
-  { timeout: 60_000 },
-  async (t) => {
-    /** @type {import("../kills/rounds.js").Round[]} */
-    const rounds = [{ end: "kill", during: "tabs that come and go" }];
-    if (long) {
-      rounds.push(
-        { end: "killRenderers", during: "tabs that come and go" },
-        { end: "kill", during: "three tabs that stay" },
+for (const durable of [false, true]) {
+  test(
+    `after a kill there are whole batches, the first of each writer, and all that was there before, durable ${durable}`,
+    { timeout: 60_000 },
+    async (t) => {
+      /** @type {import("../kills/rounds.js").Round[]} */
+      const rounds = [{ end: "kill", during: "tabs that come and go" }];
+      if (long) {
+        rounds.push(
+          { end: "killRenderers", during: "tabs that come and go" },
+          { end: "kill", during: "three tabs that stay" },
+        );
+      }
+      const seed = Number(process.env.SEED || Date.now() % 1e6);
+      t.diagnostic(`SEED=${seed}`);
+      await killDuringSaves(
+        browserName,
+        seed,
+        rounds,
+        (round, result) =>
+          t.diagnostic(JSON.stringify({ ...round, ...result })),
+        durable,
       );
-    }
-    const seed = Number(process.env.SEED || Date.now() % 1e6);
-    t.diagnostic(`SEED=${seed}`);
-    await killDuringSaves(browserName, seed, rounds, (round, result) =>
-      t.diagnostic(JSON.stringify({ ...round, ...result })),
-    );
-  },
-);
+    },
+  );
+}
 
 test(
   "when one tab is killed, the others save on and agree, and of its saves the first are there, whole",

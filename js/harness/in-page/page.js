@@ -133,6 +133,42 @@ export function items(area = localStorage) {
 }
 
 /**
+ * Calls f with the store of IndexedDB that has a durable session's mirror.
+ *
+ * @template T
+ * @param {(items: IDBObjectStore) => IDBRequest<T> | void} f
+ * @returns {Promise<T | undefined>} what the request results in
+ */
+export function inMirror(f) {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("session-writer");
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => {
+      const db = opening.result;
+      const transaction = db.transaction("items", "readwrite");
+      const request = f(transaction.objectStore("items"));
+      transaction.onabort = () => reject(transaction.error);
+      transaction.oncomplete = () => {
+        db.close();
+        resolve(request?.result);
+      };
+    };
+  });
+}
+
+/**
+ * Returns all items of all mirrors, in the order of their keys.
+ *
+ * @returns {Promise<[key: string, text: string][]>}
+ */
+export async function mirrored() {
+  const all = await inMirror((items) => items.getAll());
+  return /** @type {[string, string][]} */ (all).sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  );
+}
+
+/**
  * Returns a list that grows with every item that is read, and every key that is
  * listed, as the name of the method and what it is given.
  */
@@ -314,8 +350,10 @@ globalThis.inPage = {
   attemptOn,
   breakStorage,
   fill,
+  inMirror,
   items,
   kept,
+  mirrored,
   nextTask,
   open,
   openStreaming,

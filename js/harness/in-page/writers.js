@@ -22,10 +22,11 @@ export function stop() {
  *
  * @param {string[]} names of the writers
  * @param {number} [pause] in milliseconds
+ * @param {boolean} [durable]
  */
-export async function start(names, pause = 0) {
+export async function start(names, pause = 0, durable = false) {
   for (const name of names) {
-    const session = await inPage.open();
+    const session = await inPage.open("cart", { durable });
     let number = 0;
     const save = () => {
       if (stopped) return;
