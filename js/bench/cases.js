@@ -24,6 +24,8 @@
 const all = /** @satisfies {Record<string, Way>} */ ({
   "session-writer": { writes: "batch" },
   "session-writer, without a pause": { writes: "batch", compactEvery: 32 },
+  "session-writer, durable": { writes: "batch" },
+  "session-writer, flushed": { writes: "batch" },
   "session-writer from Go": {
     writes: "batch",
     compactEvery: 16,
@@ -61,6 +63,8 @@ export const readers = {
 /** What is session-writer, but for the first, which all are compared with. */
 export const others = /** @type {Contender[]} */ ([
   "session-writer, without a pause",
+  "session-writer, durable",
+  "session-writer, flushed",
   "session-writer from Go",
 ]);
 

@@ -26,8 +26,9 @@ import {
 /** @typedef {import("./cases.js").Contender} Contender */
 /** @typedef {typeof import("./stopwatch.js")} Stopwatch */
 /** @typedef {typeof import("./opening.js")} Opening */
-/** @typedef {"session" | "empty" | "zustand"} Program what is opened */
+/** @typedef {"session" | "durable20" | "durable1000" | "empty" | "zustand"} Program what is opened */
 /** @typedef {import("../harness/server.js").Site} Site */
+/** @typedef {Record<"before" | "after", { module: number, js: number }>} Heap in bytes */
 
 /**
  * What was measured, one number from each round.
@@ -38,8 +39,7 @@ import {
  *   microseconds, by the titles of the cases
  * @property {Record<"cold" | "warm", Record<Program, number[]>>} opens
  *   until ready, in milliseconds
- * @property {Record<"before" | "after", { module: number, js: number }>} heap
- *   before and after many saves, in bytes
+ * @property {Record<"plain" | "durable", Heap>} heap before and after many saves
  */
 
 /** How many saves there are between two looks at the heap. */
@@ -91,8 +91,8 @@ export async function measure({ seed, rounds, say }) {
     const opening = await newOpening(browser, await newSite());
     /** @type {Measured["opens"]} */
     const opens = {
-      cold: { session: [], empty: [], zustand: [] },
-      warm: { session: [], empty: [], zustand: [] },
+      cold: noOpens(),
+      warm: noOpens(),
     };
 
     // In the first round it is verified that what is timed is done, and the
@@ -119,7 +119,10 @@ export async function measure({ seed, rounds, say }) {
       browser: await browserOf(tabs["session-writer"].page),
       cases: measured,
       opens,
-      heap: await measureHeap(browser, await newSite()),
+      heap: {
+        plain: await measureHeap(browser, await newSite(), false),
+        durable: await measureHeap(browser, await newSite(), true),
+      },
     };
 
     /**
@@ -267,6 +270,8 @@ async function checkLimit(tabs) {
 async function newOpening(browser, site) {
   const functions = /** @type {const} */ ({
     session: "openSession",
+    durable20: "openDurable20",
+    durable1000: "openDurable1000",
     empty: "startEmpty",
     zustand: "hydrateZustand",
   });
@@ -313,12 +318,24 @@ async function newOpening(browser, site) {
   };
 }
 
+/** @returns {Record<Program, number[]>} */
+function noOpens() {
+  return {
+    session: [],
+    durable20: [],
+    durable1000: [],
+    empty: [],
+    zustand: [],
+  };
+}
+
 /**
  * @param {import("playwright-core").Browser} browser
  * @param {Site} site
- * @returns {Promise<Measured["heap"]>}
+ * @param {boolean} durable
+ * @returns {Promise<Heap>}
  */
-async function measureHeap(browser, site) {
+async function measureHeap(browser, site, durable) {
   const context = await browser.newContext();
   const tab = await context.newPage();
   const inspector = await context.newCDPSession(tab);
@@ -326,7 +343,7 @@ async function measureHeap(browser, site) {
   await page.goto(site.url("/"));
   /** @type {Caller<Opening>} */
   const call = caller(page, site.url("/bench/opening.js"));
-  await call("openMeasured");
+  await call("openMeasured", durable);
   const saveAndLook = async (/** @type {number} */ saves) => {
     const module = await call("saveManyTimes", saves);
     await inspector.send("HeapProfiler.collectGarbage");

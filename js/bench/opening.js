@@ -19,6 +19,32 @@ export async function openSession() {
   return took;
 }
 
+export const openDurable20 = () => openDurable(20);
+
+export const openDurable1000 = () => openDurable(1000);
+
+/**
+ * Opens a durable session and loads it, and returns how long that took, in milliseconds.
+ * On later visits the session has that many entries, in the few items that they are
+ * compacted to.
+ *
+ * @param {number} entries
+ */
+async function openDurable(entries) {
+  const url = new URL("./index.js", import.meta.url).href;
+  /** @type {typeof import("../src/index.js")} */
+  const { open } = await import(url);
+  const start = performance.now();
+  const session = await open(`cart of ${entries}`, { durable: true });
+  const { length } = Object.keys(session.load());
+  const took = performance.now() - start;
+  if (length === 0) {
+    for (let i = 0; i < entries; i++) session.save({ [`key ${i}`]: { id: i } });
+    await session.flush();
+  }
+  return took;
+}
+
 /** Starts the empty program, and returns how long that took. */
 export async function startEmpty() {
   const url = new URL("./empty.js", import.meta.url).href;
@@ -53,8 +79,12 @@ let memory;
 /** @type {import("../src/index.js").Session} */
 let session;
 
-/** Opens a session, of whose module the memory is measured. */
-export async function openMeasured() {
+/**
+ * Opens a session, of whose module the memory is measured.
+ *
+ * @param {boolean} durable
+ */
+export async function openMeasured(durable) {
   const { Instance } = WebAssembly;
   WebAssembly.Instance = class extends Instance {
     /** @param {ConstructorParameters<typeof Instance>} args */
@@ -65,7 +95,7 @@ export async function openMeasured() {
       );
     }
   };
-  session = await inPage.open("cart");
+  session = await inPage.open("cart", { durable });
 }
 
 /**

@@ -186,10 +186,29 @@ function targets(results) {
     session.median / empty.median,
     1.5,
   );
-  const { before, after } = results.heap;
-  for (const part of /** @type {const} */ (["module", "js"])) {
+  for (const entries of [1, 5, 20]) {
+    atMost(
+      `save ${entries} when durable beside not`,
+      ratio(save(entries), "session-writer", "session-writer, durable"),
+      1.15,
+    );
+  }
+  const flushed = median(results, save(1), "session-writer, flushed");
+  list.push({
+    what: "save 1 and flush",
+    asked: "at most 2 ms",
+    measured: `${(flushed / 1000).toFixed(2)} ms`,
+    reached: flushed <= 2000,
+  });
+  for (const [kind, part] of /** @type {const} */ ([
+    ["plain", "module"],
+    ["plain", "js"],
+    ["durable", "module"],
+    ["durable", "js"],
+  ])) {
+    const { before, after } = results.heap[kind];
     list.push({
-      what: `${part === "js" ? "JavaScript heap" : "module's memory"} after ${manySaves.toLocaleString("en")} saves`,
+      what: `${part === "js" ? "JavaScript heap" : "module's memory"} after ${manySaves.toLocaleString("en")} ${kind} saves`,
       asked: "no growth",
       measured: `${megabytes(before[part])} to ${megabytes(after[part])}`,
       reached: after[part] <= before[part] + noise,

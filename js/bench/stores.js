@@ -32,10 +32,37 @@ async function sessionWriter() {
   };
 }
 
+/** @returns {Promise<Store & { flush: () => Promise<void> }>} */
+async function durable() {
+  const session = await inPage.open("cart", { durable: true });
+  return {
+    save: (entries) => session.save(entries),
+    load: () => session.load(),
+    get: (key) => session.get(key),
+    flush: () => session.flush(),
+    end: async () => {
+      session.clear();
+      await session.flush();
+      session.close();
+    },
+  };
+}
+
 /** @type {Record<string, () => Store | Promise<Store>>} */
 export const stores = {
   "session-writer": sessionWriter,
   "session-writer, without a pause": sessionWriter,
+  "session-writer, durable": durable,
+  "session-writer, flushed": async () => {
+    const store = await durable();
+    return {
+      ...store,
+      save: (entries) => {
+        store.save(entries);
+        return store.flush();
+      },
+    };
+  },
 
   // Under a key and in a text as long as session-writer's.
   "one setItem of the batch": () => {

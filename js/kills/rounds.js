@@ -47,8 +47,15 @@ const enough = 4_000;
  * @param {number} seed of the moments
  * @param {Round[]} rounds
  * @param {(round: Round, result: Result) => void} [report]
+ * @param {boolean} [durable] whether the session is
  */
-export async function killDuringSaves(name, seed, rounds, report = () => {}) {
+export async function killDuringSaves(
+  name,
+  seed,
+  rounds,
+  report = () => {},
+  durable = false,
+) {
   const random = generator(seed);
   const profile = await mkdtemp(join(tmpdir(), "session-writer-"));
   const site = await startSite();
@@ -68,7 +75,9 @@ export async function killDuringSaves(name, seed, rounds, report = () => {}) {
       if (round.end === "killRenderers") await browser.close();
       browser = await launchKillable(profile, name);
       const page = await newPage();
-      const { entries, corrupt, halfCompacted } = await page.evaluate(look);
+      /** @type {Awaited<ReturnType<typeof look>>} */
+      const looked = await page.evaluate(look, durable);
+      const { entries, corrupt, halfCompacted } = looked;
       assert.equal(corrupt, 0, "items cannot be read");
       const keys = assertWhole(entries);
       const missing = log.filter(({ key }) => !keys.includes(key));
@@ -130,9 +139,11 @@ export async function killDuringSaves(name, seed, rounds, report = () => {}) {
     const save = async (page, writers) => {
       const url = site.url("/writers.js");
       await page.evaluate(
-        async (url, writers) => (await import(url)).start(writers),
+        async (url, writers, durable) =>
+          (await import(url)).start(writers, 0, durable),
         url,
         writers,
+        durable,
       );
       /** @type {Record<string, number>} */
       const known = {};
@@ -190,8 +201,8 @@ export async function killDuringSaves(name, seed, rounds, report = () => {}) {
 }
 
 /** Loads the session, in the page. */
-async function look() {
-  const session = await inPage.open();
+async function look(/** @type {boolean} */ durable) {
+  const session = await inPage.open("cart", { durable });
   const entries = session.load();
   /** @type {string[]} */
   const stamps = inPage

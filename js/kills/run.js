@@ -46,67 +46,92 @@ await publish(
 
 /** @param {string} name */
 async function survival(name) {
-  /** @param {Parameters<typeof survivals>[2]} happen */
-  const kept = async (happen, times = tries) =>
-    `${await survivals(name, times, happen)} of ${times}`;
+  /**
+   * @param {string} what
+   * @param {Parameters<typeof survivals>[2]} happen
+   */
+  const row = async (what, happen, times = tries) => [
+    what,
+    `${await survivals(name, times, happen)} of ${times}`,
+    `${await survivals(name, times, happen, true)} of ${times}`,
+  ];
 
   const rows = [
-    [
-      "the tab is closed right after",
-      await kept(async (browser, page) => {
-        await page.close();
-        await browser.close();
+    await row("the tab is closed right after", async (browser, page) => {
+      await page.close();
+      await browser.close();
+    }),
+    await row("the browser is closed right after", (it) => it.close()),
+    await row("the page's process is killed right after", async (browser) => {
+      await browser.killRenderers();
+      await browser.close();
+    }),
+    await row("the browser is killed right after", (it) => it.kill()),
+    ...(await Promise.all(
+      waits.map((seconds) =>
+        row(
+          `the browser is killed ${seconds} s after`,
+          async (it) => {
+            await delay(seconds * 1000);
+            await it.kill();
+          },
+          2,
+        ),
+      ),
+    )),
+    ...(await Promise.all(
+      durations.map(async (seconds) => {
+        const lost = await Promise.all(
+          [false, true].map((durable) =>
+            lostBeforeKill(name, seconds * 1000, durable),
+          ),
+        );
+        return [
+          `ten saves a second for ${seconds} s, and the browser is killed`,
+          ...lost.map((ms) => `all but the last ${(ms / 1000).toFixed(2)} s`),
+        ];
       }),
-    ],
-    ["the browser is closed right after", await kept((it) => it.close())],
-    [
-      "the page's process is killed right after",
-      await kept(async (browser) => {
-        await browser.killRenderers();
-        await browser.close();
-      }),
-    ],
-    ["the browser is killed right after", await kept((it) => it.kill())],
+    )),
   ];
-  const late = await Promise.all(
-    waits.map((seconds) =>
-      kept(async (it) => {
-        await delay(seconds * 1000);
-        await it.kill();
-      }, 2),
-    ),
-  );
-  waits.forEach((seconds, i) =>
-    rows.push([`the browser is killed ${seconds} s after`, late[i]]),
-  );
-  const lost = await Promise.all(
-    durations.map((seconds) => lostBeforeKill(name, seconds * 1000)),
-  );
-  durations.forEach((seconds, i) =>
-    rows.push([
-      `ten saves a second for ${seconds} s, and the browser is killed`,
-      `all but the last ${(lost[i] / 1000).toFixed(1)} s`,
-    ]),
-  );
-  return table([["what happens", "saved"], ...rows]);
+  return table([["what happens", "saved", "durable, and flushed"], ...rows]);
 }
 
 /** @param {string} name */
 async function kills(name) {
-  /** @type {Map<Round, import("./rounds.js").Result[]>} */
-  const results = new Map(plan.map(([, round]) => [round, []]));
   const rounds = plan.flatMap(([count, round]) =>
     Array(name === "chromium" ? count : count * share).fill(round),
   );
-  await killDuringSaves(name, seed, rounds, (round, result) => {
-    console.error(JSON.stringify({ ...round, ...result }));
-    results.get(round)?.push(result);
-  });
-  const what = { kill: "browser", killRenderers: "pages' processes" };
+  const rows = [];
+  for (const durable of [false, true]) {
+    /** @type {Map<Round, import("./rounds.js").Result[]>} */
+    const results = new Map(plan.map(([, round]) => [round, []]));
+    const report = (
+      /** @type {Round} */ round,
+      /** @type {import("./rounds.js").Result} */ result,
+    ) => {
+      console.error(JSON.stringify({ durable, ...round, ...result }));
+      results.get(round)?.push(result);
+    };
+    await killDuringSaves(name, seed, rounds, report, durable);
+    for (const [{ end, during }, all] of results) {
+      rows.push([
+        { kill: "browser", killRenderers: "pages' processes" }[end],
+        `saves in ${during}`,
+        durable ? "yes" : "no",
+        all.length,
+        0, // or it would have thrown
+        all.filter(({ halfCompacted }) => halfCompacted).length,
+        all.reduce((sum, { saved }) => sum + saved, 0),
+        all.reduce((sum, { lost }) => sum + lost, 0),
+        `${(Math.max(...all.map(({ lostTime }) => lostTime)) / 1000).toFixed(1)} s`,
+      ]);
+    }
+  }
   return table([
     [
       "killed",
       "during",
+      "durable",
       "kills",
       "half a batch, or a gap",
       "half a compaction",
@@ -114,16 +139,7 @@ async function kills(name) {
       "lost",
       "at most the last",
     ],
-    ...[...results].map(([{ end, during }, all]) => [
-      what[end],
-      `saves in ${during}`,
-      all.length,
-      0, // or it would have thrown
-      all.filter(({ halfCompacted }) => halfCompacted).length,
-      all.reduce((sum, { saved }) => sum + saved, 0),
-      all.reduce((sum, { lost }) => sum + lost, 0),
-      `${(Math.max(...all.map(({ lostTime }) => lostTime)) / 1000).toFixed(1)} s`,
-    ]),
+    ...rows,
   ]);
 }
 

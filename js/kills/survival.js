@@ -10,36 +10,41 @@ import { startSite } from "../harness/server.js";
 /** @typedef {import("../harness/killable.js").Killable} Killable */
 
 /**
- * Tries whether a save survives what happens to it, and returns how often it
- * did.
+ * Tries whether a save and a removal survive what happens to them, and returns how
+ * often they did.
  *
  * @param {string} name of the browser
  * @param {number} tries
  * @param {(browser: Killable, page: Page) => Promise<unknown>} happen may close
  *   the browser
+ * @param {boolean} [durable] whether the session is durable, and flushed before
  */
-export async function survivals(name, tries, happen) {
+export async function survivals(name, tries, happen, durable = false) {
   let survived = 0;
   for (let i = 0; i < tries; i++) {
     await onProfile(name, async (launch, site) => {
       const browser = await launch();
       const page = await browser.newPage();
       await page.goto(site.url("/"));
-      await page.evaluate(async () => {
-        (await inPage.open()).save({ survived: true });
-      });
+      await page.evaluate(async (durable) => {
+        const session = await inPage.open("cart", { durable });
+        session.save({ survived: true, removed: true });
+        session.remove("removed");
+        if (durable) await session.flush();
+      }, durable);
       await happen(browser, page);
       const there = await (await launch()).newPage();
       await there.goto(site.url("/"));
-      if (await there.evaluate(isThere)) survived++;
+      if (await there.evaluate(isThere, durable)) survived++;
     });
   }
   return survived;
 }
 
 /** Looks for the entry, in the page. */
-async function isThere() {
-  return (await inPage.open()).get("survived") === true;
+async function isThere(/** @type {boolean} */ durable) {
+  const session = await inPage.open("cart", { durable });
+  return session.get("survived") === true && !session.has("removed");
 }
 
 /**
@@ -48,26 +53,29 @@ async function isThere() {
  *
  * @param {string} name of the browser
  * @param {number} duration in milliseconds
+ * @param {boolean} [durable]
  */
-export async function lostBeforeKill(name, duration) {
+export async function lostBeforeKill(name, duration, durable = false) {
   let lost = 0;
   await onProfile(name, async (launch, site) => {
     const browser = await launch();
     const page = await browser.newPage();
     await page.goto(site.url("/"));
-    await page.evaluate(async () => {
-      const session = await inPage.open();
+    await page.evaluate(async (durable) => {
+      const session = await inPage.open("cart", { durable });
       const save = () => session.save({ at: Date.now() });
       save();
       setInterval(save, 100);
-    });
+    }, durable);
     await delay(duration);
     const killed = Date.now();
     await browser.kill();
     const there = await (await launch()).newPage();
     await there.goto(site.url("/"));
-    const at = await there.evaluate(async () =>
-      Number((await inPage.open()).get("at") ?? 0),
+    const at = await there.evaluate(
+      async (durable) =>
+        Number((await inPage.open("cart", { durable })).get("at") ?? 0),
+      durable,
     );
     lost = Math.min(killed - at, duration);
   });
