@@ -60,6 +60,12 @@ export class MirroredArea {
    */
   #pending = new Map();
   #underWay = 0;
+  /**
+   * Settles when all that is under way is there.
+   *
+   * @type {Promise<void> | undefined}
+   */
+  #written;
   /** @type {unknown} */
   #fault;
 
@@ -149,16 +155,18 @@ export class MirroredArea {
    */
   async flush(durability) {
     try {
+      let db;
       do {
         if (this.state === "failed") this.begin();
         await this.#beginning;
+        db = this.#db;
         if (!this.#fault) {
-          // Transactions are written in their order: this one says that all are there.
+          // So that there is a transaction with this durability, after all others.
           this.#note(this.#key, this.#watermark());
           await this.#write(durability);
         }
         if (this.#fault) throw this.#fault;
-      } while (this.#beginning);
+      } while (this.#db !== db); // it began anew meanwhile
     } catch (cause) {
       throw new SessionError(
         codeOf(cause) === quota ? "quota" : "disabled",
@@ -175,7 +183,7 @@ export class MirroredArea {
    */
   begin(cleared = false) {
     this.#cleared ||= cleared;
-    this.#db = undefined;
+    this.#db = this.#written = undefined;
     this.#beginning ??= this.#restore().catch((fault) => this.#fail(fault));
   }
 
@@ -244,9 +252,12 @@ export class MirroredArea {
         }
         this.#pending.clear();
         transaction.commit?.();
-        await result(transaction);
+        // WebKit tells of them in any order.
+        const before = this.#written;
+        this.#written = result(transaction).then(() => before);
+        await this.#written;
       } catch (fault) {
-        this.#fail(fault);
+        if (db === this.#db) this.#fail(fault);
       } finally {
         this.#underWay--;
         if (this.#pending.size) this.#write();

@@ -572,7 +572,9 @@ inBrowser(
   "an IndexedDB that never answers is waited for until it is clear",
   async ({ page }) => {
     const { loaded, durable, flushed } = await page.evaluate(async () => {
-      Object.defineProperty(IDBFactory.prototype, "open", { value: () => ({}) });
+      Object.defineProperty(IDBFactory.prototype, "open", {
+        value: () => ({}),
+      });
       const later = setTimeout;
       const soon = (/** @type {any[]} */ [f, ms, ...args]) =>
         later(f, ms === 5_000 ? 0 : ms, ...args);
@@ -587,6 +589,45 @@ inBrowser(
     assert.deepEqual(loaded, { a: 1 });
     assert.equal(durable, "failed");
     assertError(flushed.error, { code: "disabled", says: "does not answer" });
+  },
+);
+
+inBrowser(
+  "flush waits for all that was put into IndexedDB before, in whatever order it is told",
+  async ({ page }) => {
+    const { early, durable } = await page.evaluate(async () => {
+      const session = await inPage.open("cart", { durable: true });
+      await session.flush();
+      // WebKit was seen to tell of a second transaction before it told of the first.
+      /** @type {(() => void) | undefined} */
+      let held;
+      let told = false;
+      let others = 0;
+      Object.defineProperty(IDBTransaction.prototype, "oncomplete", {
+        set(tell) {
+          if (!held) {
+            held = tell;
+          } else {
+            this.addEventListener("complete", tell);
+            this.addEventListener("complete", () => others++);
+          }
+        },
+      });
+      session.save({ a: 1 });
+      await null; // its transaction has begun
+      let early = false;
+      const flushed = session.flush().then(() => {
+        early = !told;
+      });
+      await inPage.until(() => others > 0);
+      await inPage.mirrored(); // a time in which the flush could have resolved
+      told = true;
+      held?.();
+      await flushed;
+      return { early, durable: session.durable };
+    });
+    assert.equal(early, false);
+    assert.equal(durable, "on");
   },
 );
 
