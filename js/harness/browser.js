@@ -17,6 +17,8 @@
  *   a character, or the name that KeyboardEvent.key has for it
  * @property {(scheme: "light" | "dark") => Promise<unknown>} [prefer] sets the color
  *   scheme that the user prefers
+ * @property {(frozen: boolean) => Promise<unknown>} [freeze] has the tasks of a hidden tab
+ *   stop, as they do when it was hidden for long, or go on
  * @property {(expression: string) => Promise<string>} run evaluates an
  *   expression that is a promise of a string
  * @property {() => Promise<unknown>} close
@@ -91,6 +93,9 @@ export const engine = {
    * Firefox and WebKit know no speculation rules.
    */
   prerenders: browserName === "chromium",
+
+  /** Whether its driver can freeze a tab. */
+  freezes: browserName === "chromium",
 
   /** Whether its driver can have the user prefer a color scheme. */
   prefersColorScheme: browserName === "chromium",
@@ -193,6 +198,16 @@ export class Page {
   async press(key) {
     if (!this.#tab?.press) throw new Error("this tab has no keyboard");
     await this.#tab.press(key);
+  }
+
+  /**
+   * Has the tasks of a hidden page stop, as they do when it was hidden for long, or go on.
+   *
+   * @param {boolean} frozen
+   */
+  async freeze(frozen) {
+    if (!this.#tab?.freeze) throw new Error("this tab cannot be frozen");
+    await this.#tab.freeze(frozen);
   }
 
   /**

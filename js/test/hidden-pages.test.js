@@ -119,3 +119,46 @@ if (engine.prerenders) {
     },
   );
 }
+
+if (engine.freezes) {
+  inHidingBrowser(
+    "a frozen tab catches up, and nobody waits for it",
+    async ({ newPage }) => {
+      const frozen = await newPage();
+      await frozen.evaluate(async () => {
+        const session = await inPage.open("cart", { durable: true });
+        inPage.kept.session = session;
+        await session.flush();
+        // When its tasks have stopped, this has begun and is not told to be done.
+        document.addEventListener("freeze", () => session.save({ frozen: 1 }));
+      });
+      await frozen.hide();
+      await frozen.freeze(true);
+      const { before, after } = await (
+        await newPage()
+      ).evaluate(async () => {
+        const session = await inPage.open("cart", { durable: true });
+        const before = session.load();
+        for (let i = 0; i < 200; i++) session.save({ other: i }); // compacts
+        session.remove("frozen");
+        await session.flush();
+        return { before, after: session.load() };
+      });
+      assert.deepEqual(before, { frozen: 1 });
+      assert.deepEqual(after, { other: 199 });
+      await frozen.freeze(false);
+      const thawed = await frozen.evaluate(async () => {
+        const { session } = inPage.kept;
+        await inPage.until(() => session.durable === "on");
+        const loaded = session.load();
+        session.save({ thawed: 1 });
+        await session.flush();
+        const items = inPage.items();
+        return { loaded, items, mirrored: await inPage.mirrored() };
+      });
+      assert.deepEqual(thawed.loaded, { other: 199 });
+      assert.deepEqual(thawed.mirrored, thawed.items);
+      assert.match(String(thawed.items), /"thawed":1/);
+    },
+  );
+}

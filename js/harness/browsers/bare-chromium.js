@@ -93,6 +93,10 @@ async function tab(connection, targetId, open) {
     reload: never,
     back: never,
     hide: () => open("about:blank"),
+    freeze: (frozen) =>
+      session.send("Page.setWebLifecycleState", {
+        state: frozen ? "frozen" : "active",
+      }),
     run: async (expression) => {
       const { result, exceptionDetails } = await session.send(
         "Runtime.evaluate",
