@@ -1,6 +1,6 @@
 /**
  * Saves a session, a map of string keys to JSON values, into the browser's
- * storage. A batch is saved whenRestored or not at all, tabs never lose each other's
+ * storage. A batch is saved whole or not at all, tabs never lose each other's
  * entries, and a save is one storage write.
  *
  * @module session-writer
