@@ -433,7 +433,12 @@ inBrowser(
         inPage.kept.session = session;
       });
     }
-    await page.evaluate(() => localStorage.clear());
+    await page.evaluate(async () => {
+      // In Chromium, what another tab has set is there after a clearing by a tab that had
+      // not heard of it.
+      await inPage.until(() => inPage.kept.session.stats().items === 2);
+      localStorage.clear();
+    });
     await other.evaluate(async () => {
       await inPage.until(() => !("a" in inPage.kept.session.load()));
     });
