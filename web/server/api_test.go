@@ -79,7 +79,7 @@ func openDB(t testing.TB) *sqlstore.DB {
 	return d
 }
 
-func mustNew(t testing.TB, config Config) http.Handler {
+func mustNew(t testing.TB, config Config) *Handler {
 	t.Helper()
 	if config.ErrorLog == nil {
 		config.ErrorLog = log.New(t.Output(), "", 0)

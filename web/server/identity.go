@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -68,32 +67,36 @@ const idBytes = 16
 // identify returns the visitor who makes a request. If there are two cookies, none
 // counts: another host may have set one, and nobody can tell which.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
-	if s.Identify == nil {
-		name := s.cookieName(r)
-		cookie, err := r.Cookie(name)
-		if err != nil || countCookies(r, name) > 1 {
-			return visitor{}, nil
+	if s.Identify != nil {
+		id, err := s.Identify(r)
+		if err != nil {
+			s.ErrorLog.Printf("identify: %v", err)
+			return visitor{}, problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
 		}
-		who, ok := parseCookie(cookie.Value, today())
-		if !ok {
-			return visitor{}, nil
+		if id != "" {
+			return visitor{id: id}, nil
 		}
-		// An id that was not made here may be an attacker's, set to share a session.
-		known, err := s.DB.HasOwner(r.Context(), who.id)
-		if err != nil || !known {
-			return visitor{}, err
-		}
-		return who, nil
 	}
-	id, err := s.Identify(r)
-	if err == nil && id == "" {
-		err = errors.New("there is no id")
+	return s.visitor(r)
+}
+
+// visitor returns the visitor whose cookie a request has.
+func (s *sessions) visitor(r *http.Request) (visitor, error) {
+	name := s.cookieName(r)
+	cookie, err := r.Cookie(name)
+	if err != nil || countCookies(r, name) > 1 {
+		return visitor{}, nil
 	}
-	if err != nil {
-		s.ErrorLog.Printf("identify: %v", err)
-		return visitor{}, problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
+	who, ok := parseCookie(cookie.Value, today())
+	if !ok {
+		return visitor{}, nil
 	}
-	return visitor{id: id}, nil
+	// An id that was not made here may be an attacker's, set to share a session.
+	known, err := s.DB.HasOwner(r.Context(), who.id)
+	if err != nil || !known {
+		return visitor{}, err
+	}
+	return who, nil
 }
 
 // The value of the cookie is the id, a hyphen, and the day on which it was set, counted

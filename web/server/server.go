@@ -59,6 +59,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/session-interop/session-writer"
@@ -91,23 +92,35 @@ type Config struct {
 	// Cloudflare's Workers, which get no other requests.
 	TrustHost bool
 
-	// Identify is for programs that know their users. It returns the id of the owner
-	// who makes a request, which is not empty. An error refuses the request. Without
-	// Identify, each browser gets an id of its own in a cookie, and pairing gives that
-	// id to another browser.
+	// Identify is for programs that know their users. It returns the id of the user who
+	// makes a request, or an empty id for somebody who is not signed in. An error refuses
+	// the request. Whom Identify does not name is a visitor: each browser gets an id of
+	// its own in a cookie. Without Identify, pairing gives that id to another browser.
 	Identify func(*http.Request) (id string, err error)
 
 	// Admit decides whether somebody unknown may become an owner, and so keep sessions
 	// here. An error refuses it, and is logged. Without Admit anybody may, within the
-	// limits of DB. With Identify, Admit is not called.
+	// limits of DB. Admit is not called for whom Identify names.
 	Admit func(*http.Request) error
 
 	// ErrorLog logs what goes wrong here. By default it is log.Default().
 	ErrorLog *log.Logger
 }
 
+// A Handler serves the session API and perhaps a page. It also gives a program's own
+// handlers the sessions of those who make requests: see Open.
+type Handler struct {
+	api   *sessions
+	serve http.Handler
+	// headers are the locks of the headers of responses. Several headers share one.
+	headers [64]sync.Mutex
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.serve.ServeHTTP(w, r) }
+
 // New returns the handler. It returns an error if the Config is not acceptable.
-func New(config Config) (http.Handler, error) {
+func New(config Config) (*Handler, error) {
 	if config.DB == nil {
 		return nil, errors.New("server: Config.DB is nil")
 	}
@@ -154,7 +167,7 @@ func New(config Config) (http.Handler, error) {
 		}
 		mux.Handle("/", site)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{api: s, serve: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
 		// A health check may know the server by any name.
@@ -163,7 +176,7 @@ func New(config Config) (http.Handler, error) {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	}), nil
+	})}, nil
 }
 
 const health = "/sessions/health"
@@ -238,16 +251,21 @@ func (s *sessions) handle(method string, handler func(http.ResponseWriter, *http
 			err = problem{http.StatusMethodNotAllowed, "method", "the method is " + strconv.Quote(r.Method) + ", and must be " + method}
 		}
 		if err != nil {
-			p := givenUp
-			if !errors.Is(err, context.Canceled) || r.Context().Err() == nil {
-				p = s.problem(err)
-			}
-			if p.status == http.StatusServiceUnavailable {
-				w.Header().Set("Retry-After", retryAfter)
-			}
-			s.refuse(w, p)
+			s.fail(w, r, err)
 		}
 	})
+}
+
+// fail answers a request with an error.
+func (s *sessions) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := givenUp
+	if !errors.Is(err, context.Canceled) || r.Context().Err() == nil {
+		p = s.problem(err)
+	}
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	s.refuse(w, p)
 }
 
 // givenUp is the answer to a request whose client is gone, or whose server ends. It is

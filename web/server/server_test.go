@@ -107,11 +107,16 @@ func TestIdentify(t *testing.T) {
 	if code, header, body := ask("bob", exchange, ""); code != 412 || header.Get("Session-Owner") != sqlstore.Tag("bob") {
 		t.Errorf("Bob asks as Ada: %d %s, want 412 and his tag", code, body)
 	}
-	for _, user := range []string{"nobody", ""} {
-		code, _, body := ask(user, exchange, "["+sent+"]")
-		if code != 401 || !strings.Contains(body, `"code":"identity"`) || strings.Contains(body, "not to be told") {
-			t.Errorf("user %q: %d %s, want 401 identity", user, code, body)
-		}
+	code, _, body := ask("nobody", exchange, "["+sent+"]")
+	if code != 401 || !strings.Contains(body, `"code":"identity"`) || strings.Contains(body, "not to be told") {
+		t.Errorf("who is refused: %d %s, want 401 identity", code, body)
+	}
+	// Who is not signed in is a visitor.
+	if code, header, body := ask("", exchange, "["+sent+"]"); code != 412 || header.Get("Session-Owner") != "" {
+		t.Errorf("a visitor asks as Ada: %d %v %s, want 412 and no tag", code, header, body)
+	}
+	if code, header, body := ask("", hello, "[]"); code != 204 || header.Get("Session-Owner") == "" || !strings.HasPrefix(header.Get("Set-Cookie"), "session-writer=") {
+		t.Errorf("a visitor's first: %d %v %s, want 204, a tag and a cookie", code, header, body)
 	}
 	if !strings.Contains(logged.String(), "not to be told") {
 		t.Errorf("the log does not say why: %q", &logged)
