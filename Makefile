@@ -123,7 +123,7 @@ packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js consumers
 
-# The modules of Go that are not ours, and use ours.
+# The modules of Go that are not ours, and use ours: in browsers.
 go_modules = js/bench/go js/consumers/go-app js/consumers/syscall-js
 
 # The tests in js/test/source need no module. They test the source, and CI's scripts.
@@ -150,10 +150,12 @@ test-go:
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
 # A simulation of SIMULATED operations: without the race detector, for it runs in
-# one goroutine. That of exchanges runs as long as it does by itself.
+# one goroutine. That of exchanges runs as long as it does by itself. Then the server in
+# the routers that Go programs use, which are a module apart.
 SIMULATED = 3000000
-test-long:
+test-long: $(tools)/staticcheck
 	go test -run 'TestSimulation$$' ./internal/engine -sim.ops $(SIMULATED)
+	cd web/consumers && go vet ./... && $(tools)/staticcheck ./... && go test ./...
 
 # What they find of mistakes that are put into the code, by the schedules that
 # internal/engine/testdata/mutants.json has. Where one finds its mistake no more,
