@@ -5,6 +5,7 @@
 //	POST /sessions/exchange?session=NAME   sends and receives items
 //	POST /sessions/pair                    makes a code for another device
 //	POST /sessions/join                    takes one
+//	GET  /sessions/initial?session=NAME    has what Handler.Embed puts into a page
 //	GET  /sessions/health                  says whether the database answers
 //
 // An exchange sends what a session.Sent has. The body has the items, or is empty. The
@@ -23,6 +24,10 @@
 //
 // The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
 // are left to use it.
+//
+// The answer to initial is a JSON object: owner, cursor and item, as an exchange without a
+// cursor would answer. For somebody unknown all are empty. A server that renders pages in
+// another language passes on the browser's Cookie, and puts the object into its HTML.
 //
 // Answers to pair and join have Session-Owner, too. So has the refusal of an exchange
 // whose sender is known.
@@ -147,6 +152,8 @@ func New(config Config) (*Handler, error) {
 		api.Handle("/sessions/pair", s.handle(http.MethodPost, s.pair))
 		api.Handle("/sessions/join", s.handle(http.MethodPost, s.join))
 	}
+	h := &Handler{api: s}
+	api.Handle("/sessions/initial", s.handle(http.MethodGet, h.serveInitial))
 	api.Handle(health, s.handle(http.MethodGet, s.health))
 	api.Handle("/", s.handle("", func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusNotFound, "not-found", "there is nothing here"}
@@ -167,7 +174,7 @@ func New(config Config) (*Handler, error) {
 		}
 		mux.Handle("/", site)
 	}
-	return &Handler{api: s, serve: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
 		// A health check may know the server by any name.
@@ -176,7 +183,8 @@ func New(config Config) (*Handler, error) {
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})}, nil
+	})
+	return h, nil
 }
 
 const health = "/sessions/health"

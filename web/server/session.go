@@ -68,10 +68,20 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, name string) (*Se
 	if err := sqlstore.CheckName(name); err != nil {
 		return nil, err
 	}
-	if err := h.api.origins.check(r); err != nil {
-		return nil, err
-	}
 	s := &Session{handler: h, w: w, r: r, name: name}
+	who, err := h.whose(w, r)
+	if err == nil && who.id != "" {
+		s.opened, err = h.api.DB.Open(r.Context(), who.id, name)
+	}
+	return s, err
+}
+
+// whose returns whose sessions a request is about. It sets a cookie that is to be set
+// again.
+func (h *Handler) whose(w http.ResponseWriter, r *http.Request) (visitor, error) {
+	if err := h.api.origins.check(r); err != nil {
+		return visitor{}, err
+	}
 	who, err := h.api.identify(r)
 	if err == nil && who.id == "" {
 		defer h.together(w)()
@@ -80,10 +90,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, name string) (*Se
 		defer h.together(w)()
 		h.api.remember(w, r, who)
 	}
-	if err == nil && who.id != "" {
-		s.opened, err = h.api.DB.Open(r.Context(), who.id, name)
-	}
-	return s, err
+	return who, err
 }
 
 // Save implements session.Writer.
