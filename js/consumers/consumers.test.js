@@ -38,6 +38,7 @@ const consumers = {
   vitest: inNode(),
   "syscall-js": inGo(goPage),
   "go-app": inGo(goServer),
+  "web/consumers/pages": inPages,
 };
 
 /**
@@ -155,6 +156,67 @@ function inGo(way) {
         }),
       300_000, // as it is downloaded, and so is what it is made of
     );
+}
+
+/**
+ * Looks at what a Go program renders with a session.
+ *
+ * @param {Consumer} consumer
+ */
+function inPages({ name }) {
+  inBrowser(
+    `the first rendering is equal on the server and in the page of ${name}`,
+    (visit) =>
+      inFolder("pages", async (folder) => {
+        const source = join(here, "..", "..", name);
+        await run("go", ["build", "-o", join(folder, "server")], {
+          cwd: source,
+        });
+        await run("tar", ["-xzf", tarball], { cwd: folder });
+        const server = `server -package ${join(folder, "package")}`;
+        await withServer(folder, server, async (url) => {
+          await lookAtRendering(await visit.newDevice(`${url}template`));
+          await lookAtRendering(await visit.newDevice(`${url}templ`));
+        });
+      }),
+    300_000, // as it is downloaded
+  );
+}
+
+/** @param {Page} page */
+async function lookAtRendering(page) {
+  const rendered = async () => {
+    const [server, page_] = await page.evaluate(async () => {
+      const { rendered } = /** @type {any} */ (globalThis);
+      return rendered;
+    });
+    assert.deepEqual(JSON.parse(page_), JSON.parse(server));
+    return JSON.parse(server);
+  };
+  const call = (/** @type {string} */ what) =>
+    page.evaluate(async (what) => {
+      const body = new URLSearchParams({ what });
+      const { status } = await fetch("/buy", { method: "POST", body });
+      if (status !== 200) throw new Error(`it answers ${status}`);
+    }, what);
+  assert.deepEqual(await rendered(), {});
+  await call("</script>"); // by a handler
+  await page.reload();
+  assert.deepEqual(await rendered(), { "</script>": 1 });
+  // By the page, whose save the server has.
+  await page.evaluate(async () => {
+    const { session, sync } = /** @type {any} */ (globalThis);
+    session.save({ page: 2 });
+    await sync.now();
+  });
+  await call("handler");
+  await page.reload();
+  assert.deepEqual(await rendered(), {
+    "</script>": 1,
+    handler: 1,
+    page: 2,
+  });
+  assert.deepEqual(page.takeMessages(), []);
 }
 
 /**

@@ -88,6 +88,11 @@ export interface Session<T extends object = Record<string, unknown>> {
   readonly persisted: boolean | undefined;
   /** The option `defaults`, frozen. It is what a server shows, which has no session. */
   readonly defaults: Readonly<Partial<T>>;
+  /**
+   * What a server has shown, frozen: the entries of the option `initial`, and the defaults
+   * of other keys. The first rendering of a page shows it, too.
+   */
+  readonly initial: Readonly<Partial<T>>;
 
   /**
    * Saves the entries, all of them or none, and leaves every other entry as it is. When
@@ -342,6 +347,16 @@ export interface StorageLike {
   readonly length: number;
 }
 
+/** A session as a server gives it: by `Embed`, or as the answer of `/sessions/initial`. */
+export interface Initial {
+  /** The tag of the session's owner. Empty if the server does not know the browser. */
+  owner: string;
+  /** Up to where the server's copy goes. Empty if there is none. */
+  cursor: string;
+  /** What is in the copy. */
+  item: string;
+}
+
 export interface Options<T extends object = Record<string, unknown>> {
   /**
    * Where the session is kept: in localStorage, in sessionStorage, in memory until the
@@ -370,6 +385,13 @@ export interface Options<T extends object = Record<string, unknown>> {
    * `navigator.storage.persist()`. Firefox asks its user. `session.persisted` has the answer.
    */
   persist?: boolean | undefined;
+  /**
+   * What the server's `Embed` has put into the page, as a text or an object: the session as
+   * the server has it. It is merged as if it came from the server now, so that what the page
+   * shows at first is what the server has rendered. A save made meanwhile wins by its stamp.
+   * It may be missing: undefined or null.
+   */
+  initial?: string | Initial | null | undefined;
   /**
    * Values to show for keys that have none. They are never stored, so they replace nothing
    * that was saved, here or on another device. Functions are left out, and what is undefined.

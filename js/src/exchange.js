@@ -1,5 +1,6 @@
 // An exchange as internal/engine/exchange.go makes it.
 import { noServer, SessionError } from "./error.js";
+import { readCursor } from "./initial.js";
 import {
   heirKey,
   itemWithoutEntries,
@@ -83,6 +84,31 @@ export class Exchange {
       if (await this.#attempt()) return this.#refused;
     }
     throw failure("whose session this is changes all the time");
+  }
+
+  /**
+   * Shows what the server has put into the page, as if it had answered that now.
+   *
+   * @param {import("./initial.js").Initial} initial
+   */
+  show({ owner, cursor, item }) {
+    let ledger = this.#read();
+    if (ledger && ledger.owner !== owner) {
+      this.#turn(ledger, owner);
+      ledger = this.#read();
+    }
+    ledger ??= this.#begin(owner);
+    if (!cursor) return; // if the copy is lost, the next exchange notices
+    const shown = readCursor(cursor);
+    const had = readCursor(ledger.cursor);
+    const same = shown.copy === had.copy;
+    // A page can be old. It may have what was removed since, and forgotten.
+    if (same && shown.version <= had.version) return;
+    // What the server had may be in another copy only.
+    if (!same || !this.#stands(ledger)) {
+      ledger = this.#begin(owner, ledger.active);
+    }
+    this.#take(ledger, [], { owner, cursor, item, complete: true, age: -1 }, 0);
   }
 
   /** Reports whether the exchange is done. Otherwise it has to begin again. */
@@ -422,7 +448,7 @@ export class Exchange {
    *
    * @param {Ledger} before
    * @param {{ stamp: string }[]} part
-   * @param {Answer} answer
+   * @param {Pick<Answer, "owner" | "cursor" | "item" | "complete" | "age">} answer
    * @param {number} asked when the request was made, as the answer may have waited
    */
   #take(before, part, { owner, cursor, item, complete, age }, asked) {

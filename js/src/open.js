@@ -2,6 +2,7 @@ import { describe } from "./describe.js";
 import { Engine } from "./engine.js";
 import { faultOf } from "./entries.js";
 import { SessionError } from "./error.js";
+import { entriesOf, readInitial } from "./initial.js";
 import { maxMillis } from "./limits.js";
 import { aBoolean, read } from "./options.js";
 import { isLocal, onlyLocal, Session } from "./session.js";
@@ -31,22 +32,20 @@ export function checked(name, options, more) {
 /**
  * @param {Module} module
  * @param {string} name
- * @param {Options} options
+ * @param {Options} given
  */
-export function openIn(
-  module,
-  name,
-  { storage = "local", maxAge = 0, fallback, defaults, durable, persist },
-) {
-  const view = new View(defaults);
+export function openIn(module, name, given) {
+  const { storage = "local", maxAge = 0, fallback, defaults } = given;
+  const initial = readInitial(given.initial);
+  const view = new View(defaults, entriesOf(initial?.item ?? ""));
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
   /** @param {import("./areas.js").Where} where */
   const at = (where) =>
     new Session(
       new Engine(module, where, name, milliseconds),
       view,
-      durable,
-      persist,
+      given,
+      initial,
     );
   try {
     return at(storage === "memory" ? new MemoryArea() : storage);
@@ -98,6 +97,13 @@ const known = {
   },
   durable: aBoolean,
   persist: aBoolean,
+  initial: {
+    expected: "what the server's Embed has put into the page",
+    accepts: (value) => {
+      readInitial(value);
+      return true;
+    },
+  },
   // View says what is wrong with them.
   defaults: { expected: "", accepts: () => true },
 };

@@ -11,7 +11,7 @@ export function useSession(session) {
   return useSyncExternalStore(
     session.subscribe,
     session.snapshot,
-    () => session.defaults,
+    () => session.initial,
   );
 }
 
@@ -20,7 +20,7 @@ export function useEntry(session, key) {
   const value = useSyncExternalStore(
     session.subscribe,
     () => memberOf(session.snapshot(), key),
-    () => memberOf(session.defaults, key),
+    () => memberOf(session.initial, key),
   );
   const save = useCallback(
     (/** @type {any} */ next) => {

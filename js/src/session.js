@@ -1,6 +1,7 @@
 import { attempt, describe, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
+import { Exchange } from "./exchange.js";
 import { ledgerKey, watermarkKey } from "./item.js";
 import { MemoryArea, realOf } from "./areas.js";
 import { aBoolean, read } from "./options.js";
@@ -46,6 +47,8 @@ function whenIdle(f) {
 }
 
 const strictly = { strict: aBoolean };
+
+const never = () => Promise.reject();
 
 /**
  * Whether something is localStorage, which may be forbidden.
@@ -103,6 +106,8 @@ export class Session {
   #persisted;
   /** @type {MirroredArea | undefined} */
   #mirror;
+  /** @type {import("./exchange.js").Local} */
+  #local;
 
   static {
     onStorage = ({ storageArea, key }) => {
@@ -140,12 +145,13 @@ export class Session {
   /**
    * @param {Engine} engine an open one
    * @param {View} view
-   * @param {boolean} [durable]
-   * @param {boolean} [persist]
+   * @param {import("./api.js").Options} options
+   * @param {import("./initial.js").Initial} [initial]
    */
-  constructor(engine, view, durable, persist) {
+  constructor(engine, view, { durable, persist }, initial) {
     this.#engine = engine;
     this.#view = view;
+    this.#local = { engine, changed: () => this.#turned() };
     // So that each can be handed on without the session.
     for (const name of Object.getOwnPropertyNames(Session.prototype)) {
       const { value } = /** @type {PropertyDescriptor} */ (
@@ -169,6 +175,13 @@ export class Session {
       addEventListener("pagehide", onPageHide);
     }
     active.add(this);
+    if (initial) {
+      try {
+        new Exchange(this.#local, never, new Set(), () => false).show(initial);
+      } catch (error) {
+        report(error); // there is no room; what is here can be used
+      }
+    }
     if (persist) {
       globalThis.navigator?.storage?.persist?.().then(
         (persisted) => {
@@ -275,6 +288,10 @@ export class Session {
     return this.#view.defaults;
   }
 
+  get initial() {
+    return this.#view.initial;
+  }
+
   /** @param {string} key */
   get(key) {
     const value = this.#saved("get", key);
@@ -334,10 +351,10 @@ export class Session {
    * @param {import("./sync.js").SyncOptions} [options]
    */
   async sync(url, options = {}) {
-    const sync = this.#use("sync", (engine) => {
+    const sync = this.#use("sync", () => {
       this.#mustBeActive();
       return new Sync(
-        { engine, changed: () => this.#turned() },
+        this.#local,
         (listener) => {
           this.#written = listener;
         },

@@ -71,8 +71,8 @@ export function useEntry(session, key) {
 }
 
 /**
- * Returns what a component shows of a session. A server renders the defaults, and so does
- * the component that takes that over, until it is mounted.
+ * Returns what a component shows of a session. What a server renders, the component that
+ * takes that over renders until it is mounted.
  *
  * @template {object} T
  * @param {import("./api.js").Session<T>} session
@@ -90,7 +90,7 @@ function following(session) {
     mounted = true; // it is in no component
   }
   return {
-    shown: () => (mounted ? session.snapshot() : session.defaults),
+    shown: () => (mounted ? session.snapshot() : session.initial),
     /** @param {() => void} changed */
     subscribe(changed) {
       followers.add(changed);

@@ -15,8 +15,11 @@ export class View {
   /** @type {Readonly<Record<string, unknown>> | undefined} */
   #snapshot;
 
-  /** @param {object} [defaults] */
-  constructor(defaults = {}) {
+  /**
+   * @param {object} [defaults]
+   * @param {Iterable<[string, unknown]>} [initial] the entries that a server has shown
+   */
+  constructor(defaults = {}, initial = []) {
     try {
       // A store's initial state has functions, too, and members that are not set.
       const values = Object.entries(defaults).filter(
@@ -31,6 +34,10 @@ export class View {
     }
     /** What is shown when nothing is stored, as on a server. */
     this.defaults = freeze(assignable(JSON.parse(this.#defaults)));
+    /** What a server has shown, which the page takes over. */
+    this.initial = freeze(
+      assignable(Object.fromEntries([...membersOf(this.defaults), ...initial])),
+    );
   }
 
   get snapshot() {

@@ -16,10 +16,10 @@ import { memberOf } from "./json.js";
 
 /** @type {typeof import("./api-vue.js").useSession} */
 export function useSession(session) {
-  // A server renders the defaults, and so does the page that takes that over, at first.
+  // What a server renders, the page that takes that over renders at first.
   const hydrates = Boolean(getCurrentInstance()?.vnode.el);
   const shown = shallowRef(
-    hydrates || !globalThis.window ? session.defaults : session.snapshot(),
+    hydrates || !globalThis.window ? session.initial : session.snapshot(),
   );
   const show = () => {
     shown.value = session.snapshot();

@@ -5,6 +5,7 @@ module github.com/session-interop/session-writer/web/consumers
 go 1.26.0
 
 require (
+	github.com/a-h/templ v0.3.977
 	github.com/alexedwards/scs/sqlite3store v0.0.0-20251002162104-209de6e426de
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/gin-gonic/gin v1.12.0

@@ -1,0 +1,64 @@
+import { cursorForm, readItem, tagForm } from "./item.js";
+
+/**
+ * A session as a server has put it into the page: what it would answer to an exchange
+ * without a cursor. web/server/embed.go makes it.
+ *
+ * @typedef {object} Initial
+ * @property {string} owner the owner's tag, or empty if the server does not know him
+ * @property {string} cursor empty if he has no such session
+ * @property {string} item empty if there is nothing
+ */
+
+/**
+ * Returns what the option `initial` says, or undefined if that is nothing.
+ *
+ * @param {any} given
+ * @returns {Initial | undefined}
+ * @throws if it is not what a server gives
+ */
+export function readInitial(given) {
+  if (given === undefined || given === null) return undefined;
+  const { owner, cursor, item } =
+    typeof given === "string" ? JSON.parse(given) : given;
+  if (
+    (owner !== "" && !tagForm.test(owner)) ||
+    (cursor !== "" && !cursorForm.test(cursor)) ||
+    typeof item !== "string"
+  ) {
+    throw new TypeError("it is of no server");
+  }
+  return owner ? { owner, cursor, item } : undefined;
+}
+
+/**
+ * Returns the entries of an item. One that cannot be read has none.
+ *
+ * @param {string} text
+ */
+export function entriesOf(text) {
+  const item = readItem(text);
+  /** @type {Map<string, unknown>} */
+  const entries = new Map();
+  if ("fault" in item) return entries;
+  const batches = [...item.batches].sort((a, b) =>
+    a.stamp < b.stamp ? -1 : 1,
+  );
+  for (const { clear, set, remove } of batches) {
+    if (clear) entries.clear();
+    for (const key of remove) entries.delete(key);
+    for (const key of Object.keys(set)) entries.set(key, set[key]);
+  }
+  return entries;
+}
+
+/**
+ * Returns the copy that a cursor is of, and the version of it, which grows.
+ * web/sqlstore/sqlstore.go says what a cursor has.
+ *
+ * @param {string} cursor
+ */
+export function readCursor(cursor) {
+  const [copy, version] = cursor.split("-");
+  return { copy, version: Number(version) };
+}
