@@ -38,7 +38,15 @@ let folder = "";
 /** @type {Record<string, string>} */
 const rendered = {};
 
+/** What the server knows of the session that it renders. */
+const initial = {
+  owner: "0123456789abcdef",
+  cursor: "c0ffee-1",
+  item: '{"format":1,"batches":[{"stamp":"1700000000000-0000-0123456789ab","set":{"count":3}}]}',
+};
+
 before(async () => {
+  Object.assign(globalThis, { initial });
   folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   const options = bundling("development");
   await build({
@@ -74,12 +82,16 @@ before(async () => {
     ]) {
       await writeFile(
         join(folder, "apps", `${name}-${page}.html`),
-        `<!doctype html><title>${name}</title><main>${content}</main>`,
+        `<!doctype html><title>${name}</title><main>${content}</main>
+        ${content && `<script>var initial = ${JSON.stringify(initial)}</script>`}`,
       );
     }
   }
 });
-after(() => rm(folder, { recursive: true }));
+after(() => {
+  Object.assign(globalThis, { initial: undefined });
+  return rm(folder, { recursive: true });
+});
 
 for (const name of names) {
   inBrowser(`a form of ${name} follows the session`, async (visit) => {
@@ -127,7 +139,7 @@ for (const name of names) {
     `what ${name} has rendered on a server is taken over`,
     async (visit) => {
       const { page, newPage, site } = visit;
-      assert.match(rendered[name], /<button>0<\/button>/);
+      assert.match(rendered[name], /<button>3<\/button>/);
       site.serve("/apps/", join(folder, "apps"), null);
       await page.evaluate(async () => {
         (await inPage.open("form")).save({ text: "kept", count: 7 });

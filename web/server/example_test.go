@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
+	"io"
 	"log"
 	"maps"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 
 	session "github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/web/client"
@@ -76,6 +80,77 @@ func Example() {
 	// Output:
 	// <nil>
 	// 3 <nil>
+}
+
+// A handler saves into the visitor's session, and renders it. The page's script opens the
+// same session with what Embed has put there, and syncs it with this server.
+func ExampleHandler_Open() {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	file, err := sqlite.Open(filepath.Join(folder, "sessions.db"), sqlite.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	db := sqlstore.New(file, sqlstore.Limits{})
+	if err := db.Create(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	sessions, err := server.New(server.Config{DB: db})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	page := template.Must(template.New("").Parse("<p>{{.Visits}} visits</p>{{.Session}}\n"))
+	mux := http.NewServeMux()
+	mux.Handle("/sessions/", sessions)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		seen, err := sessions.Open(w, r, "seen")
+		if err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		var show struct {
+			Visits  int
+			Session template.HTML
+		}
+		if _, err = seen.Get(r.Context(), "visits", &show.Visits); err == nil {
+			show.Visits++
+			err = seen.Save(r.Context(), maps.All(map[string]any{"visits": show.Visits}))
+		}
+		if err == nil {
+			show.Session, err = sessions.Embed(w, r, "seen")
+		}
+		if err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		_ = page.Execute(w, show)
+	})
+	listening := httptest.NewServer(sessions.Wrap(mux))
+	defer listening.Close()
+
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	browser := http.Client{Jar: jar}
+	for range 2 {
+		res, err := browser.Get(listening.URL)
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		shown, _, _ := strings.Cut(string(text), "<script")
+		fmt.Println(shown, err)
+	}
+	// Output:
+	// <p>1 visits</p> <nil>
+	// <p>2 visits</p> <nil>
 }
 
 // as makes requests for a user.

@@ -7,5 +7,7 @@
  */
 export const sessionOptions = {
   defaults: { text: "", count: 0 },
+  // Where a server has put something into the page, it has rendered that.
+  initial: /** @type {any} */ (globalThis).initial,
   fallback: "memory",
 };
