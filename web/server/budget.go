@@ -91,6 +91,13 @@ func (h *holder) release() {
 	h.size, h.held = 0, 0
 }
 
+// inUse returns how many bytes all requests hold.
+func (b *budget) inUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 // A text is a body that is being read. It holds its memory.
 type text struct {
 	strings.Builder

@@ -6,7 +6,8 @@
 //	POST /sessions/pair                    makes a code for another device
 //	POST /sessions/join                    takes one
 //	GET  /sessions/initial?session=NAME    has what Handler.Embed puts into a page
-//	GET  /sessions/health                  says whether the database answers
+//	GET  /sessions/health                  says whether the server is ready for requests
+//	GET  /sessions/live                    says that the process answers
 //
 // An exchange sends what a session.Sent has. The body has the items, or is empty. The
 // query has the other members, if they are not zero: owner, cursor, now and max-age,
@@ -65,6 +66,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/session-interop/session-writer"
@@ -108,7 +110,11 @@ type Config struct {
 	// limits of DB. Admit is not called for whom Identify names.
 	Admit func(*http.Request) error
 
-	// ErrorLog logs what goes wrong here. By default it is log.Default().
+	// ErrorLog logs what goes wrong here, one line for each: what a client is not told
+	// of an error, and a panic with its stack. A line may name a session. It never has
+	// an owner's id, a cookie, a pairing code, or anything of what is in a session,
+	// unless what the program itself says has it: an error of Identify or Admit, one that
+	// it gives to Handler.Error, or what it panics with. By default it is log.Default().
 	ErrorLog *log.Logger
 }
 
@@ -139,6 +145,7 @@ func New(config Config) (*Handler, error) {
 	s := &sessions{
 		Config:   config,
 		origins:  origins,
+		counts:   newCounts(),
 		incoming: incoming{most: maxIncoming},
 		memory:   budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
 		long:     turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
@@ -155,6 +162,7 @@ func New(config Config) (*Handler, error) {
 	h := &Handler{api: s}
 	api.Handle("/sessions/initial", s.handle(http.MethodGet, h.serveInitial))
 	api.Handle(health, s.handle(http.MethodGet, s.health))
+	api.Handle(live, s.handle(http.MethodGet, s.live))
 	api.Handle("/", s.handle("", func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusNotFound, "not-found", "there is nothing here"}
 	}))
@@ -174,11 +182,12 @@ func New(config Config) (*Handler, error) {
 		}
 		mux.Handle("/", site)
 	}
-	h.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.serve = http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		w := newCounted(to, r)
+		defer s.counts.add(w)
 		SetDefaultHeaders(w.Header())
 		defer s.recovered(w)
-		// A health check may know the server by any name.
-		if err := s.origins.check(r); err != nil && r.URL.Path != health {
+		if err := s.origins.check(r); err != nil && !isProbe(r) {
 			s.refuse(w, s.problem(err))
 			return
 		}
@@ -187,12 +196,13 @@ func New(config Config) (*Handler, error) {
 	return h, nil
 }
 
-const health = "/sessions/health"
-
 // sessions are the handlers of the session API.
 type sessions struct {
 	Config
 	origins origins
+	counts  *counts
+	// draining says that the server is about to end.
+	draining atomic.Bool
 	// incoming are the bodies that are being read. memory limits the room for these and
 	// for answers that are on their way.
 	incoming incoming
@@ -243,7 +253,7 @@ func (s *sessions) problem(err error) problem {
 			return problem{p.status, p.code, err.Error()}
 		}
 	}
-	s.ErrorLog.Print(err)
+	s.ErrorLog.Print(strings.ReplaceAll(err.Error(), "\n", "; ")) // of errors.Join
 	return problem{http.StatusServiceUnavailable, "unavailable", "the database does not answer: try again later"}
 }
 
@@ -284,6 +294,9 @@ var givenUp = problem{http.StatusServiceUnavailable, "unavailable", "the request
 const retryAfter = "5"
 
 func (s *sessions) refuse(w http.ResponseWriter, p problem) {
+	if w, ok := w.(*counted); ok {
+		w.reason = p.code
+	}
 	answer(w, p.status, struct {
 		Code  string `json:"code"`
 		Error string `json:"error"`
@@ -488,16 +501,6 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
-	if err := s.DB.Ping(r.Context()); err != nil {
-		return err
-	}
-	answer(w, http.StatusOK, struct {
-		Status string `json:"status"`
-	}{"ok"})
-	return nil
-}
-
 // body returns the body of a request: JSON, or nothing.
 func (s *sessions) body(w http.ResponseWriter, r *http.Request, limit int, held *holder) (string, error) {
 	// A body without room is not read. It waits a moment, in which there may be room.
@@ -528,6 +531,10 @@ func (s *sessions) read(w http.ResponseWriter, r *http.Request, limit int, into 
 	}
 	body := newSlow(w, r.Body)
 	defer s.incoming.add(body)()
+	if c, ok := w.(*counted); ok {
+		defer func() { c.received = int64(body.read) }()
+		w = c.ResponseWriter // which MaxBytesReader knows, if it is net/http's
+	}
 	n, err = io.Copy(into, http.MaxBytesReader(w, body, int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return 0, fmt.Errorf("%w: the body may have %d bytes", session.ErrQuota, limit)

@@ -126,6 +126,13 @@ func (in *incoming) giveWay() {
 	}
 }
 
+// count returns how many bodies are being read.
+func (in *incoming) count() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.bodies.Len()
+}
+
 func (in *incoming) add(body *slow) (remove func()) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -207,6 +207,7 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if err != nil {
 		return standing{}, d.describe(err)
 	}
+	d.counts.merged.Add(uint64(len(b.Records)))
 	// The batch is merged. What it replaces goes even if the sender is gone. If the
 	// server ends before that, Prune deletes it.
 	rest := context.WithoutCancel(ctx)

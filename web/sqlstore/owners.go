@@ -35,6 +35,7 @@ func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	if err != nil {
 		return fmt.Errorf("add an owner: %w", d.describe(err))
 	}
+	d.counts.owners.Add(1)
 	return nil
 }
 

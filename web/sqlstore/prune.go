@@ -38,6 +38,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
+	d.counts.prunedAt(d.now())
 	return nil
 }
 

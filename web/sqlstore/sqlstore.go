@@ -115,6 +115,7 @@ type DB struct {
 	now      func() time.Time
 	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
 	owners   owners
+	counts   counts
 	// turns has each call wait once for all of its statements. Short calls go before
 	// long ones.
 	turns turns.Queue
@@ -421,11 +422,12 @@ func (d *DB) describe(err error) error {
 	return err
 }
 
-// decodeKey reads the JSON text of a key.
+// decodeKey reads the JSON text of a key. The error does not have the text, because it
+// is logged.
 func decodeKey(text string) (string, error) {
 	var key string
 	if err := unmarshal(text, &key); err != nil {
-		return "", fmt.Errorf("the stored key %q: %w", text, err)
+		return "", fmt.Errorf("a stored key: %w", err)
 	}
 	return key, nil
 }

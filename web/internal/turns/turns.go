@@ -85,6 +85,13 @@ func (q *Queue) Take(ctx context.Context, owner string, expected time.Duration) 
 	return q.begin(owner), nil
 }
 
+// Count returns how many callers have a turn, and how many wait for one.
+func (q *Queue) Count() (taken, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.taken, len(q.waiting)
+}
+
 // shorten sends one waiter away if too many wait. owner is the owner of the last to come.
 func (q *Queue) shorten(owner string) {
 	counts := make(map[string]int)

@@ -1,0 +1,38 @@
+package server
+
+import "net/http"
+
+// The paths at which a supervisor or a load balancer asks how the server is.
+const (
+	health = "/sessions/health"
+	live   = "/sessions/live"
+)
+
+// isProbe reports whether a request asks how the server is. It may know the server by any
+// name, such as an address in a cluster.
+func isProbe(r *http.Request) bool { return r.URL.Path == health || r.URL.Path == live }
+
+// Drain has GET /sessions/health fail from now on, so that load balancers send no more
+// requests. All other requests are answered as before. Call it some time before the
+// server's Shutdown: for as long as load balancers take to notice.
+func (h *Handler) Drain() { h.api.draining.Store(true) }
+
+// health says whether the server is ready for requests.
+func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
+	if s.draining.Load() {
+		return problem{http.StatusServiceUnavailable, "unavailable", "this server is about to end"}
+	}
+	if err := s.DB.Ping(r.Context()); err != nil {
+		return err
+	}
+	return s.live(w, r)
+}
+
+// live says that the process answers. It asks nobody else: a database that does not answer
+// would not do so for a new process either.
+func (s *sessions) live(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ok"})
+	return nil
+}
