@@ -119,7 +119,7 @@ test-all:
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge consumers
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler) $(if $(filter-out tinygo,$(compiler)),$(if $(filter tinygo,$(COMPILERS)),PART=--module));)
 
-packages = nginx $(foreach browser,$(BROWSERS),$(packages_$(browser)))
+packages = nginx caddy $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js consumers
 
@@ -144,9 +144,9 @@ semver: $(tools)/apidiff
 	PATH="$(tools):$$PATH" .ci/semver
 
 # Without the race detector in SQLite: it is C, translated, and no code of
-# ours, and takes ten times as long with it. The server is tested behind nginx.
+# ours, and takes ten times as long with it. The server is tested behind both proxies.
 test-go:
-	@.ci/apt nginx
+	@.ci/apt nginx caddy
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
 
 # A simulation of SIMULATED operations: without the race detector, for it runs in

@@ -62,11 +62,13 @@ const of = (language) =>
 
 test("each snippet is of a kind that is run", () => {
   const kinds = new Set(snippets.map(({ language }) => language));
-  // What nginx is to do is tried by web/server.
-  const known = ["go", "html", "js", "json", "nginx", "sh"];
+  // What a proxy is to do is tried by web/server, and what root is to do by
+  // web/session-server.
+  const known = ["caddy", "go", "html", "js", "json", "nginx", "sh", "shell"];
   known.push("svelte", "ts", "tsx", "vue");
   assert.deepEqual([...kinds].sort(), known.sort());
   for (const [language, where] of Object.entries({
+    caddy: "web/README.md",
     html: "README.md",
     json: "internal/engine/README.md",
     nginx: "web/README.md",
@@ -76,6 +78,7 @@ test("each snippet is of a kind that is run", () => {
       [where],
     );
   }
+  assert.ok(of("shell").every(({ name }) => name.startsWith("web/README.md")));
 });
 
 test("the README is one screen, and links", () => {

@@ -414,6 +414,9 @@ func testHealth(t *testing.T, url string) {
 	if res := b.do(t, "HEAD", "/sessions/health", ""); res.StatusCode != 200 {
 		t.Errorf("HEAD health: %d, want 200", res.StatusCode)
 	}
+	if res := b.do(t, "GET", "/sessions/live", ""); res.StatusCode != 200 || res.body != `{"status":"ok"}` {
+		t.Errorf("live: %d %s", res.StatusCode, res.body)
+	}
 }
 
 func testRefusals(t *testing.T, url string) {

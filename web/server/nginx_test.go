@@ -27,22 +27,22 @@ import (
 	"time"
 )
 
-// startNginx runs nginx on a socket, with a certificate of its own for a host,
-// and returns a browser for which that host is there. The location says
-// what it passes on, and how.
-func startNginx(t *testing.T, host, location string) *browser {
+// A proxy is a program that ends TLS, with a certificate of its own for a host.
+type proxy struct {
+	// folder has the files certificate and key. socket is where it is to listen.
+	folder, socket string
+	host           string
+	trusted        *x509.CertPool
+}
+
+func newProxy(t *testing.T, host string) *proxy {
 	t.Helper()
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		nginx = "/usr/sbin/nginx" // where Debian has it, which is not in every PATH
-	}
 	// t.TempDir may be longer than the path of a socket can be.
-	folder, err := os.MkdirTemp("", "nginx")
+	folder, err := os.MkdirTemp("", "proxy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "socket")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -59,50 +59,52 @@ func startNginx(t *testing.T, host, location string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := &proxy{folder, filepath.Join(folder, "socket"), host, x509.NewCertPool()}
 	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
-	for name, content := range map[string][]byte{
-		"certificate": public,
-		"key":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes}),
-		"conf": fmt.Appendf(nil, `
-daemon off; pid pid; error_log stderr;
-events {}
-http {
-	access_log off;
-	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-	server {
-		listen unix:%s ssl;
-		ssl_certificate certificate; ssl_certificate_key key;
-		%s
+	p.trusted.AppendCertsFromPEM(public)
+	p.write(t, "certificate", string(public))
+	p.write(t, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes})))
+	return p
+}
+
+// write writes a file into the folder.
+func (p *proxy) write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.folder, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
-}`, socket, location),
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+}
+
+// start runs the proxy in its folder, and returns a browser for which its host is there.
+func (p *proxy) start(t *testing.T, name string, args ...string) *browser {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path = "/usr/sbin/" + name // where Debian has nginx, which is not in every PATH
 	}
-	command := exec.CommandContext(t.Context(), nginx, "-p", folder, "-c", "conf", "-e", "stderr")
-	command.Stderr = t.Output()
+	command := exec.CommandContext(t.Context(), path, args...)
+	command.Dir = p.folder
+	command.Env = append(os.Environ(), "HOME="+p.folder, "XDG_DATA_HOME="+p.folder, "XDG_CONFIG_HOME="+p.folder)
+	command.Stdout, command.Stderr = t.Output(), t.Output()
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	if err := command.Start(); err != nil {
-		t.Fatalf("%v: nginx must be installed, as make test-go does it", err)
+		t.Fatalf("%v: %s must be installed, as make test-go does it", err, name)
 	}
 	ended, end := context.WithCancelCause(context.Background())
-	go func() { end(fmt.Errorf("nginx has ended: %v", command.Wait())) }()
+	go func() { end(fmt.Errorf("%s has ended: %v", name, command.Wait())) }()
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		<-ended.Done()
 	})
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(public)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: trusted},
+		TLSClientConfig: &tls.Config{RootCAs: p.trusted},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			for { // until it listens
-				conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+				conn, err := new(net.Dialer).DialContext(ctx, "unix", p.socket)
 				if err == nil || ctx.Err() != nil {
 					return conn, err
 				}
@@ -115,29 +117,59 @@ http {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + host}
+	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + p.host}
+}
+
+// startNginx runs nginx with the server that a configuration has.
+func startNginx(t *testing.T, host, server string) *browser {
+	t.Helper()
+	p := newProxy(t, host)
+	p.write(t, "conf", `
+daemon off; master_process off; pid pid; error_log stderr;
+events {}
+http {
+	access_log off;
+	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+	`+strings.NewReplacer(
+		"listen 443 ssl;", "listen unix:"+p.socket+" ssl;",
+		"/etc/ssl/example.com.pem", "certificate",
+		"/etc/ssl/private/example.com.key", "key",
+	).Replace(server)+`
+}`)
+	return p.start(t, "nginx", "-p", p.folder, "-c", "conf", "-e", "stderr")
+}
+
+// nginxServer returns a server for nginx that has more directives.
+func nginxServer(directives string) string {
+	return `server {
+		listen 443 ssl;
+		ssl_certificate /etc/ssl/example.com.pem;
+		ssl_certificate_key /etc/ssl/private/example.com.key;
+		` + directives + `
+	}`
 }
 
 func TestNginxThatEnds(t *testing.T) {
-	b := startNginx(t, "session.example", "no such directive;")
+	b := startNginx(t, "session.example", nginxServer("no such directive;"))
 	if res, err := b.Get(b.url); err == nil || !strings.Contains(err.Error(), "nginx has ended") {
 		t.Errorf("got %v, %v, want that it has ended", res, err)
 	}
 }
 
-// inReadme returns what web/README.md has nginx do, for a server at that address.
-func inReadme(t *testing.T, server string) string {
+// inReadme returns what web/README.md has in a language, which is what a proxy is to do,
+// for a server at an address.
+func inReadme(t *testing.T, language, server string) string {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(text), "```nginx\n")
-	location, _, found := strings.Cut(after, "```")
-	if !found || !strings.Contains(location, "http://127.0.0.1:8080;") {
-		t.Fatalf("web/README.md has no location: %q", location)
+	_, after, _ := strings.Cut(string(text), "```"+language+"\n")
+	snippet, _, found := strings.Cut(after, "```")
+	if !found || strings.Count(snippet, "127.0.0.1:8080") != 1 || !strings.Contains(snippet, "example.com") {
+		t.Fatalf("web/README.md does not say what to do in %s: %q", language, snippet)
 	}
-	return strings.ReplaceAll(location, "http://127.0.0.1:8080;", server+";")
+	return strings.ReplaceAll(snippet, "127.0.0.1:8080", strings.TrimPrefix(server, "http://"))
 }
 
 func TestBehindNginx(t *testing.T) {
@@ -158,7 +190,6 @@ func TestBehindNginx(t *testing.T) {
 		{"with Host, and an origin and its own address", []string{public, own}, "proxy_set_header Host $host;", 204},
 		{"with Host", nil, "proxy_set_header Host $host;", 421},
 		{"with Host, and an origin", []string{public}, "proxy_set_header Host $host;", 204},
-		{"as the README has it", []string{public}, "", 204},
 		{"with Host and more, and an origin", []string{public},
 			"proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-For $remote_addr;", 204},
 	} {
@@ -173,11 +204,8 @@ func TestBehindNginx(t *testing.T) {
 			server.Config.Handler = mustNew(t, Config{DB: openDB(t), Origins: origins})
 			server.Start()
 			defer server.Close()
-			location := fmt.Sprintf("location / { proxy_pass %s; %s }", server.URL, test.directives)
-			if test.name == "as the README has it" {
-				location = inReadme(t, server.URL)
-			}
-			b := startNginx(t, "session.example", location)
+			b := startNginx(t, "session.example", nginxServer(
+				fmt.Sprintf("location / { proxy_pass %s; %s }", server.URL, test.directives)))
 			res := b.ask(t, nil, "[]", page...)
 			if res.StatusCode != test.status {
 				t.Fatalf("got %d %s, want %d", res.StatusCode, res.body, test.status)
@@ -188,27 +216,67 @@ func TestBehindNginx(t *testing.T) {
 				}
 				return
 			}
-			if set := res.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-session-writer=") || !strings.Contains(set, "Secure") {
-				t.Errorf("it sets the cookie %s", set)
-			}
-			sent := item(`"set":{"a":1}`)
-			b.send(t, "", "["+sent+"]", page...)
-			if res := b.send(t, "", "", page...); res.body != sent {
-				t.Errorf("it has %d %s, want %s", res.StatusCode, res.body, sent)
-			}
-
-			// A sibling has put its own cookie in the place of this one.
-			at := &url.URL{Scheme: "https", Host: "session.example"}
-			b.Jar.SetCookies(at, []*http.Cookie{{Name: "session-writer", Value: strings.Repeat("0", 32) + "-0", Path: "/sessions"}})
-			if res := b.send(t, "", "", page...); res.body != sent {
-				t.Errorf("beside the cookie of a sibling it has %d %s", res.StatusCode, res.body)
-			}
-			if res := b.hello(t); res.StatusCode != 204 {
-				t.Errorf("who is no page: %d", res.StatusCode)
-			}
-			if res := b.ask(t, nil, "[]", "Origin", "https://evil.session.example", "Sec-Fetch-Site", "same-site"); res.StatusCode != 403 {
-				t.Errorf("a sibling's page: %d, want 403", res.StatusCode)
-			}
+			checkProxied(t, b, res)
 		})
 	}
+}
+
+// checkProxied checks what a browser has of a server behind a proxy, which has answered
+// its first request.
+func checkProxied(t *testing.T, b *browser, first reply) {
+	t.Helper()
+	public := strings.TrimPrefix(b.url, "https://")
+	page := []string{"Origin", b.url, "Sec-Fetch-Site", "same-origin"}
+	if set := first.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-session-writer=") || !strings.Contains(set, "Secure") {
+		t.Errorf("it sets the cookie %s", set)
+	}
+	sent := item(`"set":{"a":1}`)
+	b.send(t, "", "["+sent+"]", page...)
+	if res := b.send(t, "", "", page...); res.body != sent {
+		t.Errorf("it has %d %s, want %s", res.StatusCode, res.body, sent)
+	}
+
+	// A sibling has put its own cookie in the place of this one.
+	at := &url.URL{Scheme: "https", Host: public}
+	b.Jar.SetCookies(at, []*http.Cookie{{Name: "session-writer", Value: strings.Repeat("0", 32) + "-0", Path: "/sessions"}})
+	if res := b.send(t, "", "", page...); res.body != sent {
+		t.Errorf("beside the cookie of a sibling it has %d %s", res.StatusCode, res.body)
+	}
+	if res := b.hello(t); res.StatusCode != 204 {
+		t.Errorf("who is no page: %d", res.StatusCode)
+	}
+	if res := b.ask(t, nil, "[]", "Origin", "https://evil."+public, "Sec-Fetch-Site", "same-site"); res.StatusCode != 403 {
+		t.Errorf("a sibling's page: %d, want 403", res.StatusCode)
+	}
+}
+
+// checkReadmeProxy checks a proxy that does what web/README.md says, up to what the
+// server takes at once, and beyond.
+func checkReadmeProxy(t *testing.T, start func(server string) *browser) {
+	t.Helper()
+	db := openDB(t)
+	server := httptest.NewServer(mustNew(t, Config{DB: db, Origins: []string{"https://example.com"}}))
+	defer server.Close()
+	b := start(server.URL)
+	res := b.ask(t, nil, "[]", "Origin", b.url, "Sec-Fetch-Site", "same-origin")
+	if res.StatusCode != 204 {
+		t.Fatalf("got %d %s, want 204", res.StatusCode, res.body)
+	}
+	checkProxied(t, b, res)
+	most := db.Limits().Body
+	if res := b.send(t, "", "["+strings.Repeat(" ", most-2)+"]"); res.StatusCode != 200 {
+		t.Errorf("as much as may be: %d %s", res.StatusCode, res.body)
+	}
+	if res := b.send(t, "", "["+strings.Repeat(" ", most-1)+"]"); res.StatusCode != 413 || res.code(t) != "quota" {
+		t.Errorf("more than may be: %d %s, want 413 quota", res.StatusCode, res.body)
+	}
+	if res := b.do(t, "GET", live, ""); res.StatusCode != 200 {
+		t.Errorf("whether it is live: %d %s", res.StatusCode, res.body)
+	}
+}
+
+func TestBehindNginxAsTheReadmeHasIt(t *testing.T) {
+	checkReadmeProxy(t, func(server string) *browser {
+		return startNginx(t, "example.com", inReadme(t, "nginx", server))
+	})
 }

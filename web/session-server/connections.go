@@ -23,6 +23,13 @@ type connections struct {
 	fresh, idle list.List
 }
 
+// count returns how many connections there are.
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
 // changed hears of the connections' states. If there is one connection too many, it
 // closes one that waits for a request. It takes one of the fresh or the idle ones,
 // whichever are more. So neither a client that only connects nor one that keeps

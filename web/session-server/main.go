@@ -5,16 +5,20 @@
 // what one holds: the session inspector.
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
-//		[-origin ORIGIN] [-restored]
+//		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-restored]
+//	session-server -db web/sessions.db -backup FILE
 //
 // It answers to this machine's own names, over http. Other machines reach it through a
 // proxy that ends TLS and keeps the Host of what it passes on. Then -origin names the
 // public origin, such as https://example.com.
 //
 // The copies are in a SQLite file. What was exchanged survives the end of the server,
-// however that comes, and a power cut. After the file was put back from a backup, start
-// the server with -restored once. Then devices send again what they exchanged since
-// the backup.
+// however that comes, and a power cut. With -backup it writes all that the file has into
+// another one, while a server uses it, and ends. After the file was put back from a
+// backup, start the server with -restored once. Then devices send again what they
+// exchanged since the backup.
+//
+// web/README.md has how to run it behind nginx, Caddy and systemd, and what it logs.
 package main
 
 import (
@@ -32,9 +36,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/session-interop/session-writer/web/metrics"
 	"github.com/session-interop/session-writer/web/server"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
@@ -70,33 +76,44 @@ func untilSignal() context.Context {
 }
 
 // run serves until ctx is done, and returns the exit code. Once it listens, it prints one
-// line with the address to stdout.
+// line with the address to stdout, and one with that of the metrics.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logger := log.New(stderr, "session-writer: ", 0)
 
 	flags := flag.NewFlagSet("session-writer", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
-	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
-	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
-	maxSize := flags.Int64("max-size", 4096, "how large the database may be, in `MiB`; 0 for as large as the disk")
+	flags.Usage = func() {} // printed below, where it is asked for
+	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one\n")
+	folder := flags.String("site", "web/dist", "the `folder` of the page, as make build leaves it; '' for no page\n")
+	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made if it is missing\n")
+	maxSize := flags.Int64("max-size", 4096, "how large that file may grow, in `MiB`; 0 for no limit")
 	var origins []string
-	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
+	flags.Func("origin", "a public `origin`, such as https://example.com, by which browsers know the\nserver behind a proxy; may be given again", func(origin string) error {
 		origins = append(origins, origin)
 		return server.CheckOrigin(origin)
 	})
-	restored := flags.Bool("restored", false, "have all send again what is missing, after the database was put back from a backup")
+	metricsAddr := flags.String("metrics", "", "the `host:port` on which to serve /metrics, for Prometheus, to whoever\ncan reach it; without it nobody gets them")
+	drain := flags.Duration("drain", 0, "for how long, such as 10s, to serve on after SIGTERM while\n/sessions/health fails, so that load balancers notice")
+	backup := flags.String("backup", "", "write all that -db has into a new `file`, and end")
+	restored := flags.Bool("restored", false, "have devices send again what the database lacks: for the first start\nafter its file was put back from a backup")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		printUsage(stdout, flags)
 		return 0
-	case err != nil:
-		return 2 // flags has said why
+	case err != nil: // flags has said which
+		logger.Print("session-server -h lists the flags")
+		return 2
 	case flags.NArg() > 0:
 		logger.Printf("unexpected argument %q", flags.Arg(0))
 		return 2
 	case *maxSize < 0 || *maxSize > math.MaxInt64>>20:
 		logger.Printf("-max-size %d: it must be a number of MiB, or 0 for no limit", *maxSize)
 		return 2
+	case *drain < 0:
+		logger.Printf("-drain %v: it must not be negative", *drain)
+		return 2
+	case *backup != "":
+		return backUp(ctx, *file, *backup, logger)
 	}
 
 	if os.Getenv("GOMEMLIMIT") == "" {
@@ -109,7 +126,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	defer func() { _ = db.Close() }()
 	copies := sqlstore.New(db, sqlstore.Limits{})
-	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
+	config := server.Config{DB: copies, Origins: origins, ErrorLog: logger}
+	if *folder != "" {
+		config.Site = os.DirFS(*folder)
+	}
+	handler, err := server.New(config)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
@@ -145,6 +166,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		logger.Printf("warning: %s can be reached from other machines, without TLS or a password", listener.Addr())
 	}
+	open := &connections{most: maxConnections}
 	listening := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -153,9 +175,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          logger,
-		ConnState:         (&connections{most: maxConnections}).changed,
+		ConnState:         open.changed,
 	}
-	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
+	serves := fmt.Sprintf("session-writer: http://%s\n", listener.Addr())
+	if *metricsAddr != "" {
+		measured, err := serveMetrics(*metricsAddr, logger, metrics.Handler(handler), metrics.SQLite(db), open)
+		if err != nil {
+			logger.Printf("%v: choose another address with -metrics", err)
+			return 1
+		}
+		defer func() { _ = measured.Close() }()
+		serves += fmt.Sprintf("session-writer: http://%s/metrics\n", measured.Addr())
+	}
+	fmt.Fprint(stdout, serves)
 
 	go pruneRegularly(ctx, db, copies, logger)
 	served := make(chan error, 1)
@@ -167,6 +199,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case <-ctx.Done():
 	}
 
+	handler.Drain()
+	if *drain > 0 {
+		logger.Printf("told to end: serves on for %v, while /sessions/health fails", *drain)
+		time.Sleep(*drain)
+	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
 	if err := listening.Shutdown(limit); err != nil {
@@ -186,7 +223,7 @@ func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger
 			err = sqlite.Shrink(ctx, db, copies.InTurn)
 		}
 		if err != nil && ctx.Err() == nil {
-			logger.Print(err)
+			logger.Print(strings.ReplaceAll(err.Error(), "\n", "; ")) // of errors.Join
 		}
 		select {
 		case <-tick.C:

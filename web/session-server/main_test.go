@@ -163,7 +163,15 @@ func TestRunRefuses(t *testing.T) {
 		{"a size that no file has", []string{"-site", folder, "-db", db, "-max-size", "9223372036854775807"}, 2,
 			[]string{"-max-size", "MiB"}},
 		{"an unknown flag", []string{"-port", "80"}, 2,
-			[]string{"-port", "-addr host:port"}},
+			[]string{"-port", "session-server -h"}},
+		{"an address of metrics that is taken", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", db, "-metrics", taken.Addr().String()}, 1,
+			[]string{taken.Addr().String(), "already in use", "-metrics"}},
+		{"a time that is negative", []string{"-site", folder, "-drain", "-1s"}, 2,
+			[]string{"-drain -1s", "negative"}},
+		{"a backup of a file that is missing", []string{"-db", missing, "-backup", filepath.Join(t.TempDir(), "backup.db")}, 1,
+			[]string{missing, "no such file"}},
+		{"a backup of a file that has no sessions", []string{"-db", filepath.Join(folder, "index.html"), "-backup", filepath.Join(t.TempDir(), "backup.db")}, 1,
+			[]string{"index.html"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder
@@ -179,16 +187,6 @@ func TestRunRefuses(t *testing.T) {
 				t.Errorf("stdout: %s", &stdout)
 			}
 		})
-	}
-}
-
-func TestRunExplainsItsFlags(t *testing.T) {
-	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"-help"}, &stdout, &stderr); code != 0 {
-		t.Errorf("exit code %d, want 0", code)
-	}
-	if !strings.Contains(stderr.String(), "127.0.0.1:8080") {
-		t.Errorf("the default address is not among the flags: %s", &stderr)
 	}
 }
 
