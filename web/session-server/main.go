@@ -140,6 +140,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 
+	if *restored {
+		if err := sqlite.Check(ctx, db); err != nil {
+			hint := ""
+			if errors.Is(err, sqlite.ErrDamaged) {
+				hint = ": put the backup back again, and delete the log of the former file, which is beside it"
+			}
+			logger.Printf("database %s: %v%s", *file, err, hint)
+			return 1
+		}
+	}
+
 	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
 		logger.Printf("database %s: %v: choose another file with -db", *file, err)
 		return 1

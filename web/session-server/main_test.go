@@ -126,6 +126,30 @@ func TestRunServesUntilItsContextIsDone(t *testing.T) {
 	}
 }
 
+// damagedFile returns the name of a database of which something is overwritten.
+func damagedFile(t *testing.T) string {
+	t.Helper()
+	name := databaseFile(t)
+	db, err := sqlite.Open(name, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sqlstore.New(db, sqlstore.Limits{}).Create(t.Context()), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(content) / 2; i < len(content); i++ {
+		content[i] = 0xff
+	}
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 func TestRunRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -135,6 +159,7 @@ func TestRunRefuses(t *testing.T) {
 	folder := siteFolder(t)
 	missing := filepath.Join(t.TempDir(), "dist")
 	db := databaseFile(t)
+	damaged := damagedFile(t)
 
 	for _, test := range []struct {
 		name string
@@ -154,6 +179,8 @@ func TestRunRefuses(t *testing.T) {
 			[]string{missing, "-db"}},
 		{"a database that is none", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", filepath.Join(folder, "index.html")}, 1,
 			[]string{"index.html", "-db"}},
+		{"a backup that is damaged", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", damaged, "-restored"}, 1,
+			[]string{damaged, "is damaged", "delete the log"}},
 		{"an argument", []string{"-site", folder, "serve"}, 2,
 			[]string{`unexpected argument "serve"`}},
 		{"an origin that is none", []string{"-site", folder, "-origin", "https://example.com", "-origin", "example.com"}, 2,

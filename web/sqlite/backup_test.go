@@ -138,6 +138,30 @@ func TestABackupThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions.db")
+	db := open(t, path)
+	fill(t, db)
+	exec(t, db, `CREATE TABLE kept (n)`)
+	for range 1000 {
+		exec(t, db, `INSERT INTO kept VALUES ('`+secret+`')`)
+	}
+	if err := errors.Join(Shrink(t.Context(), db, nil), Check(t.Context(), db), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(content[len(content)/2:], strings.Repeat("\xff", 2*pageSize))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(t.Context(), open(t, path)); !errors.Is(err, ErrDamaged) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v, want that it is damaged", err)
+	}
+}
+
 func TestMeasure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sessions.db")
 	db, err := Open(path, Config{MaxBytes: 32 << 20})
