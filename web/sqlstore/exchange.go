@@ -149,6 +149,9 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 			return standing{}, d.describe(err)
 		}
 		next, err := d.merge(ctx, of, used, b)
+		if err == nil {
+			d.counts.merged.Add(uint64(len(b.Records)))
+		}
 		if !errors.Is(err, errGone) {
 			return next, err
 		}
@@ -207,7 +210,6 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if err != nil {
 		return standing{}, d.describe(err)
 	}
-	d.counts.merged.Add(uint64(len(b.Records)))
 	// The batch is merged. What it replaces goes even if the sender is gone. If the
 	// server ends before that, Prune deletes it.
 	rest := context.WithoutCancel(ctx)
