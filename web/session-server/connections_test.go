@@ -59,6 +59,9 @@ func TestTheConnectionThatWaitsLongestGivesWay(t *testing.T) {
 		}
 	}
 	first, second, third := dial(), dial(), dial()
+	if n := counted.count(); n != 3 {
+		t.Errorf("it counts %d connections, want 3", n)
+	}
 	use("first", first, true)
 	fourth := dial()
 	use("second, which had waited longest for its first request,", second, false)
