@@ -34,7 +34,7 @@ type administrator struct {
 func newAdministrator(t *testing.T) administrator {
 	t.Helper()
 	a := administrator{t.TempDir()}
-	for _, folder := range []string{"bin", "backup", "etc/default", "var/lib/session-server"} {
+	for _, folder := range []string{"bin", "backup", "etc/default", "etc/systemd/system", "usr/local/bin", "var/lib/session-server"} {
 		if err := os.MkdirAll(filepath.Join(a.folder, folder), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -65,8 +65,9 @@ func (a administrator) does(t *testing.T, has string) {
 	if len(found) != 1 {
 		t.Fatalf("%d snippets of web/README.md have %q", len(found), has)
 	}
-	script := regexp.MustCompile(`/(var|etc|backup)/`).ReplaceAllString(found[0], a.folder+"/$1/")
+	script := regexp.MustCompile(`/(var|etc|usr|backup)\b`).ReplaceAllString(found[0], a.folder+"/$1")
 	command := exec.CommandContext(t.Context(), "sh", "-eu", "-c", script)
+	command.Dir = a.folder
 	command.Env = append(os.Environ(), "PATH="+a.path("bin")+":"+os.Getenv("PATH"))
 	if says, err := command.CombinedOutput(); err != nil || len(says) > 0 {
 		t.Fatalf("%v: %s, of\n%s", err, says, script)

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -182,6 +183,32 @@ func TestTheUnit(t *testing.T) {
 	var stdout, stderr strings.Builder
 	if code := run(ctx, args, &stdout, &stderr); code != 0 || stderr.Len() != 0 {
 		t.Errorf("%q: exit code %d, %s", args, code, &stderr)
+	}
+}
+
+func TestTheUnitIsInstalledAsTheReadmeHasIt(t *testing.T) {
+	admin := newAdministrator(t)
+	web, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where somebody has built the command.
+	if err := errors.Join(os.Symlink(web, admin.path("web")), os.WriteFile(admin.path("session-server"), []byte("built"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	admin.does(t, "install session-server")
+	unit, err := os.ReadFile("session-server.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"usr/local/bin/session-server":              "built",
+		"etc/systemd/system/session-server.service": string(unit),
+		"etc/default/session-server":                "ORIGIN=https://example.com\n",
+	} {
+		if got, err := os.ReadFile(admin.path(name)); err != nil || string(got) != want {
+			t.Errorf("/%s has %q, %v, want %q", name, got, err, want)
+		}
 	}
 }
 
