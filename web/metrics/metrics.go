@@ -3,9 +3,9 @@
 // Package metrics has what a server does in Prometheus' form, for a program that serves its
 // metrics with github.com/prometheus/client_golang. The command session-server does so.
 //
-// It is not part of package server, which is compiled into a Worker: there each request
-// starts the program anew, so there is nothing to count, and every library makes that
-// start longer.
+// It is not part of package server, which is compiled into a Worker. There each request
+// starts the program anew, so there is nothing to count, and the library would make the
+// program 13 MB large in place of 8.
 //
 // The labels of a metric have no more values than this code has words for them. Nothing
 // that a client sends becomes one.

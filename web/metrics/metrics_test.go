@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -187,6 +189,18 @@ func TestMetrics(t *testing.T) {
 	}
 	if n := value(got, "session_writer_database_bytes"); !math.IsNaN(n) {
 		t.Errorf("without a database it has %v bytes", n)
+	}
+}
+
+func TestTheWorkerDoesWithoutTheLibrary(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "../worker")
+	list.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	imported, err := list.Output()
+	if err != nil || !strings.Contains(string(imported), "web/server\n") {
+		t.Fatalf("go list: %v, %s", err, imported)
+	}
+	if strings.Contains(string(imported), "prometheus") {
+		t.Error("the Worker imports Prometheus' library")
 	}
 }
 
