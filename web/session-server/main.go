@@ -6,6 +6,8 @@
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
 //		[-origin ORIGIN] [-restored]
+//	session-server -config FILE [-restored]
+//	session-server -config-example
 //
 // It answers to this machine's own names, over http. Other machines reach it through a
 // proxy that ends TLS and keeps the Host of what it passes on. Then -origin names the
@@ -15,18 +17,22 @@
 // however that comes, and a power cut. After the file was put back from a backup, start
 // the server with -restored once. Then devices send again what they exchanged since
 // the backup.
+//
+// A configuration file says what flags say, and the limits of package sqlstore. It is JSON:
+// -config-example prints one. Beside -config, a flag that has a place in the file is
+// refused, so that there is one place to look. The file is checked as a whole before
+// anything is opened. Each problem is printed with its line, its path such as
+// limits.entries, and what would be right.
 package main
 
 import (
 	"context"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"log"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -74,72 +80,72 @@ func untilSignal() context.Context {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logger := log.New(stderr, "session-writer: ", 0)
 
-	flags := flag.NewFlagSet("session-writer", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
-	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
-	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
-	maxSize := flags.Int64("max-size", 4096, "how large the database may be, in `MiB`; 0 for as large as the disk")
-	var origins []string
-	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
-		origins = append(origins, origin)
-		return server.CheckOrigin(origin)
-	})
-	restored := flags.Bool("restored", false, "have all send again what is missing, after the database was put back from a backup")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	options, code, done := readOptions(args, stderr, logger)
+	if done {
+		return code
+	}
+	if options.example {
+		if err := writeConfig(stdout, options.file()); err != nil {
+			logger.Print(err)
+			return 1
+		}
 		return 0
-	case err != nil:
-		return 2 // flags has said why
-	case flags.NArg() > 0:
-		logger.Printf("unexpected argument %q", flags.Arg(0))
-		return 2
-	case *maxSize < 0 || *maxSize > math.MaxInt64>>20:
-		logger.Printf("-max-size %d: it must be a number of MiB, or 0 for no limit", *maxSize)
-		return 2
 	}
 
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	db, err := sqlite.Open(*file, sqlite.Config{MaxBytes: *maxSize << 20})
+	file, err := databasePath(options.db)
 	if err != nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		logger.Printf("database: %v", err)
 		return 1
 	}
-	defer func() { _ = db.Close() }()
-	copies := sqlstore.New(db, sqlstore.Limits{})
-	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
-	if err != nil {
+	site := os.DirFS(options.site)
+	noSite := func(err error) int {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = ": run make build"
 		}
-		logger.Printf("site %s: %v%s", *folder, err, hint)
+		logger.Printf("site %s: %v%s", options.site, err, hint)
 		return 1
+	}
+	// What is most often wrong with it is found before a database is made.
+	if _, err := fs.Stat(site, "index.html"); err != nil {
+		return noSite(err)
+	}
+	db, err := sqlite.Open(file, sqlite.Config{MaxBytes: options.maxSize << 20})
+	if err != nil {
+		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
+		return 1
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlstore.New(db, options.limits)
+	handler, err := server.New(server.Config{DB: copies, Site: site, Origins: options.origins, ErrorLog: logger})
+	if err != nil {
+		return noSite(err)
 	}
 
 	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
 		return 1
 	}
 
 	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v", *file, err)
+		logger.Printf("database %s: %v", file, err)
 	}
 
-	if *restored {
+	if options.restored {
 		sessions, err := copies.Restored(ctx)
 		if err != nil {
-			logger.Printf("database %s: %v", *file, err)
+			logger.Printf("database %s: %v", file, err)
 			return 1
 		}
 		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
 	}
 
-	listener, err := net.Listen("tcp", *addr)
+	listener, err := net.Listen("tcp", options.addr)
 	if err != nil {
-		logger.Printf("%v: choose another address with -addr", err)
+		logger.Printf("%v: choose another address with -addr, or addr in the configuration file", err)
 		return 1
 	}
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {

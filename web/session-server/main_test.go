@@ -144,7 +144,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{"a port that is taken", []string{"-addr", taken.Addr().String(), "-site", folder, "-db", db}, 1,
 			[]string{taken.Addr().String(), "already in use", "-addr"}},
-		{"an address that is none", []string{"-addr", "nonsense", "-site", folder, "-db", db}, 1,
+		{"an address that is none", []string{"-addr", "nonsense", "-site", folder, "-db", db}, 2,
 			[]string{"nonsense", "-addr"}},
 		{"a site folder that is missing", []string{"-addr", "127.0.0.1:0", "-site", missing, "-db", db}, 1,
 			[]string{missing, "run make build"}},
