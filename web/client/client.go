@@ -7,7 +7,7 @@
 //	s, err := session.OpenURL(ctx, "https://example.com/sessions/?session=cart")
 //
 // The URL is that of the server's API. Its parameters are session, the session's name, which
-// is required, and maxAge. Opening makes an exchange, and so does each call: a read before
+// is required, maxAge, and cookies, the path of a file. Opening makes an exchange, and so does each call: a read before
 // it reads, and a write when it has changed a copy in memory. So a Save that returns nil
 // has reached the server, and survives what the server's database survives. After an error
 // the session is what it was, and nothing is sent later. As with any database elsewhere,
@@ -15,12 +15,16 @@
 // server answers, the server may have saved all of it. A program that must save without a
 // connection opens a session of its own, and calls Sync.
 //
-// The server knows the program by its cookies, which the sessions of one URL's server share
-// and which last as long as the process: the next one is another visitor. A server that
-// knows its users (Config.Identify of package server) can know the program by the user and
-// the password of the URL, which are sent as HTTP's basic authentication. If the server
-// takes it for another owner than before, calls return a *session.OwnerError, and the
-// session is to be opened anew.
+// The server knows the program by its cookies. Those are in the file that the parameter
+// cookies names, which is made when it is missing, for its user alone: whoever reads it has
+// the sessions. It should be one process's at a time. Without it, the cookies last as long as
+// the process, and the next one is another visitor, whose sessions are empty. The sessions of
+// one server and one such file share their cookies.
+//
+// A server that knows its users (Config.Identify of package server) can know the program by
+// the user and the password of the URL, which are sent as HTTP's basic authentication. If the
+// server takes the program for another owner than before, calls return a
+// *session.OwnerError, and the session is to be opened anew.
 package client
 
 import (

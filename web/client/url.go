@@ -8,7 +8,8 @@ import (
 	"iter"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -31,14 +32,25 @@ func openerOf(u *session.URL) func(context.Context) (session.Opened, error) {
 	case u.Scheme == "http" && !strings.EqualFold(host, "localhost") && !net.ParseIP(host).IsLoopback():
 		u.Refuse("it is not https: whoever is on the way could read and change the session. http is for this machine only, such as http://localhost:8080/sessions/?session=cart")
 	}
+	cookies, given := u.Parameter("cookies")
+	if given {
+		if cookies == "" {
+			u.Refuse(`parameter "cookies": it must be the path of a file, like cookies=/var/lib/app/cookies`)
+		} else if absolute, err := filepath.Abs(cookies); err == nil {
+			cookies = absolute
+		}
+	}
 	at := *u.URL
 	at.RawQuery = ""
 	return func(ctx context.Context) (session.Opened, error) {
-		replicas, err := servers.replicas(at.String())
+		server, err := servers.find(&at, cookies)
 		if err != nil {
 			return nil, err
 		}
-		r := &remote{name: name, config: config, replica: replicas(name), calling: make(chan struct{}, 1), known: session.NewMemory()}
+		r := &remote{
+			name: name, config: config, replica: server.replicas(name), jar: server.jar,
+			calling: make(chan struct{}, 1), known: session.NewMemory(),
+		}
 		if _, err := r.exchange(ctx, nil); err != nil {
 			return nil, err
 		}
@@ -49,27 +61,36 @@ func openerOf(u *session.URL) func(context.Context) (session.Opened, error) {
 // timeout is how long an exchange may take. A server of package web/server gives up earlier.
 const timeout = time.Minute
 
-// servers are those that URLs have named. The sessions of one share its cookies, and what
-// New returns.
-var servers = registry{of: make(map[string]func(string) session.Replica)}
+// A server has what the sessions of one server share: the cookies, and what New returns.
+type server struct {
+	jar      *jar
+	replicas func(name string) session.Replica
+}
+
+// servers are those that URLs have named.
+var servers = registry{of: make(map[visitor]server)}
+
+// A visitor is a server's address, which may have a password, and where its cookies are.
+type visitor struct{ address, cookies string }
 
 type registry struct {
 	mu sync.Mutex
-	of map[string]func(name string) session.Replica // by the address, which may have a password
+	of map[visitor]server
 }
 
-func (r *registry) replicas(address string) (func(name string) session.Replica, error) {
+func (r *registry) find(at *url.URL, cookies string) (server, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if had, there := r.of[address]; there {
+	as := visitor{at.String(), cookies}
+	if had, there := r.of[as]; there {
 		return had, nil
 	}
-	jar, err := cookiejar.New(nil)
+	jar, err := newJar(at, cookies)
 	if err != nil {
-		return nil, err
+		return server{}, err
 	}
-	r.of[address] = New(&http.Client{Jar: jar, Timeout: timeout}, address)
-	return r.of[address], nil
+	r.of[as] = server{jar, New(&http.Client{Jar: jar, Timeout: timeout}, as.address)}
+	return r.of[as], nil
 }
 
 // A remote is a session that a server has. Each call makes an exchange: a read before it
@@ -80,6 +101,7 @@ type remote struct {
 	name    string
 	config  session.Config
 	replica session.Replica
+	jar     *jar
 	// calling is held by the one call that may use what is below.
 	calling chan struct{}
 	known   session.Storage
@@ -144,6 +166,11 @@ func copyItems(to, from session.Storage) error {
 // that a Load finds.
 func (r *remote) ask(ctx context.Context, sent session.Sent) (session.Received, error) {
 	got, err := r.replica(ctx, sent)
+	// Without an owner, nothing is merged: the server only tells who we are. Later it renews
+	// the cookie, which can be kept next time as well.
+	if failed := r.jar.keep(); err == nil && sent.Owner == "" {
+		err = failed
+	}
 	owner := got.Owner
 	if refused, is := errors.AsType[*session.OwnerError](err); is {
 		owner = refused.Owner

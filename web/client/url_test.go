@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -221,6 +222,51 @@ func TestAnotherOwner(t *testing.T) {
 	}
 }
 
+func TestCookiesInAFile(t *testing.T) {
+	ctx, s := t.Context(), serve(t, nil)
+	file := filepath.Join(t.TempDir(), "cookies")
+	// The other URLs of the server stand for processes, which share nothing but the file.
+	in := func(process string) string {
+		return strings.Replace(s.url, "://", "://"+process+"@", 1) + "&cookies=" + file
+	}
+	if err := openURL(t, in("first")).Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := openURL(t, in("second")).Get(ctx, "a", nil); !found || err != nil {
+		t.Errorf("the next process: found %v, %v", found, err)
+	}
+	if found, err := openURL(t, s.url).Get(ctx, "a", nil); found || err != nil {
+		t.Errorf("without the file: found %v, %v", found, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the file is %v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(file, []byte("<html>\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session.OpenURL(ctx, in("third")); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v, want that the file has something else", err)
+	}
+}
+
+func TestCookiesThatCannotBeKept(t *testing.T) {
+	ctx, s := t.Context(), serve(t, nil)
+	folder := filepath.Join(t.TempDir(), "missing")
+	cart := openURL(t, s.url+"&cookies="+folder+"/cookies")
+	for range 2 {
+		err := cart.Save(ctx, maps.All(map[string]any{"a": 1}))
+		if !errors.Is(err, os.ErrNotExist) || s.writes.Load() != 0 {
+			t.Errorf("got %v with %d writes, want that there is no such folder", err, s.writes.Load())
+		}
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+		t.Errorf("when there is the folder: %v", err)
+	}
+}
+
 func TestMaxAgeOfAURL(t *testing.T) {
 	var query string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -243,12 +289,13 @@ func TestWhatAURLMayNotBe(t *testing.T) {
 	}{
 		{"https://example.com/sessions/", []string{`"session"`, "session=cart"}},
 		{"https://example.com/sessions/?session=a/b", []string{"must not contain a slash"}},
+		{"https://example.com/sessions/?session=cart&cookies=", []string{`parameter "cookies"`, "cookies=/var/lib"}},
 		{"https:/sessions/?session=cart", []string{"no host", "https://example.com/sessions/?session=cart"}},
 		{"https:example.com?session=cart", []string{"no host"}},
 		{"https://:443/?session=cart", []string{"no host"}},
 		{"http://example.com/sessions/?session=cart", []string{"it is not https", "http://localhost"}},
 		{"http://127.0.0.1.example.com/?session=cart", []string{"it is not https"}},
-		{"https://example.com/?session=cart&maxAge=1d&owner=ada", []string{`"1d"`, `unknown parameter "owner": there are session, maxAge`}},
+		{"https://example.com/?session=cart&maxAge=1d&owner=ada", []string{`"1d"`, `unknown parameter "owner": there are session, maxAge, cookies`}},
 	} {
 		s, err := session.OpenURL(t.Context(), test.url)
 		if s != nil || !errors.Is(err, session.ErrConfig) {
