@@ -99,33 +99,3 @@ func ExampleOpenURL() {
 	// <nil>
 	// session URL "memory:///cart": invalid configuration: unknown parameter "maxage": there are maxAge
 }
-
-// A program can have URLs of its own. Here the host is one of its stores.
-func ExampleRegisterOpener() {
-	stores := map[string]session.Storage{"main": session.NewMemory(), "test": session.NewMemory()}
-	session.RegisterOpener("store", func(u *session.URL) func(context.Context) (session.Opened, error) {
-		storage, there := stores[u.Host]
-		if !there {
-			u.Refuse("there is no such store: it must be like store://main/cart or store://test/cart")
-		}
-		name, config := u.NameInPath(), session.Config{MaxAge: u.MaxAge()}
-		return func(ctx context.Context) (session.Opened, error) {
-			return session.Open(ctx, storage, name, config)
-		}
-	})
-
-	ctx := context.Background()
-	cart, err := session.OpenURL(ctx, "store://test/cart?maxAge=720h")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer cart.Close()
-	fmt.Println(cart.Save(ctx, maps.All(map[string]any{"items": 3})))
-
-	_, err = session.OpenURL(ctx, "store://live/cart?maxAge=30d")
-	fmt.Println(err)
-	// Output:
-	// <nil>
-	// session URL "store://live/cart": invalid configuration: there is no such store: it must be like store://main/cart or store://test/cart; parameter "maxAge": it is "30d", must be like 90s, 30m or 720h, of 1ms at least, or 0
-}

@@ -65,6 +65,9 @@ func OpenURL(ctx context.Context, text string) (Opened, error) {
 	if err = ctx.Err(); err == nil {
 		s, err = open(ctx)
 	}
+	if err == nil && s == nil {
+		err = errors.New("its Opener has opened nothing")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("session URL %q: %w", withoutSecrets(text), err)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,12 +88,22 @@ func opened(t *testing.T) session.Opener {
 	}
 }
 
+// schemes counts those that tests have registered, each of which must be another one.
+var schemes atomic.Int32
+
+// register registers an Opener for as long as the process lasts, and returns its scheme.
+func register(openers ...session.Opener) (scheme string) {
+	scheme = fmt.Sprint("scheme", schemes.Add(1))
+	for _, opener := range openers {
+		session.RegisterOpener(scheme, opener)
+	}
+	return scheme
+}
+
 func TestWhatAURLMayNotBe(t *testing.T) {
-	session.RegisterOpener("refusing", opened(t))
-	session.RegisterOpener("twice", opened(t))
-	session.RegisterOpener("TWICE", opened(t))
-	session.RegisterOpener("none", nil)
-	session.RegisterOpener("nothing", func(*session.URL) func(context.Context) (session.Opened, error) { return nil })
+	refusing, twice, none := register(opened(t)), register(opened(t)), register(nil)
+	session.RegisterOpener(strings.ToUpper(twice), opened(t))
+	nothing := register(func(*session.URL) func(context.Context) (session.Opened, error) { return nil })
 	for _, test := range []struct {
 		url  string
 		want []string
@@ -108,9 +120,9 @@ func TestWhatAURLMayNotBe(t *testing.T) {
 		{"tab:///cart", []string{"session-writer/wasm/localstorage"}},
 		{"https://example.com", []string{"session-writer/web/client"}},
 		{"http://localhost", []string{"session-writer/web/client"}},
-		{"twice:a", []string{`"twice" was registered 2 times`}},
-		{"none:a", []string{"nil Opener"}},
-		{"nothing:a", []string{"returned nil"}},
+		{twice + ":a", []string{twice + `" was registered 2 times`}},
+		{none + ":a", []string{"nil Opener"}},
+		{nothing + ":a", []string{"returned nil"}},
 		{"memory:///", []string{"it names no session", "memory:///cart"}},
 		{"memory:", []string{"it names no session", "memory:///cart"}},
 		{"memory:cart", []string{"it names no session", "memory:///cart"}},
@@ -132,10 +144,10 @@ func TestWhatAURLMayNotBe(t *testing.T) {
 		{"memory:///cart?a;b", []string{"parameters cannot be read", "%3B"}},
 		{"memory:///cart?a=%", []string{"parameters cannot be read", "%25"}},
 		{"memory:///a/b?maxAge=x&b=1&a=2#c", []string{"fragment", "slash", "maxAge", `parameter "a": there are maxAge`, `parameter "b"`}},
-		{"refusing:?owner=ada", []string{`parameter "session"`, "session=cart"}},
-		{"refusing:?session=a/b", []string{`parameter "session": the name must not contain a slash`}},
-		{"refusing:?session=a&session=b", []string{"2 times"}},
-		{"refusing:?session=a&sesion=b", []string{`unknown parameter "sesion": there are owner, session`}},
+		{refusing + ":?owner=ada", []string{`parameter "session"`, "session=cart"}},
+		{refusing + ":?session=a/b", []string{`parameter "session": the name must not contain a slash`}},
+		{refusing + ":?session=a&session=b", []string{"2 times"}},
+		{refusing + ":?session=a&sesion=b", []string{`unknown parameter "sesion": there are owner, session`}},
 	} {
 		s, err := session.OpenURL(t.Context(), test.url)
 		if s != nil || !errors.Is(err, session.ErrConfig) {
@@ -158,9 +170,9 @@ func TestNoErrorTellsAPassword(t *testing.T) {
 		u.Rest()
 		return func(context.Context) (session.Opened, error) { return nil, errors.New("it fails") }
 	}
-	session.RegisterOpener("fails", fails)
+	failing := register(fails)
 	for _, user := range []string{"ada:hunter", "ada:hun/hunter", "ada:%zz-hunter", "ada:1?hunter", "ada:1#hunter", "ada:hunter@hunter", "ada:hunter/1?", "ada:[hunter", "hunter"} {
-		for _, scheme := range []string{"fails", "unknown", "memory", "https", "no_scheme", ""} {
+		for _, scheme := range []string{failing, "unknown", "memory", "https", "no_scheme", ""} {
 			for _, rest := range []string{"example.com/db", "example.com:x/taken", "example.com/taken?a=1", "", "?password=hunter", "example.com/?%zz=hunter;"} {
 				url := scheme + "://" + user + "@" + rest
 				if _, err := session.OpenURL(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter") {
@@ -169,14 +181,14 @@ func TestNoErrorTellsAPassword(t *testing.T) {
 			}
 		}
 	}
-	_, err := session.OpenURL(t.Context(), "fails://ada:hunter@example.com/taken?password=hunter")
-	if want := `session URL "fails://...@example.com/taken": it fails`; err == nil || err.Error() != want {
+	_, err := session.OpenURL(t.Context(), failing+"://ada:hunter@example.com/taken?password=hunter")
+	if want := `session URL "` + failing + `://...@example.com/taken": it fails`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
 func TestAnOpenerIsAskedOnlyWithTime(t *testing.T) {
-	session.RegisterOpener("late", func(*session.URL) func(context.Context) (session.Opened, error) {
+	late := register(func(*session.URL) func(context.Context) (session.Opened, error) {
 		return func(context.Context) (session.Opened, error) {
 			t.Error("it is opened")
 			return nil, nil
@@ -184,8 +196,30 @@ func TestAnOpenerIsAskedOnlyWithTime(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := session.OpenURL(ctx, "late:"); !errors.Is(err, context.Canceled) || errors.Is(err, session.ErrConfig) {
+	if _, err := session.OpenURL(ctx, late+":"); !errors.Is(err, context.Canceled) || errors.Is(err, session.ErrConfig) {
 		t.Errorf("got %v, want that the context is done", err)
+	}
+}
+
+func TestAnOpenerThatOpensNothing(t *testing.T) {
+	scheme := register(func(*session.URL) func(context.Context) (session.Opened, error) {
+		return func(context.Context) (session.Opened, error) { return nil, nil }
+	})
+	if _, err := session.OpenURL(t.Context(), scheme+":"); err == nil || !strings.Contains(err.Error(), "opened nothing") {
+		t.Errorf("got %v, want that nothing was opened", err)
+	}
+}
+
+func TestTheRestOfTheParameters(t *testing.T) {
+	var rest url.Values
+	scheme := register(func(u *session.URL) func(context.Context) (session.Opened, error) {
+		u.NameInQuery()
+		rest = u.Rest()
+		return func(context.Context) (session.Opened, error) { return nil, errors.New("taken") }
+	})
+	_, err := session.OpenURL(t.Context(), scheme+":?session=cart&sslmode=off&a=1&a=2")
+	if err == nil || errors.Is(err, session.ErrConfig) || rest.Encode() != "a=1&a=2&sslmode=off" {
+		t.Errorf("got %v, and the rest is %v", err, rest)
 	}
 }
 

@@ -58,7 +58,7 @@ func openerOf(u *session.URL) func(context.Context) (session.Opened, error) {
 	}
 }
 
-// timeout is how long an exchange may take. A server of package web/server gives up earlier.
+// timeout is how long a request may take, as in session-server.
 const timeout = time.Minute
 
 // A server has what the sessions of one server share: the cookies, and what New returns.

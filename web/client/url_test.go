@@ -27,10 +27,11 @@ import (
 // A sessionServer is a server of sessions, and what happens to its requests.
 type sessionServer struct {
 	url      string
+	handler  http.Handler
 	store    *sqlstore.DB
 	requests atomic.Int32
 	writes   atomic.Int32
-	// refuses answers in place of the server, if it is not nil.
+	// refuses answers in place of the handler, if it is not nil.
 	refuses atomic.Pointer[http.HandlerFunc]
 }
 
@@ -46,8 +47,7 @@ func serve(t *testing.T, identify func(*http.Request) (string, error)) *sessionS
 	if err := s.store.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := server.New(server.Config{DB: s.store, Identify: identify})
-	if err != nil {
+	if s.handler, err = server.New(server.Config{DB: s.store, Identify: identify}); err != nil {
 		t.Fatal(err)
 	}
 	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +59,7 @@ func serve(t *testing.T, identify func(*http.Request) (string, error)) *sessionS
 			(*refuse)(w, r)
 			return
 		}
-		handler.ServeHTTP(w, r)
+		s.handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(listening.Close)
 	s.url = listening.URL + "/sessions/?session=cart"
@@ -264,6 +264,39 @@ func TestCookiesThatCannotBeKept(t *testing.T) {
 	}
 	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Errorf("when there is the folder: %v", err)
+	}
+}
+
+// The server renews a cookie when it has merged what was sent. Then it is saved.
+func TestACookieThatCannotBeRenewed(t *testing.T) {
+	ctx, s := t.Context(), serve(t, nil)
+	folder := filepath.Join(t.TempDir(), "folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "cookies")
+	cart := openURL(t, s.url+"&cookies="+file)
+	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "renewed", Value: "1", Path: "/"})
+		s.handler.ServeHTTP(w, r)
+	})
+	if err := cart.Save(ctx, maps.All(map[string]any{"a": 2})); err != nil {
+		t.Error(err)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cart.Load(ctx); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "renewed=1") {
+		t.Errorf("the file has %s, %v, want what was renewed", text, err)
 	}
 }
 

@@ -41,10 +41,11 @@ func (w *watched) isOpen() bool { return w.opened[len(w.opened)-1].Ping() == nil
 func TestSessionsOfOneDatabaseShareIt(t *testing.T) {
 	ctx := t.Context()
 	from := &watched{path: filepath.Join(t.TempDir(), "sessions.db")}
-	session.RegisterOpener("shared", from.opener(t))
+	scheme := "shared" + newEpoch() // another one each time that the test runs
+	session.RegisterOpener(scheme, from.opener(t))
 	var sessions []session.Opened
 	for i := range 3 {
-		s, err := session.OpenURL(ctx, fmt.Sprintf("shared:?owner=ada&session=%d", i))
+		s, err := session.OpenURL(ctx, fmt.Sprintf("%s:?owner=ada&session=%d", scheme, i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,8 @@ func TestSessionsOfOneDatabaseShareIt(t *testing.T) {
 func TestSessionsAreOpenedAndClosedAtOnce(t *testing.T) {
 	from := &watched{path: filepath.Join(t.TempDir(), "sessions.db")}
 	var mu sync.Mutex
-	session.RegisterOpener("at-once", Opener(func(*session.URL) Source {
+	scheme := "at-once" + newEpoch()
+	session.RegisterOpener(scheme, Opener(func(*session.URL) Source {
 		return Source{Name: from.path, Open: func() (*sql.DB, error) {
 			db := open(t, from.path)
 			mu.Lock()
@@ -97,7 +99,7 @@ func TestSessionsAreOpenedAndClosedAtOnce(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for n := range 5 {
-				if err := saveAndClose(t.Context(), "at-once:?session=cart&owner=ada", fmt.Sprint(i, n)); err != nil {
+				if err := saveAndClose(t.Context(), scheme+":?session=cart&owner=ada", fmt.Sprint(i, n)); err != nil {
 					t.Error(err)
 				}
 			}
