@@ -36,19 +36,19 @@ var _ Opened = (*Session)(nil)
 // OpenURL opens the session that a URL names, so that a program's configuration can say
 // where it is kept:
 //
-//	memory:///cart?maxAge=1h                 in this process
-//	local:///cart                            in localStorage
-//	tab:///cart                              in sessionStorage
-//	sqlite:sessions.db?session=cart&owner=ada  in a SQLite file
-//	https://example.com/sessions/?session=cart on a server
+//	memory:///cart?maxAge=1h                    in this process
+//	local:///cart                               in localStorage
+//	tab:///cart                                 in sessionStorage
+//	sqlite:sessions.db?session=cart&owner=ada   in a SQLite file
+//	https://example.com/sessions/?session=cart  on a server
 //
 // Only memory is there by itself. Importing a package registers the others: wasm/localstorage
 // registers local and tab, web/opensqlite sqlite, and web/client https. Each package
 // documents its URLs. RegisterOpener adds schemes of a program's own.
 //
-// Sessions in memory with one name are one session. It lasts as long as the process, also
-// when nobody has it open. MaxAge of Config is the parameter maxAge, a duration as
-// time.ParseDuration reads it.
+// In memory, all sessions of one name are the same session. It lasts as long as the process,
+// also when nobody has it open. The parameter maxAge is Config.MaxAge, in the form of
+// time.ParseDuration.
 //
 // Names and values are percent-encoded. In a parameter, + is a space.
 //

@@ -57,7 +57,7 @@ func readOptions(args []string, stderr io.Writer, logger *log.Logger) (o options
 		return server.CheckOrigin(origin)
 	})
 	flags.BoolVar(&o.restored, "restored", false, "have all send again what is missing, after the database was put back from a backup")
-	config := flags.String("config", "", "a JSON `file` with what the flags above say, but -restored, and more")
+	config := flags.String("config", "", "a JSON `file` with what the other flags say, but -restored, and with the limits")
 	flags.BoolVar(&o.example, "config-example", false, "print such a file, which says what the other flags say, or the defaults")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
