@@ -12,13 +12,12 @@
 // whose it is. The session is the one that package sqlstore's DB.Open opens for them, with
 // the default limits. What a Save survives, package sqlite says.
 //
-// Sessions in one file share a *sql.DB, which is closed with the last of them. What is no
+// Sessions in one file share an open database, which is closed with the last of them. What is no
 // longer needed, such as the keys of what was removed, is deleted by session-server, or by
 // a program that calls DB.Prune.
 package opensqlite
 
 import (
-	"database/sql"
 	"path/filepath"
 
 	"github.com/session-interop/session-writer"
@@ -35,7 +34,13 @@ func source(u *session.URL) sqlstore.Source {
 	}
 	return sqlstore.Source{
 		Name: withoutLinks(path),
-		Open: func() (*sql.DB, error) { return sqlite.Open(path, sqlite.Config{}) },
+		Open: func() (*sqlstore.DB, error) {
+			db, err := sqlite.Open(path, sqlite.Config{})
+			if err != nil {
+				return nil, err
+			}
+			return sqlstore.New(db, sqlstore.Limits{}), nil
+		},
 	}
 }
 

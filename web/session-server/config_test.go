@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +75,21 @@ func TestTheExampleSaysWhatFlagsSay(t *testing.T) {
 	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, sqlstore.DefaultLimits()}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it says %+v, want %+v", s, want)
+	}
+}
+
+// A flag is a setting, which a configuration file has too, or says what to do once.
+func TestAFileHasEverySetting(t *testing.T) {
+	_, help := runWith(t, 0, "-help")
+	var members []string
+	for _, m := range new(settings).file() {
+		members = append(members, m.name)
+	}
+	once := []string{"config", "config-example", "restored"}
+	for _, flag := range regexp.MustCompile(`(?m)^  -([a-z-]+)`).FindAllStringSubmatch(help, -1) {
+		if name := flag[1]; !slices.Contains(members, inFile[name]) && !slices.Contains(once, name) {
+			t.Errorf("a configuration file cannot say what -%s does", name)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,17 +16,17 @@ type Source struct {
 	// Name is another one for each database of a scheme. It appears nowhere, so it may
 	// have a password.
 	Name string
-	// Open opens the database.
-	Open func() (*sql.DB, error)
+	// Open opens the database, which is closed when no session is open.
+	Open func() (*DB, error)
 }
 
 // Opener returns the session.Opener of a scheme whose URLs name a database. The parameters
 // session and owner, which are required, say which of its sessions is meant. source reads
 // the rest of the URL, and refuses what is wrong with it.
 //
-// Sessions of one database share a *sql.DB. It is opened with the first of them, which
-// also makes the tables, and closed with the last. A session that was closed opens it
-// for each call. The sessions have the default Limits.
+// Sessions of one database share a *DB. It is opened with the first of them, which
+// also makes the tables, and its *sql.DB is closed with the last. A session that was closed
+// opens it for each call.
 func Opener(source func(*session.URL) Source) session.Opener {
 	databases := databases{of: make(map[string]*database)}
 	return func(u *session.URL) func(context.Context) (session.Opened, error) {
@@ -123,7 +122,6 @@ type database struct {
 	holders int
 	// opening is held by whoever opens it.
 	opening chan struct{}
-	db      *sql.DB
 	store   *DB
 }
 
@@ -146,8 +144,8 @@ func (d *databases) hold(ctx context.Context, source Source) (store *DB, release
 			delete(d.of, source.Name)
 		}
 		d.mu.Unlock()
-		if last && held.db != nil {
-			return held.db.Close()
+		if last && held.store != nil {
+			return held.store.db.Close()
 		}
 		return nil
 	}
@@ -166,17 +164,16 @@ func (h *database) open(ctx context.Context, source Source) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if h.db != nil {
+	if h.store != nil {
 		return nil
 	}
-	db, err := source.Open()
+	store, err := source.Open()
 	if err != nil {
 		return err
 	}
-	store := New(db, Limits{})
 	if err := store.Create(ctx); err != nil {
-		return errors.Join(err, db.Close())
+		return errors.Join(err, store.db.Close())
 	}
-	h.db, h.store = db, store
+	h.store = store
 	return nil
 }

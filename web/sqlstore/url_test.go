@@ -24,13 +24,13 @@ type watched struct {
 
 func (w *watched) opener(t *testing.T) session.Opener {
 	return Opener(func(*session.URL) Source {
-		return Source{Name: w.path, Open: func() (*sql.DB, error) {
+		return Source{Name: w.path, Open: func() (*DB, error) {
 			if w.fails != nil {
 				return nil, w.fails
 			}
 			db := open(t, w.path)
 			w.opened = append(w.opened, db)
-			return db, nil
+			return New(db, Limits{}), nil
 		}}
 	})
 }
@@ -87,12 +87,12 @@ func TestSessionsAreOpenedAndClosedAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	scheme := "at-once" + newEpoch()
 	session.RegisterOpener(scheme, Opener(func(*session.URL) Source {
-		return Source{Name: from.path, Open: func() (*sql.DB, error) {
+		return Source{Name: from.path, Open: func() (*DB, error) {
 			db := open(t, from.path)
 			mu.Lock()
 			defer mu.Unlock()
 			from.opened = append(from.opened, db)
-			return db, nil
+			return New(db, Limits{}), nil
 		}}
 	}))
 	var all sync.WaitGroup
