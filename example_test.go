@@ -81,3 +81,21 @@ func ExampleSession_Subscribe() {
 	// Output:
 	// user "ada", remote true, <nil>
 }
+
+// A URL in the configuration says where a session is kept.
+func ExampleOpenURL() {
+	ctx := context.Background()
+	cart, err := session.OpenURL(ctx, "memory:///cart?maxAge=1h")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cart.Close()
+	fmt.Println(cart.Save(ctx, maps.All(map[string]any{"items": 3})))
+
+	_, err = session.OpenURL(ctx, "memory:///cart?maxage=1d")
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// session URL "memory:///cart": invalid configuration: unknown parameter "maxage": there are maxAge
+}

@@ -10,7 +10,8 @@
 //	err = s.Save(ctx, maps.All(map[string]any{"user": "ada", "items": 3}))
 //
 // Programs compiled for GOOS=js find the browser's storage in package
-// wasm/localstorage. NewMemory makes one in memory. Any other Storage will do.
+// wasm/localstorage. NewMemory makes one in memory. Any other Storage will do. OpenURL
+// opens the session that a URL in a program's configuration names.
 //
 // Code that only saves should ask for a Writer, the interface that states the
 // contract. Code that only reads should ask for a Reader. A *Session is both.

@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { runtimeOfGo } from "../harness/go.js";
 import { freePort } from "../harness/server.js";
+import { startNative } from "../harness/sessions-server.js";
 import { inBrowser } from "../test/in-browser.js";
 
 /** @typedef {import("../harness/browser.js").Page} Page */
@@ -289,10 +290,30 @@ async function dev(folder, visit) {
 async function start(folder, visit) {
   await run("npm", ["run", "build", "--silent"], { cwd: folder });
   const next = "node_modules/.bin/next start --hostname 127.0.0.1";
+  const sessions = await startNative();
+  visit.t.after(() => sessions.close());
+  process.env.SESSIONS = sessions.origin; // for Next's own server
   await withServer(folder, next, async (url) => {
     const rendered = await (await fetch(url)).text();
     assert.match(rendered, /<output>{}<\/output>/);
     await look(url, visit);
+    // Where the server has a session of the visitor, Next renders that. The cookie is the
+    // host's, of whatever port.
+    visit.site.forward("/sessions/", sessions.origin);
+    const device = await visit.newDevice();
+    await device.evaluate(async () => {
+      const { inPage } = /** @type {any} */ (globalThis);
+      const session = await inPage.open();
+      session.save({ saved: "elsewhere" });
+      await (await session.sync("/sessions/")).now();
+    });
+    await device.goto(url);
+    await shows(device, '{"saved":"elsewhere"}');
+    await save(device, { b: 2 });
+    await shows(device, '{"saved":"elsewhere","b":2}');
+    await device.reload();
+    await shows(device, '{"saved":"elsewhere","b":2}');
+    assert.deepEqual(device.takeMessages(), []);
   });
 }
 

@@ -332,6 +332,26 @@ export class Module {
   }
 }
 
+/** Closes in the module what nobody has any more. */
+const lost = new FinalizationRegistry(
+  (/** @type {{ module: Module, handle: number }} */ { module, handle }) => {
+    try {
+      close(module, handle);
+    } catch {
+      // If the module had to stop, the next call says so.
+    }
+  },
+);
+
+/**
+ * @param {Module} module
+ * @param {number} handle a session's
+ */
+function close(module, handle) {
+  module.areas.close(handle);
+  module.call("close", handle, 0, 0);
+}
+
 /** A session in the module. */
 export class Engine {
   #module;
@@ -366,7 +386,8 @@ export class Engine {
     this.isNamed = typeof where === "string";
     this.name = name;
     this.maxAge = maxAge;
-    this.#handle = this.#open();
+    const handle = (this.#handle = this.#open());
+    lost.register(this, { module, handle }, this);
   }
 
   /** The storage area where the session is. */
@@ -564,7 +585,8 @@ export class Engine {
     this.#handle = undefined;
     this.#watched = false;
     this.#loaded = "";
-    if (handle !== undefined) this.#close(handle);
+    lost.unregister(this);
+    if (handle !== undefined) close(this.#module, handle);
   }
 
   #open() {
@@ -579,12 +601,6 @@ export class Engine {
       areas.close(handle);
       throw error;
     }
-  }
-
-  /** @param {number} handle */
-  #close(handle) {
-    this.#module.areas.close(handle);
-    this.#module.call("close", handle, 0, 0);
   }
 
   /**
@@ -611,7 +627,7 @@ export class Engine {
       return f(handle);
     } finally {
       // This keeps the reply in the buffer.
-      if (handle !== this.#handle) this.#close(handle);
+      if (handle !== this.#handle) close(this.#module, handle);
     }
   }
 

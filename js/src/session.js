@@ -3,7 +3,7 @@ import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
 import { Exchange } from "./exchange.js";
 import { ledgerKey, watermarkKey } from "./item.js";
-import { MemoryArea, realOf } from "./areas.js";
+import { MemoryArea, memoryOfPage, realOf } from "./areas.js";
 import { aBoolean, read } from "./options.js";
 import { hasMirror, MirroredArea } from "./mirror.js";
 import { Sync } from "./sync.js";
@@ -108,6 +108,8 @@ export class Session {
   #mirror;
   /** @type {import("./exchange.js").Local} */
   #local;
+  /** Whether it is in a memory of its own. */
+  #alone;
 
   static {
     onStorage = ({ storageArea, key }) => {
@@ -174,7 +176,10 @@ export class Session {
       addEventListener("pageshow", onPageShow);
       addEventListener("pagehide", onPageHide);
     }
-    active.add(this);
+    // Nobody else is in a memory of its own. On a server it may be dropped.
+    const { area } = engine;
+    this.#alone = area instanceof MemoryArea && area !== memoryOfPage;
+    if (!this.#alone) active.add(this);
     if (initial) {
       try {
         new Exchange(this.#local, never, new Set(), () => false).show(initial);
@@ -430,7 +435,9 @@ export class Session {
 
   /** The open objects of this page for the same session, this one included. */
   #here() {
-    return [...active].filter((other) => other.#engine.isSame(this.#engine));
+    return this.#alone && this.active
+      ? [this]
+      : [...active].filter((other) => other.#engine.isSame(this.#engine));
   }
 
   /** Compacts the session if that is due. */

@@ -7,6 +7,10 @@
 //	...
 //	s, err := session.Open(ctx, storage, "cart", session.Config{})
 //
+// Importing it registers two schemes for session.OpenURL: local:///cart is the session
+// "cart" in localStorage, and tab:///cart that in sessionStorage. Both have the parameter
+// maxAge, as in local:///cart?maxAge=720h.
+//
 // What is saved in localStorage survives closing the tab and the browser. A browser
 // that is killed loses what it has not written to disk yet: up to the last 41 seconds in
 // Chromium, 5 in Firefox and half a second in WebKit, by js/kills/README.md. Whole batches
@@ -28,6 +32,11 @@ import (
 
 	session "github.com/session-interop/session-writer"
 )
+
+func init() {
+	session.RegisterOpener("local", session.StorageOpener(Local))
+	session.RegisterOpener("tab", session.StorageOpener(Session))
+}
 
 // Local returns window.localStorage, which is also a session.Watcher. The error wraps
 // session.ErrDisabled.

@@ -101,6 +101,32 @@ func TestContract(t *testing.T) {
 	})
 }
 
+func TestURLs(t *testing.T) {
+	each(t, func(t *testing.T, raw js.Value, storage session.Storage) {
+		ctx := t.Context()
+		url := "local:///cart?maxAge=1h"
+		if raw.Equal(js.Global().Get("sessionStorage")) {
+			url = "tab:///cart?maxAge=1h"
+		}
+		s, err := session.OpenURL(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+			t.Fatal(err)
+		}
+		there, err := session.Open(ctx, storage, "cart", session.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer there.Close()
+		if found, err := there.Get(ctx, "a", nil); !found || err != nil {
+			t.Errorf("what %s saved: found %v, %v", url, found, err)
+		}
+	})
+}
+
 // fill takes all the room there is.
 func fill(raw js.Value) (restore func()) {
 	chunk := strings.Repeat("x", 1<<20)

@@ -19,6 +19,22 @@ func TestThereIsNoneOutsideBrowsers(t *testing.T) {
 	}
 }
 
+func TestURLsOutsideBrowsers(t *testing.T) {
+	for _, test := range []struct {
+		url  string
+		want error
+	}{
+		{"local:///cart?maxAge=1h", session.ErrDisabled},
+		{"tab:///cart", session.ErrDisabled},
+		{"local:///", session.ErrConfig},
+		{"tab:///cart?maxAge=1d", session.ErrConfig},
+	} {
+		if s, err := session.OpenURL(t.Context(), test.url); s != nil || !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, %v, want an error that wraps %v", test.url, s, err, test.want)
+		}
+	}
+}
+
 func TestWhatExceptionsMean(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/exceptions.json")
 	if err != nil {

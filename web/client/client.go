@@ -1,5 +1,30 @@
 // Package client syncs the sessions of Go programs with a server of package
 // web/server, as pages do with session.sync.
+//
+// Importing it also registers https for session.OpenURL, and http for servers on this
+// machine:
+//
+//	s, err := session.OpenURL(ctx, "https://example.com/sessions/?session=cart")
+//
+// The URL is that of the server's API. Its parameters are session, the session's name, which
+// is required, maxAge, and cookies, the path of a file. Opening makes an exchange, and so does each call: a read before
+// it reads, and a write when it has changed a copy in memory. So a Save that returns nil
+// has reached the server, and survives what the server's database survives. After an error
+// the session is what it was, and nothing is sent later. As with any database elsewhere,
+// there is one exception: if the connection breaks, or the context is done, while the
+// server answers, the server may have saved all of it. A program that must save without a
+// connection opens a session of its own, and calls Sync.
+//
+// The server knows the program by its cookies. Those are in the file that the parameter
+// cookies names, which is made when it is missing, for its user alone: whoever reads it has
+// the sessions. It should be one process's at a time. Without it, the cookies last as long as
+// the process, and the next one is another visitor, whose sessions are empty. The sessions of
+// one server and one such file share their cookies.
+//
+// A server that knows its users (Config.Identify of package server) can know the program by
+// the user and the password of the URL, which are sent as HTTP's basic authentication. If the
+// server takes the program for another owner than before, calls return a
+// *session.OwnerError, and the session is to be opened anew.
 package client
 
 import (

@@ -3,12 +3,14 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -293,6 +295,47 @@ func TestSaveAfterTheHeader(t *testing.T) {
 				t.Error("a cookie is set")
 			}
 		})
+	}
+}
+
+func TestSaveAfterTheHandler(t *testing.T) {
+	h := mustNew(t, Config{DB: openDB(t)})
+	var left *Session
+	w := httptest.NewRecorder()
+	h.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		left = mustOpen(t, h, w, r, "cart")
+	})).ServeHTTP(w, get())
+	if err := save(t.Context(), left, "a", 1); !errors.Is(err, ErrTooLate) {
+		t.Errorf("after the handler has returned: %v, want ErrTooLate", err)
+	}
+}
+
+// A handler takes over the connection through Wrap as without.
+func TestHijack(t *testing.T) {
+	h := mustNew(t, Config{DB: openDB(t)})
+	for name, hijack := range map[string]func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error){
+		"asserted": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) { return w.(http.Hijacker).Hijack() },
+		"controlled": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+			return http.NewResponseController(w).Hijack()
+		},
+	} {
+		site := httptest.NewServer(h.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, buffered, err := hijack(w)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			_, _ = buffered.WriteString("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+			_ = buffered.Flush()
+			_ = conn.Close()
+		})))
+		res, err := site.Client().Get(site.URL)
+		if err != nil || res.StatusCode != 204 {
+			t.Errorf("%s: %v, %v", name, res, err)
+		} else {
+			_ = res.Body.Close()
+		}
+		site.Close()
 	}
 }
 

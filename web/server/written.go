@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 )
@@ -11,7 +13,9 @@ import (
 // Handler.Open. It is middleware for any router that has net/http's.
 func (h *Handler) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&telling{ResponseWriter: w}, r)
+		telling := &telling{ResponseWriter: w}
+		defer telling.written.Store(true) // whatever is left running comes too late
+		next.ServeHTTP(telling, r)
 	})
 }
 
@@ -51,6 +55,12 @@ func (t *telling) FlushError() error {
 }
 
 func (t *telling) Flush() { _ = t.FlushError() }
+
+// Hijack is for who asserts an http.Hijacker.
+func (t *telling) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	t.written.Store(true)
+	return http.NewResponseController(t.ResponseWriter).Hijack()
+}
 
 // Unwrap is for http.ResponseController.
 func (t *telling) Unwrap() http.ResponseWriter { return t.ResponseWriter }

@@ -6,6 +6,8 @@
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
 //		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-restored]
+//	session-server -config FILE [-restored]
+//	session-server -config-example
 //	session-server -db web/sessions.db -backup FILE
 //
 // It answers to this machine's own names, over http. Other machines reach it through a
@@ -18,6 +20,12 @@
 // backup, start the server with -restored once. Then devices send again what they
 // exchanged since the backup.
 //
+// A configuration file says what flags say, and the limits of package sqlstore. It is JSON:
+// -config-example prints one. Beside -config, a flag that has a place in the file is
+// refused, so that there is one place to look. The file is checked as a whole before
+// anything is opened. Each problem is printed with its line, its path such as
+// limits.entries, and what would be right.
+//
 // web/README.md has how to run it behind nginx, Caddy and systemd, and what it logs.
 package main
 
@@ -25,12 +33,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"log"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -80,98 +86,90 @@ func untilSignal() context.Context {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logger := log.New(stderr, "session-writer: ", 0)
 
-	flags := flag.NewFlagSet("session-writer", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {} // printed below, where it is asked for
-	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one\n")
-	folder := flags.String("site", "web/dist", "the `folder` of the page, as make build leaves it; '' for no page\n")
-	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made if it is missing\n")
-	maxSize := flags.Int64("max-size", 4096, "how large that file may grow, in `MiB`; 0 for no limit")
-	var origins []string
-	flags.Func("origin", "a public `origin`, such as https://example.com, by which browsers know the\nserver behind a proxy; may be given again", func(origin string) error {
-		origins = append(origins, origin)
-		return server.CheckOrigin(origin)
-	})
-	metricsAddr := flags.String("metrics", "", "the `host:port` on which to serve /metrics, for Prometheus, to whoever\ncan reach it; without it nobody gets them")
-	drain := flags.Duration("drain", 0, "for how long, such as 10s, to serve on after SIGTERM while\n/sessions/health fails, so that load balancers notice")
-	backup := flags.String("backup", "", "write all that -db has into a new `file`, and end")
-	restored := flags.Bool("restored", false, "have devices send again what the database lacks: for the first start\nafter its file was put back from a backup")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		printUsage(stdout, flags)
+	options, code, done := readOptions(args, stdout, stderr, logger)
+	if done {
+		return code
+	}
+	if options.example {
+		if err := writeConfig(stdout, options.file()); err != nil {
+			logger.Print(err)
+			return 1
+		}
 		return 0
-	case err != nil: // flags has said which
-		logger.Print("session-server -h lists the flags")
-		return 2
-	case flags.NArg() > 0:
-		logger.Printf("unexpected argument %q", flags.Arg(0))
-		return 2
-	case *maxSize < 0 || *maxSize > math.MaxInt64>>20:
-		logger.Printf("-max-size %d: it must be a number of MiB, or 0 for no limit", *maxSize)
-		return 2
-	case *drain < 0:
-		logger.Printf("-drain %v: it must not be negative", *drain)
-		return 2
-	case *backup != "":
-		return backUp(ctx, *file, *backup, logger)
 	}
 
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	db, err := sqlite.Open(*file, sqlite.Config{MaxBytes: *maxSize << 20})
+	file, err := databasePath(options.db)
 	if err != nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		logger.Printf("database: %v", err)
 		return 1
 	}
-	defer func() { _ = db.Close() }()
-	copies := sqlstore.New(db, sqlstore.Limits{})
-	config := server.Config{DB: copies, Origins: origins, ErrorLog: logger}
-	if *folder != "" {
-		config.Site = os.DirFS(*folder)
+	if options.backup != "" {
+		return backUp(ctx, file, options.backup, logger)
 	}
-	handler, err := server.New(config)
-	if err != nil {
+	config := server.Config{Origins: options.origins, ErrorLog: logger}
+	noSite := func(err error) int {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = ": run make build"
 		}
-		logger.Printf("site %s: %v%s", *folder, err, hint)
+		logger.Printf("site %s: %v%s", options.site, err, hint)
 		return 1
 	}
+	// What is most often wrong with it is found before a database is made.
+	if options.site != "" {
+		config.Site = os.DirFS(options.site)
+		if _, err := fs.Stat(config.Site, "index.html"); err != nil {
+			return noSite(err)
+		}
+	}
+	db, err := sqlite.Open(file, sqlite.Config{MaxBytes: options.maxSize << 20})
+	if err != nil {
+		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
+		return 1
+	}
+	defer func() { _ = db.Close() }()
+	copies := sqlstore.New(db, options.limits)
+	config.DB = copies
+	handler, err := server.New(config)
+	if err != nil {
+		return noSite(err)
+	}
 
-	if *restored {
+	if options.restored {
 		if err := sqlite.Check(ctx, db); err != nil {
 			hint := ""
 			if errors.Is(err, sqlite.ErrDamaged) {
 				hint = ": put the backup back again, and delete the log of the former file, which is beside it"
 			}
-			logger.Printf("database %s: %v%s", *file, err, hint)
+			logger.Printf("database %s: %v%s", file, err, hint)
 			return 1
 		}
 	}
 
 	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
 		return 1
 	}
 
 	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v", *file, err)
+		logger.Printf("database %s: %v", file, err)
 	}
 
-	if *restored {
+	if options.restored {
 		sessions, err := copies.Restored(ctx)
 		if err != nil {
-			logger.Printf("database %s: %v", *file, err)
+			logger.Printf("database %s: %v", file, err)
 			return 1
 		}
 		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
 	}
 
-	listener, err := net.Listen("tcp", *addr)
+	listener, err := net.Listen("tcp", options.addr)
 	if err != nil {
-		logger.Printf("%v: choose another address with -addr", err)
+		logger.Printf("%v: choose another address with -addr, or addr in the configuration file", err)
 		return 1
 	}
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
@@ -189,10 +187,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ConnState:         open.changed,
 	}
 	serves := fmt.Sprintf("session-writer: http://%s\n", listener.Addr())
-	if *metricsAddr != "" {
-		measured, err := serveMetrics(*metricsAddr, logger, metrics.Handler(handler), metrics.SQLite(db), open)
+	if options.metrics != "" {
+		measured, err := serveMetrics(options.metrics, logger, metrics.Handler(handler), metrics.SQLite(db), open)
 		if err != nil {
-			logger.Printf("%v: choose another address with -metrics", err)
+			logger.Printf("%v: choose another address with -metrics, or metrics in the configuration file", err)
 			return 1
 		}
 		defer func() { _ = measured.Close() }()
@@ -211,9 +209,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 
 	handler.Drain()
-	if *drain > 0 {
-		logger.Printf("told to end: serves on for %v, while /sessions/health fails", *drain)
-		time.Sleep(*drain)
+	if options.drain > 0 {
+		logger.Printf("told to end: serves on for %v, while /sessions/health fails", options.drain)
+		time.Sleep(options.drain)
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()

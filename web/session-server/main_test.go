@@ -169,7 +169,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{"a port that is taken", []string{"-addr", taken.Addr().String(), "-site", folder, "-db", db}, 1,
 			[]string{taken.Addr().String(), "already in use", "-addr"}},
-		{"an address that is none", []string{"-addr", "nonsense", "-site", folder, "-db", db}, 1,
+		{"an address that is none", []string{"-addr", "nonsense", "-site", folder, "-db", db}, 2,
 			[]string{"nonsense", "-addr"}},
 		{"a site folder that is missing", []string{"-addr", "127.0.0.1:0", "-site", missing, "-db", db}, 1,
 			[]string{missing, "run make build"}},
@@ -194,7 +194,7 @@ func TestRunRefuses(t *testing.T) {
 		{"an address of metrics that is taken", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", db, "-metrics", taken.Addr().String()}, 1,
 			[]string{taken.Addr().String(), "already in use", "-metrics"}},
 		{"a time that is negative", []string{"-site", folder, "-drain", "-1s"}, 2,
-			[]string{"-drain -1s", "negative"}},
+			[]string{"-drain", "-1s", "negative"}},
 		{"a backup of a file that is missing", []string{"-db", missing, "-backup", filepath.Join(t.TempDir(), "backup.db")}, 1,
 			[]string{missing, "no such file"}},
 		{"a backup of a file that has no sessions", []string{"-db", filepath.Join(folder, "index.html"), "-backup", filepath.Join(t.TempDir(), "backup.db")}, 1,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // What -h says before the flags, and after them.
@@ -53,7 +54,8 @@ func printUsage(to io.Writer, flags *flag.FlagSet) {
 	for i, group := range flagGroups {
 		fmt.Fprintf(to, "\n%s:\n\n", group.title)
 		set := flag.NewFlagSet("", flag.ContinueOnError)
-		set.SetOutput(to)
+		var text strings.Builder
+		set.SetOutput(&text)
 		flags.VisitAll(func(f *flag.Flag) {
 			in := slices.IndexFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.flags, f.Name) })
 			if in == i || in < 0 && i == last {
@@ -62,6 +64,8 @@ func printUsage(to io.Writer, flags *flag.FlagSet) {
 			}
 		})
 		set.PrintDefaults()
+		// A default that is on a line of its own.
+		fmt.Fprint(to, strings.ReplaceAll(text.String(), "\t (", "\t("))
 	}
 	fmt.Fprint(to, usageAfter)
 }

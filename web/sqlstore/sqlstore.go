@@ -85,6 +85,9 @@ type Limits struct {
 	Waiting int
 }
 
+// DefaultLimits returns the default of each limit.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
 func (l Limits) withDefaults() Limits {
 	for _, limit := range []struct {
 		value    *int

@@ -1,12 +1,15 @@
 "use client";
 
+import { useState } from "react";
 import { openSync } from "session-writer";
 import { useSession } from "session-writer/react";
 
-// The server has no storage.
-const session = openSync("cart", { fallback: "memory" });
-Object.assign(globalThis, { session });
-
-export function Cart() {
+export function Cart({ initial }) {
+  // One for each visitor whom the server renders it for, which has no storage.
+  const [session] = useState(() => {
+    const session = openSync("cart", { initial, fallback: "memory" });
+    if (typeof window === "object") Object.assign(window, { session });
+    return session;
+  });
   return <output>{JSON.stringify(useSession(session))}</output>;
 }

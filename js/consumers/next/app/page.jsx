@@ -1,8 +1,10 @@
+import { cookies } from "next/headers";
 import { Cart } from "./cart.jsx";
 
-// As most pages of a shop are: rendered for each visitor, not once for all.
-export const dynamic = "force-dynamic";
-
-export default function Page() {
-  return <Cart />;
+// It asks for the visitor's cookies, so it is rendered for each.
+export default async function Page() {
+  const cookie = (await cookies()).toString();
+  const url = `${process.env.SESSIONS}/sessions/initial?session=cart`;
+  const answer = await fetch(url, { headers: { cookie } });
+  return <Cart initial={answer.ok ? await answer.json() : undefined} />;
 }
