@@ -12,7 +12,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
-	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -111,6 +110,7 @@ func (l Limits) withDefaults() Limits {
 // processes may use one database.
 type DB struct {
 	db       *sql.DB
+	dialect  *dialect
 	limits   Limits
 	now      func() time.Time
 	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
@@ -129,14 +129,17 @@ type DB struct {
 // patience is how long a call waits for its turn.
 const patience = 10 * time.Second
 
-// New returns the DB on db. Create must have made its tables at some time.
-func New(db *sql.DB, limits Limits) *DB {
+// New returns the DB on db, which is SQLite or D1. Create must have made its tables at
+// some time.
+func New(db *sql.DB, limits Limits) *DB { return newDB(db, limits, sqliteDialect) }
+
+func newDB(db *sql.DB, limits Limits, dialect *dialect) *DB {
 	limits = limits.withDefaults()
 	atOnce := db.Stats().MaxOpenConnections
 	if atOnce <= 0 {
 		atOnce = limits.Waiting
 	}
-	return &DB{db: db, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
+	return &DB{db: db, dialect: dialect, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
 		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
 	}}
 }
@@ -150,17 +153,17 @@ func (d *DB) turn(ctx context.Context, owner string, cost time.Duration) (done f
 // Limits returns the limits that hold, the defaults included.
 func (d *DB) Limits() Limits { return d.limits }
 
-//go:embed restored.sql
-var restored string
-
 // Restored makes every device send again what the database lacks, and returns how many
 // sessions there are. Call it after the database was put back from a backup, and
 // before it is used. Otherwise what was exchanged since the backup is missing for good.
 func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
-	result, err := d.db.ExecContext(ctx, restored)
-	if err == nil {
-		sessions, err = result.RowsAffected()
-	}
+	err = d.again(ctx, func() error {
+		result, err := d.db.ExecContext(ctx, d.dialect.restored)
+		if err == nil {
+			sessions, err = result.RowsAffected()
+		}
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("restored: %w", err)
 	}
@@ -196,58 +199,6 @@ func (d *DB) Ping(ctx context.Context) error {
 // pingAgain is how long Ping returns the same.
 const pingAgain = time.Second
 
-// The methods below run prepared statements, which are closed with the database.
-
-func (d *DB) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
-	if had, ok := d.prepared.Load(statement); ok {
-		return had.(*sql.Stmt), nil
-	}
-	stmt, err := d.db.PrepareContext(ctx, statement)
-	if err != nil {
-		return nil, err
-	}
-	if had, ok := d.prepared.LoadOrStore(statement, stmt); ok {
-		return had.(*sql.Stmt), stmt.Close()
-	}
-	return stmt, nil
-}
-
-func (d *DB) exec(ctx context.Context, statement string, parameters ...any) error {
-	stmt, err := d.prepare(ctx, statement)
-	if err == nil {
-		_, err = stmt.ExecContext(ctx, parameters...)
-	}
-	return err
-}
-
-// queryRow scans the one row that a statement returns.
-func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, into ...any) error {
-	stmt, err := d.prepare(ctx, statement)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(ctx, parameters...).Scan(into...)
-}
-
-// query calls scan with each row that a statement returns.
-func (d *DB) query(ctx context.Context, statement string, parameters []any, scan func(row *sql.Rows) error) (err error) {
-	stmt, err := d.prepare(ctx, statement)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(ctx, parameters...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // Times are stored as texts that sort in the order of time.
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -265,6 +216,16 @@ func newID(owner, name string) (id, error) {
 		return id{}, err
 	}
 	return id{digest(owner), jsonString(name)}, nil
+}
+
+// newID is as newID, and replaces a name that is too long for the tables. No name is a
+// digest, as names begin with a quote.
+func (d *DB) newID(owner, name string) (id, error) {
+	of, err := newID(owner, name)
+	if longest := d.dialect.longestName; longest > 0 && len(of.session) > longest {
+		of.session = digest(of.session)
+	}
+	return of, err
 }
 
 // CheckName returns an error that wraps session.ErrConfig if no session can have that
@@ -383,10 +344,13 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 		return at, d.exec(ctx, useSession, of.owner, of.session, today)
 	}
 	limit := strconv.Itoa(d.limits.Sessions)
-	if err := d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
+	err := d.counting(ctx, "sessions "+of.owner, func(ctx context.Context) error {
+		return d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit)
+	})
+	if err != nil {
 		return standing{}, err
 	}
-	at, found, err := d.find(ctx, of)
+	at, found, err = d.find(ctx, of)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
 	}
@@ -397,26 +361,33 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 // also mean that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
-// describe returns the errors of this package for those of the schema's constraints
-// and of a full database. The drivers have nothing in common but SQLite's own words.
+// describe returns the errors of this package for those of the schema's constraints, of a
+// full database, and of one that is in use. SQLite's drivers have nothing in common but
+// its own words, and PostgreSQL's have its codes. Its words may be in any language.
 func (d *DB) describe(err error) error {
 	if err == nil {
 		return nil
 	}
+	code := sqlState(err)
 	for _, failure := range []struct {
-		says  string
-		means error
+		says, code string
+		means      error
 	}{
-		{"CHECK constraint failed: entries_limit",
+		{"CHECK constraint failed: entries_limit", "23514 entries_limit",
 			fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)},
-		{"CHECK constraint failed: bytes_limit",
+		{"CHECK constraint failed: bytes_limit", "23514 bytes_limit",
 			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
-		{"CHECK constraint failed: session_gone", errGone},
-		{"database or disk is full", session.ErrFull},
+		{"CHECK constraint failed: session_gone", "23514 session_gone", errGone},
+		{"database or disk is full", "53100", session.ErrFull},
 	} {
-		if strings.Contains(err.Error(), failure.says) {
+		number, constraint, _ := strings.Cut(failure.code, " ")
+		if strings.Contains(err.Error(), failure.says) || code == number && strings.Contains(err.Error(), constraint) {
 			return failure.means
 		}
+	}
+	switch code {
+	case serializationFailure, deadlock, lockTimeout, tooManyConnections:
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	return err
 }
