@@ -6,20 +6,22 @@
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
 //		[-origin ORIGIN] [-restored]
+//	session-server -db postgres://user:password@host/database [-addr 127.0.0.1:8080] [-site web/dist]
+//		[-origin ORIGIN] [-restored]
 //
 // It answers to this machine's own names, over http. Other machines reach it through a
 // proxy that ends TLS and keeps the Host of what it passes on. Then -origin names the
 // public origin, such as https://example.com.
 //
-// The copies are in a SQLite file. What was exchanged survives the end of the server,
-// however that comes, and a power cut. After the file was put back from a backup, start
-// the server with -restored once. Then devices send again what they exchanged since
+// The copies are in a SQLite file, or in PostgreSQL, which any number of these servers may
+// use at once. What was exchanged survives the end of the server, however that comes, and
+// a power cut. After the database was put back from a backup, start one server with
+// -restored once, before others use it. Then devices send again what they exchanged since
 // the backup.
 package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -36,8 +38,6 @@ import (
 	"time"
 
 	"github.com/session-interop/session-writer/web/server"
-	"github.com/session-interop/session-writer/web/sqlite"
-	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // shutdownLimit is how long requests in progress may take after the signal.
@@ -78,8 +78,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "the `host:port` to listen on; port 0 takes a free one")
 	folder := flags.String("site", "web/dist", "the `folder` of the site, as make build leaves it")
-	file := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions; it is made when it is missing")
-	maxSize := flags.Int64("max-size", 4096, "how large the database may be, in `MiB`; 0 for as large as the disk")
+	address := flags.String("db", "web/sessions.db", "the SQLite `file` of the sessions, which is made when it is missing; or postgres://user:password@host/database")
+	maxSize := flags.Int64("max-size", 4096, "how large the file may be, in `MiB`; 0 for as large as the disk; PostgreSQL has no such limit")
 	var origins []string
 	flags.Func("origin", "a public `origin` of the server, such as https://example.com, when something passes requests on to it; it may be given several times", func(origin string) error {
 		origins = append(origins, origin)
@@ -97,19 +97,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case *maxSize < 0 || *maxSize > math.MaxInt64>>20:
 		logger.Printf("-max-size %d: it must be a number of MiB, or 0 for no limit", *maxSize)
 		return 2
+	case isURL(*address) && isSet(flags, "max-size"):
+		logger.Print("-max-size limits a SQLite file, and PostgreSQL has no such limit: leave it out, and limit the volume that PostgreSQL is on")
+		return 2
 	}
 
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	db, err := sqlite.Open(*file, sqlite.Config{MaxBytes: *maxSize << 20})
+	db, err := openDatabase(*address, *maxSize<<20)
 	if err != nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+		logger.Printf("%v: choose another one with -db", err)
 		return 1
 	}
-	defer func() { _ = db.Close() }()
-	copies := sqlstore.New(db, sqlstore.Limits{})
-	handler, err := server.New(server.Config{DB: copies, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
+	defer func() { _ = db.sql.Close() }()
+	handler, err := server.New(server.Config{DB: db.DB, Site: os.DirFS(*folder), Origins: origins, ErrorLog: logger})
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
@@ -119,19 +121,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 
-	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v: choose another file with -db", *file, err)
+	if err := db.Create(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("%s: %v: choose another one with -db", db.name, err)
 		return 1
 	}
 
-	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v", *file, err)
+	if err := db.prepare(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("%s: %v", db.name, err)
 	}
 
 	if *restored {
-		sessions, err := copies.Restored(ctx)
+		sessions, err := db.Restored(ctx)
 		if err != nil {
-			logger.Printf("database %s: %v", *file, err)
+			logger.Printf("%s: %v", db.name, err)
 			return 1
 		}
 		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
@@ -157,7 +159,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "session-writer: http://%s\n", listener.Addr())
 
-	go pruneRegularly(ctx, db, copies, logger)
+	go pruneRegularly(ctx, db, logger)
 	served := make(chan error, 1)
 	go func() { served <- listening.Serve(listener) }()
 	select {
@@ -176,14 +178,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// isSet reports whether a flag was given.
+func isSet(flags *flag.FlagSet, name string) (set bool) {
+	flags.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
 // pruneRegularly prunes and shrinks the database every pruneInterval until ctx is done.
-func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger *log.Logger) {
+func pruneRegularly(ctx context.Context, db *database, logger *log.Logger) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		err := copies.Prune(ctx, time.Now())
+		err := db.Prune(ctx, time.Now())
 		if err == nil {
-			err = sqlite.Shrink(ctx, db, copies.InTurn)
+			err = db.shrink(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			logger.Print(err)
