@@ -34,7 +34,8 @@ type Server struct {
 	t       testing.TB
 	folder  string
 	account *syscall.Credential
-	command *exec.Cmd
+	process *os.Process
+	ended   context.Context // done when the process has ended
 }
 
 // Start starts a server whose commits survive a kill. It ends with the test.
@@ -57,30 +58,27 @@ func Start(t testing.TB) *Server {
 // URL returns the URL of the server's database.
 func (s *Server) URL() string { return urlIn(s.folder, nil) }
 
-// Kill kills the server with SIGKILL, if it runs.
+// Kill kills the server with SIGKILL, if it runs. Its processes that serve connections
+// notice that, and end by themselves.
 func (s *Server) Kill() {
-	if s.command == nil {
-		return
+	if s.process != nil {
+		_ = s.process.Kill()
+		<-s.ended.Done()
 	}
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait()
-	s.command = nil
 }
 
 // Restart starts the server after Kill, and waits until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
-	// It does not start before the processes of the former one have ended, which notice
-	// its death by themselves.
+	// It does not start before the processes of the former one have ended.
 	for until := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
-		s.command = server(s.account, s.folder)
-		s.command.Stdout, s.command.Stderr = s.t.Output(), s.t.Output()
-		if err := s.command.Start(); err != nil {
+		command := server(s.account, s.folder)
+		if err := command.Start(); err != nil {
 			s.t.Fatal(err)
 		}
 		ended, end := context.WithCancelCause(context.Background())
-		command := s.command
 		go func() { end(fmt.Errorf("postgres has ended: %v", command.Wait())) }()
+		s.process, s.ended = command.Process, ended
 		err := answers(ended, s.folder)
 		if err == nil {
 			return

@@ -3,118 +3,27 @@
 package server
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/session-interop/session-writer/web/internal/nginxtest"
 )
 
-// startNginx runs nginx on a socket, with a certificate of its own for a host,
-// and returns a browser for which that host is there. The location says
-// what it passes on, and how.
+// startNginx runs nginx, and returns a browser for which that host is there.
 func startNginx(t *testing.T, host, location string) *browser {
 	t.Helper()
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		nginx = "/usr/sbin/nginx" // where Debian has it, which is not in every PATH
-	}
-	// t.TempDir may be longer than the path of a socket can be.
-	folder, err := os.MkdirTemp("", "nginx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "socket")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyBytes, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
-	for name, content := range map[string][]byte{
-		"certificate": public,
-		"key":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes}),
-		"conf": fmt.Appendf(nil, `
-daemon off; pid pid; error_log stderr;
-events {}
-http {
-	access_log off;
-	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-	server {
-		listen unix:%s ssl;
-		ssl_certificate certificate; ssl_certificate_key key;
-		%s
-	}
-}`, socket, location),
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	command := exec.CommandContext(t.Context(), nginx, "-p", folder, "-c", "conf", "-e", "stderr")
-	command.Stderr = t.Output()
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	if err := command.Start(); err != nil {
-		t.Fatalf("%v: nginx must be installed, as make test-go does it", err)
-	}
-	ended, end := context.WithCancelCause(context.Background())
-	go func() { end(fmt.Errorf("nginx has ended: %v", command.Wait())) }()
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		<-ended.Done()
-	})
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(public)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: trusted},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			for { // until it listens
-				conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-				if err == nil || ctx.Err() != nil {
-					return conn, err
-				}
-				select {
-				case <-ended.Done():
-					return nil, context.Cause(ended)
-				case <-time.After(10 * time.Millisecond):
-				}
-			}
-		},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
+	transport := nginxtest.Start(t, host, "", location)
 	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + host}
 }
 
