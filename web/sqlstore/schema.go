@@ -31,13 +31,18 @@ const maxWaits = 10
 
 // Create makes the tables that are not there yet, and moves to them what
 // earlier versions of this package kept in others, in one transaction. Several
-// processes may do so at once. The error wraps ErrLaterVersion when another
-// version than this is needed.
+// processes may do so at once: the others wait for the first. The error wraps
+// ErrLaterVersion when another version than this is needed. On PostgreSQL, only who has
+// something to make needs the right to make tables.
 //
 // On D1 it makes tables in an empty database only. There, make deploy and make edge
 // migrate one that is not.
 func (d *DB) Create(ctx context.Context) error {
-	if err := d.dialect.create(ctx, d.db); err != nil {
+	create := createSQLite
+	if d.dialect.create != nil {
+		create = d.dialect.create
+	}
+	if err := create(ctx, d.db); err != nil {
 		return fmt.Errorf("create the tables: %w", err)
 	}
 	return nil

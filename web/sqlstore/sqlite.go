@@ -86,6 +86,4 @@ WHERE value IS NULL AND merged < ?1 AND (merged, rowid) > (?2, CAST(?3 AS INTEGE
 	room: `
 SELECT max_page_count - page_count + freelist_count, max_page_count
 FROM pragma_max_page_count, pragma_page_count, pragma_freelist_count`,
-
-	create: createSQLite,
 }

@@ -1,10 +1,11 @@
-// Package sqlstore keeps sessions in a database, with database/sql: on SQLite
-// natively, and in a Cloudflare Worker on D1, which is SQLite too. DB.Open gives the
-// server's own code a session.Writer and session.Reader. DB.Replica gives what
+// Package sqlstore keeps sessions in a database, with database/sql: on SQLite or
+// PostgreSQL natively, and in a Cloudflare Worker on D1, which is SQLite too. DB.Open
+// gives the server's own code a session.Writer and session.Reader. DB.Replica gives what
 // browsers sync their sessions with. Both have the same sessions.
 //
 // What is saved survives what the database's own commits survive. Package web/sqlite
-// opens SQLite so that they survive the end of the process and a power cut.
+// opens SQLite so that they survive the end of the process and a power cut. So do those
+// of PostgreSQL, unless it is told otherwise: see its synchronous_commit and fsync.
 package sqlstore
 
 import (

@@ -61,7 +61,8 @@ type dialect struct {
 	// holdCount holds what is counted by the name ?1, for a limit.
 	holdCount string
 
-	// create makes the tables, or migrates them.
+	// create makes the tables, or migrates them. It is nil for SQLite and D1, so that a
+	// Worker, which never creates any, does not have what that takes.
 	create func(ctx context.Context, db *sql.DB) error
 	// longestName is the size of the longest name that the tables have, in bytes, or 0
 	// for any. A longer one is replaced by its digest.

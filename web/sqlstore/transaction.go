@@ -26,7 +26,7 @@ func (d *DB) counting(ctx context.Context, name string, do func(ctx context.Cont
 }
 
 func (d *DB) holding(ctx context.Context, hold string, parameters []any, do func(ctx context.Context) error) error {
-	if hold == "" {
+	if onD1 || hold == "" { // in a Worker, the rest would take room
 		return do(ctx)
 	}
 	return d.again(ctx, func() error { return d.hold(ctx, hold, parameters, do) })
@@ -102,7 +102,7 @@ type runner interface {
 // themselves. To prepare a statement beside a transaction would take another connection,
 // for which all others that have one may wait as well.
 func (d *DB) prepare(ctx context.Context, statement string) (runner, error) {
-	if d.dialect.concurrent {
+	if !onD1 && d.dialect.concurrent {
 		text := unprepared{d.db, strings.ReplaceAll(statement, "?", "$")}
 		if tx, ok := ctx.Value(inTransaction{}).(*sql.Tx); ok {
 			text.on = tx
