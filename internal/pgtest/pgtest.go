@@ -89,57 +89,54 @@ func (s *Server) Restart() {
 	}
 }
 
-// shared is the server of all tests in a process.
-var shared = sync.OnceValues(func() (string, error) {
+// A sharedServer is that of all tests in a process.
+type sharedServer struct {
+	folder string
+	db     *sql.DB
+	// stdin is a pipe to what ends the server. It is closed with the process.
+	stdin io.Closer
+	made  atomic.Int64
+}
+
+var shared = sync.OnceValues(func() (*sharedServer, error) {
 	account, err := account()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	folder, err := cluster(account)
-	if err != nil {
-		return "", err
+	s := new(sharedServer)
+	if s.folder, err = cluster(account); err != nil {
+		return nil, err
 	}
-	// The shell ends the server when this process has ended, however that comes, and
-	// with it the pipe.
-	postgres := server(account, folder, "-c", "fsync=off", "-c", "full_page_writes=off")
-	shell := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -INT $!; wait; rm -rf "$0"`, folder}, postgres.Args...)...)
-	shell.SysProcAttr = postgres.SysProcAttr
-	shell.Dir = "/"
-	stdin, err := shell.StdinPipe()
-	if err == nil {
+	// The shell ends the server when this process has ended, however that comes.
+	postgres := server(account, s.folder, "-c", "fsync=off", "-c", "full_page_writes=off")
+	shell := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -INT $!; wait; rm -rf "$0"`, s.folder}, postgres.Args...)...)
+	shell.SysProcAttr, shell.Dir = postgres.SysProcAttr, postgres.Dir
+	if s.stdin, err = shell.StdinPipe(); err == nil {
 		err = shell.Start()
 	}
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = answers(context.Background(), s.folder)
 	}
-	untilTheEnd = stdin
-	return folder, answers(context.Background(), folder)
+	if err == nil {
+		s.db, err = sql.Open("pgx", urlIn(s.folder, nil))
+	}
+	return s, err
 })
-
-// untilTheEnd keeps the pipe from being closed before.
-var untilTheEnd io.Closer
-
-var schemas atomic.Int64
 
 // URL returns the URL of an empty place in a database: a schema of its own. The server is
 // the same for all tests in a process. It ends with the process, and so does all that is
 // in it.
 func URL(t testing.TB) string {
 	t.Helper()
-	folder, err := shared()
+	s, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := fmt.Sprint("test", schemas.Add(1))
-	db, err := sql.Open("pgx", urlIn(folder, nil))
-	if err == nil {
-		_, err = db.Exec(`CREATE SCHEMA ` + name)
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
+	name := fmt.Sprint("test", s.made.Add(1))
+	if _, err := s.db.Exec(`CREATE SCHEMA ` + name); err != nil {
 		t.Fatal(err)
 	}
-	return urlIn(folder, url.Values{"search_path": {name}})
+	return urlIn(s.folder, url.Values{"search_path": {name}})
 }
 
 // urlIn returns the URL of the database of the server in a folder.

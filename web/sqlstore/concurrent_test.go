@@ -415,6 +415,31 @@ func TestWhatPostgreSQLRefuses(t *testing.T) {
 	}
 }
 
+// A machine that is gone may hold a lock for some time.
+func TestALockThatIsHeldForLong(t *testing.T) {
+	if !*onPostgreSQL {
+		t.Skip("only on PostgreSQL: it is of its locks")
+	}
+	path := file(t)
+	d := create(t, open(t, path), Limits{})
+	mustExchange(t, d, owner, "cart", "", "["+had+"]")
+	tx, err := d.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.Exec(`SELECT 1 FROM sessions FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	impatient := connect(open(t, path+"&lock_timeout=20ms"), Limits{})
+	if _, err := exchange(t.Context(), impatient, owner, "cart", "", "["+ours+"]"); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+	if got := mustExchange(t, impatient, owner, "cart", "", "").Item; got != merged(t, []string{had}) {
+		t.Errorf("who only reads is given %s", got)
+	}
+}
+
 // A server that is stopped ends its connections.
 func TestAConnectionEndsDuringAnExchange(t *testing.T) {
 	if !*onPostgreSQL {

@@ -145,8 +145,13 @@ func createPostgreSQL(ctx context.Context, db *sql.DB) (err error) {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after Commit
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('session-writer schema', 0))`); err != nil {
-		return err
+	for _, statement := range []string{
+		`SET LOCAL lock_timeout = 0`, // another process may be migrating, which takes long
+		`SELECT pg_advisory_xact_lock(hashtextextended('session-writer schema', 0))`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
 	}
 	var encoding string
 	var version int

@@ -40,7 +40,7 @@ func (d *DB) hold(ctx context.Context, hold string, parameters []any, do func(ct
 	// transaction had to wait for them.
 	tx, err := d.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return err
+		return d.describe(err)
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after Commit
 	within := context.WithValue(ctx, inTransaction{}, tx)
@@ -58,7 +58,7 @@ func (d *DB) hold(ctx context.Context, hold string, parameters []any, do func(ct
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		err = ctx.Err() // which has ended the transaction
 	}
-	return err
+	return d.describe(err)
 }
 
 // again calls do again if the database has undone it for the sake of others.
