@@ -165,6 +165,7 @@ test-long:
 # internal/engine/testdata/mutants.json has. Where one finds its mistake no more,
 # -mutants.update looks for another and writes it there, which may take an hour.
 mutants:
+	@.ci/apt postgresql
 	go test -run Mutants -timeout 90m -v ./internal/engine
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages
