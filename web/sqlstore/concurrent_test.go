@@ -379,7 +379,7 @@ func failing(t *testing.T, db *sql.DB, code string, times int) {
 	exec(t, db, `DROP SEQUENCE IF EXISTS failed`)
 	exec(t, db, `CREATE SEQUENCE failed`) // which a transaction that fails counts up, too
 	exec(t, db, fmt.Sprintf(`CREATE OR REPLACE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN
-		IF nextval('failed') <= %d THEN RAISE EXCEPTION 'records_limit bytes_limit' USING ERRCODE = '%s'; END IF; RETURN NULL; END $$`, times, code))
+		IF nextval('failed') <= %d THEN RAISE EXCEPTION 'refused' USING ERRCODE = '%s'; END IF; RETURN NULL; END $$`, times, code))
 	exec(t, db, `CREATE OR REPLACE TRIGGER fail AFTER INSERT OR UPDATE ON records EXECUTE FUNCTION fail()`)
 }
 
@@ -400,8 +400,7 @@ func TestWhatPostgreSQLRefuses(t *testing.T) {
 		{deadlock, always, ErrBusy},
 		{lockTimeout, always, ErrBusy},
 		{tooManyConnections, always, ErrBusy},
-		{"53100", always, session.ErrFull},
-		{"23514", always, session.ErrQuota}, // by the name of its constraint
+		{diskFull, always, session.ErrFull},
 	} {
 		failing(t, d.db, test.code, test.times)
 		_, err := exchange(t.Context(), d, owner, "cart", "", "["+had+"]")

@@ -201,12 +201,12 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		cleared = ""
 	}
 	err := d.holdingSession(ctx, of, func(ctx context.Context) error {
-		err := d.exec(ctx, d.dialect.merge, of.owner, of.session, b.text, at.epoch,
+		err := d.runMerge(ctx, of.owner, of.session, b.text, at.epoch,
 			entries, bytes, date(d.now()),
 			string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
 			before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
 		if err != nil {
-			return d.describe(err)
+			return err
 		}
 		// Outside a transaction, the batch is merged now. What it replaces goes even if the
 		// sender is gone. If the server ends before that, Prune deletes it.
@@ -232,6 +232,18 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		return standing{}, err
 	}
 	return next, nil
+}
+
+// runMerge runs the dialect's merge.
+func (d *DB) runMerge(ctx context.Context, parameters ...any) error {
+	if onD1 || !d.dialect.concurrent {
+		return d.describe(d.exec(ctx, d.dialect.merge, parameters...))
+	}
+	var version int64
+	if err := d.queryRow(ctx, d.dialect.merge, parameters, &version); err != nil {
+		return err
+	}
+	return d.refusal(version)
 }
 
 // hasRoom returns session.ErrFull if the room that is left in the database is kept for

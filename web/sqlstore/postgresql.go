@@ -35,7 +35,9 @@ const keyHash = `sha256(CAST(replace(key, '\', '\\') AS BYTEA))`
 // they have seen already. While it is held, versions become visible in their order:
 // COMMIT makes a merge visible before the next one goes on.
 var postgresqlDialect = &dialect{
-	// The texts of JSON sort by the database's locale, unless they are told.
+	// It returns the version that it gives, or refuses by one that is negative. To break a
+	// constraint would put values into PostgreSQL's log. The texts of JSON sort by the
+	// database's locale, unless they are told.
 	merge: `
 WITH session AS MATERIALIZED (
   SELECT newest, touched, greatest(had, $8) AS cleared, CASE
@@ -78,18 +80,24 @@ WITH session AS MATERIALIZED (
   WHERE $9 > newest OR CAST($10 AS BIGINT) > touched OR touched > CAST($15 AS BIGINT) + CAST($16 AS BIGINT)
   UNION ALL
   SELECT 'lives', $13, $12, '' FROM session WHERE $12 <> $11 OR changed = 1
+), given (version) AS MATERIALIZED (
+  SELECT CASE
+    WHEN NOT EXISTS (SELECT 1 FROM changes) THEN 0
+    WHEN s.epoch IS NULL OR c.changed = 1 THEN -3
+    WHEN t.entries > CAST($5 AS BIGINT) THEN -1
+    WHEN t.bytes > CAST($6 AS BIGINT) THEN -2
+    ELSE 1 + ` + latest + ` END
+  FROM session c CROSS JOIN total t
+  LEFT JOIN sessions s ON s.owner = $1 AND s.name = $2 AND s.epoch = $4
+), merged AS (
+  INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
+  SELECT $1, $2, n.key, n.stamp, g.version, $7, n.made, n.value
+  FROM given g CROSS JOIN changes n WHERE g.version > 0
+  ON CONFLICT (owner, session, ` + keyHash + `) DO UPDATE
+  SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
+    merged = excluded.merged, made = excluded.made
 )
-INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
-SELECT $1, $2, n.key, n.stamp, CASE
-  WHEN s.epoch IS NULL OR c.changed = 1 THEN -3
-  WHEN t.entries > CAST($5 AS BIGINT) THEN -1
-  WHEN t.bytes > CAST($6 AS BIGINT) THEN -2
-  ELSE 1 + ` + latest + ` END, $7, n.made, n.value
-FROM session c CROSS JOIN total t CROSS JOIN changes n
-LEFT JOIN sessions s ON s.owner = $1 AND s.name = $2 AND s.epoch = $4
-ON CONFLICT (owner, session, ` + keyHash + `) DO UPDATE
-SET stamp = excluded.stamp, value = excluded.value, version = excluded.version,
-  merged = excluded.merged, made = excluded.made`,
+SELECT version FROM given`,
 
 	hasKey: keyHash + ` = sha256(CAST(replace($4, '\', '\\') AS BYTEA))`,
 
@@ -107,7 +115,7 @@ FROM walk w WHERE w.n > 0 ORDER BY w.n`,
 
 	// It frees the place that holdPlace holds.
 	pruneOrphan: `
-WITH place AS (DELETE FROM sessions WHERE owner = $1 AND name = $2)
+WITH place AS (DELETE FROM sessions WHERE owner = $1 AND name = $2 AND epoch = '')
 DELETE FROM records WHERE owner = $1 AND session = $2
   AND key IN (SELECT key FROM records WHERE owner = $1 AND session = $2 LIMIT 500) RETURNING key`,
 

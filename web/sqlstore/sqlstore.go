@@ -362,29 +362,35 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 // also mean that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
+// refusal returns what it means that a merge gave a version, which is nil if it is none
+// that refuses.
+func (d *DB) refusal(version int64) error {
+	switch version {
+	case -1:
+		return fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)
+	case -2:
+		return fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)
+	case -3:
+		return errGone
+	}
+	return nil
+}
+
 // describe returns the errors of this package for those of the schema's constraints, of a
 // full database, and of one that is in use. SQLite's drivers have nothing in common but
-// its own words, and PostgreSQL's have its codes. Its words may be in any language.
+// its own words. PostgreSQL's have its codes, and its words may be in any language.
 func (d *DB) describe(err error) error {
 	if err == nil {
 		return nil
 	}
-	code := sqlState(err)
-	for _, failure := range []struct {
-		says, code string
-		means      error
-	}{
-		{"CHECK constraint failed: entries_limit", "23514 entries_limit",
-			fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)},
-		{"CHECK constraint failed: bytes_limit", "23514 bytes_limit",
-			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
-		{"CHECK constraint failed: session_gone", "23514 session_gone", errGone},
-		{"database or disk is full", "53100", session.ErrFull},
-	} {
-		number, constraint, _ := strings.Cut(failure.code, " ")
-		if strings.Contains(err.Error(), failure.says) || code == number && strings.Contains(err.Error(), constraint) {
-			return failure.means
+	for version, constraint := range map[int64]string{-1: "entries_limit", -2: "bytes_limit", -3: "session_gone"} {
+		if strings.Contains(err.Error(), "CHECK constraint failed: "+constraint) {
+			return d.refusal(version)
 		}
+	}
+	code := sqlState(err)
+	if code == diskFull || strings.Contains(err.Error(), "database or disk is full") {
+		return session.ErrFull
 	}
 	switch code {
 	case serializationFailure, deadlock, lockTimeout, tooManyConnections:

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	_ "embed"
 )
 
 // All parameters are texts, because D1's driver rounds integers. ?1 is the owner and ?2
@@ -17,8 +16,9 @@ import (
 type dialect struct {
 	// merge merges the records in ?3, an array of arrays of strings: key, stamp, value
 	// and made. It merges all of them or none. If they would break the limit of ?5
-	// entries or ?6 bytes, or the session of the epoch ?4 is gone, the statement breaks a
-	// constraint of the schema. ?7 is today, ?8 the stamp of a clearing in the last life
+	// entries or ?6 bytes, or the session of the epoch ?4 is gone, the statement refuses,
+	// by a version that refusal knows: it breaks the constraint of the schema that is for
+	// it, or where it is concurrent returns the version. ?7 is today, ?8 the stamp of a clearing in the last life
 	// or empty, ?9 the newest stamp of the batch, and ?10 when somebody last saved. ?15
 	// is the time. A stored time that is more than ?16 later is from when this clock was
 	// wrong.
@@ -49,9 +49,9 @@ type dialect struct {
 	// It is empty if the engine does not tell.
 	room string
 
-	// concurrent says that others write during a statement. Then the statements below
-	// begin transactions, and hold something until the end. Each returns a row if it
-	// does. Otherwise they are empty: each statement is a transaction, and alone.
+	// concurrent says that others write during a statement. A transaction then begins with
+	// one of the statements below. If that returns a row, it holds something until the end.
+	// Otherwise they are empty: each statement is a transaction, and alone.
 	concurrent bool
 	// holdSession holds a session that is there: nobody else merges into it, or deletes
 	// anything of it.

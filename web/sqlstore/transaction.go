@@ -77,6 +77,7 @@ const (
 	deadlock             = "40P01"
 	lockTimeout          = "55P03"
 	tooManyConnections   = "53300"
+	diskFull             = "53100"
 )
 
 // sqlState returns the code of an error of PostgreSQL, or "".

@@ -21,10 +21,7 @@ CREATE TABLE records (
   version BIGINT NOT NULL,
   merged TEXT COLLATE "C" NOT NULL,
   made TEXT COLLATE "C" NOT NULL,
-  value TEXT COLLATE "C",
-  CONSTRAINT entries_limit CHECK (version <> -1),
-  CONSTRAINT bytes_limit CHECK (version <> -2),
-  CONSTRAINT session_gone CHECK (version <> -3)
+  value TEXT COLLATE "C"
 );
 
 -- An index takes 2,700 bytes, and a key has more. The cast reads backslashes as
