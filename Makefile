@@ -119,7 +119,7 @@ test-all:
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge consumers
 	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler) $(if $(filter-out tinygo,$(compiler)),$(if $(filter tinygo,$(COMPILERS)),PART=--module));)
 
-packages = nginx caddy $(foreach browser,$(BROWSERS),$(packages_$(browser)))
+packages = nginx caddy postgresql $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
 .PHONY: test-all check audit semver test-go test-long mutants test-edge test-wasm test-js consumers
 
@@ -144,23 +144,30 @@ semver: $(tools)/apidiff
 	PATH="$(tools):$$PATH" .ci/semver
 
 # Without the race detector in SQLite: it is C, translated, and no code of
-# ours, and takes ten times as long with it. The server is tested behind both proxies.
+# ours, and takes ten times as long with it. The server is tested behind both proxies, and
+# its store on PostgreSQL as well, which the tests start and stop.
 test-go:
-	@.ci/apt nginx caddy
+	@.ci/apt nginx caddy postgresql
 	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./...
+	go test -short -race -gcflags=modernc.org/sqlite/lib=-race=false ./web/sqlstore -postgresql
 
 # A simulation of SIMULATED operations: without the race detector, for it runs in
-# one goroutine. That of exchanges runs as long as it does by itself. Then the server in
+# one goroutine. That of exchanges runs as long as it does by itself, but longer on
+# PostgreSQL. Servers and PostgreSQL are killed during 10,000 exchanges. Then the server in
 # the routers that Go programs use, which are a module apart.
 SIMULATED = 3000000
 test-long: $(tools)/staticcheck
+	@.ci/apt nginx postgresql
 	go test -run 'TestSimulation$$' ./internal/engine -sim.ops $(SIMULATED)
+	go test -run 'TestReplicationOnPostgreSQL$$' ./internal/engine -sim.ops 1000000
+	go test -run 'Killed' ./web/session-server
 	cd web/consumers && go vet ./... && $(tools)/staticcheck ./... && go test ./...
 
 # What they find of mistakes that are put into the code, by the schedules that
 # internal/engine/testdata/mutants.json has. Where one finds its mistake no more,
 # -mutants.update looks for another and writes it there, which may take an hour.
 mutants:
+	@.ci/apt postgresql
 	go test -run Mutants -timeout 90m -v ./internal/engine
 
 # In workerd, on D1: what the Worker is made of, the Worker itself, and pages

@@ -258,6 +258,22 @@ var replicationMutants = []mutant{
 		right: "\tif next.epoch != at.epoch {",
 		wrong: "\tif false {",
 		test:  "./web/sqlstore TestASessionIsDeletedMeanwhile"},
+	{name: "on PostgreSQL, a merge does not wait for another",
+		right: "WHERE owner = $1 AND name = $2 FOR UPDATE",
+		wrong: "WHERE owner = $1 AND name = $2",
+		test:  "./web/sqlstore TestNothingIsMissedOfWhatIsCommittedLater -postgresql"},
+	{name: "on PostgreSQL, what a limit counts is not held",
+		right: "hashtextextended('session-writer ' || $1, 0)",
+		wrong: "hashtextextended('session-writer ' || $1 || random(), 0)",
+		test:  "./web/sqlstore TestLimitsHoldForAllProcessesTogether -postgresql"},
+	{name: "on PostgreSQL, a session that is used meanwhile is deleted",
+		right: "LIMIT 100) AND used < ?1 RETURNING owner`",
+		wrong: "LIMIT 100) RETURNING owner`",
+		test:  "./web/sqlstore TestASessionIsUsedWhileUnusedOnesAreDeleted -postgresql"},
+	{name: "on PostgreSQL, the place of a session that is gone is not held",
+		right: "INSERT INTO sessions (owner, name, epoch, version, used) VALUES ($1, $2, '', 0, '') ON CONFLICT DO NOTHING RETURNING epoch",
+		wrong: "SELECT '' WHERE $1 <> $2",
+		test:  "./web/sqlstore TestASessionIsBegunAnewWhileWhatIsLeftIsDeleted -postgresql"},
 	{name: "removals are mirrored before what replaces them",
 		right: "\t\tt.transactions = append(t.transactions, t.noted)\n",
 		wrong: "\t\tsets := slices.DeleteFunc(slices.Clone(t.noted), func(c change) bool { return c.kind != 's' })\n\t\tremovals := slices.DeleteFunc(t.noted, func(c change) bool { return c.kind == 's' })\n\t\tt.transactions = append(t.transactions, removals, sets)\n"},
@@ -349,11 +365,15 @@ func catch(t *testing.T, mutants []mutant, test string) {
 			} else if m.test != "" {
 				test = m.test
 			}
+			test, flag, _ := strings.Cut(test, " ")
 			knowledge.Lock()
 			about := knowledge.of[m.name]
 			knowledge.Unlock()
 			overlay := m.overlay(t, about.Place)
 			run := func(arguments ...string) ([]byte, error) {
+				if flag != "" {
+					arguments = append(arguments, flag)
+				}
 				timeout := "-timeout=1h" // of what searches
 				if m.test != "" {
 					timeout = "-timeout=5m"

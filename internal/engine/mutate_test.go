@@ -26,7 +26,7 @@ import (
 type mutant struct {
 	name, right, wrong string
 	// test, unless empty, is the test that is to find it out, and in its package
-	// unless that is this one: "./web/sqlstore TestX".
+	// unless that is this one: "./web/sqlstore TestX". A flag for it may follow.
 	test string
 }
 
@@ -327,7 +327,7 @@ func TestMutantsFitRenamedCode(t *testing.T) {
 		file, _, _, _ := m.find(sources)
 		at := m.place(sources)
 		if at == nil {
-			if name := filepath.Base(file); name != "statements.go" && name != "restored.sql" { // SQL has no place
+			if name := filepath.Base(file); !slices.Contains([]string{"statements.go", "sqlite.go", "postgresql.go", "restored.sql"}, name) { // SQL has no place
 				t.Errorf("%s: it is in no declaration of %s", m.name, name)
 			}
 			continue

@@ -24,6 +24,8 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/internal/engine"
+	"github.com/session-interop/session-writer/internal/pgtest"
+	"github.com/session-interop/session-writer/web/postgresql"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
@@ -62,9 +64,20 @@ const (
 // defaultReplicationOps take some ten seconds.
 const defaultReplicationOps = 300_000
 
-func TestReplication(t *testing.T) {
-	l := openLaboratory(t)
-	engine.RunSchedules(t, defaultReplicationOps, func(seed uint64, steps int) (int, error) {
+func TestReplication(t *testing.T) { openLaboratory(t).run(t, defaultReplicationOps) }
+
+// An operation takes longer there.
+func TestReplicationOnPostgreSQL(t *testing.T) {
+	db, err := postgresql.Open(pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	newLaboratory(t, db, sqlstore.NewPostgreSQL, "$").run(t, defaultReplicationOps/3)
+}
+
+func (l *laboratory) run(t *testing.T, enough int) {
+	t.Helper()
+	engine.RunSchedules(t, enough, func(seed uint64, steps int) (int, error) {
 		ops, _, err := l.simulate(seed, steps)
 		return ops, err
 	})
@@ -85,7 +98,8 @@ func TestReplicationFollowsFromItsSeed(t *testing.T) {
 type laboratory struct {
 	sql          *sql.DB
 	small, roomy *sqlstore.DB
-	time         int64 // by the server's clock
+	mark         string // of a parameter
+	time         int64  // by the server's clock
 }
 
 func openLaboratory(t *testing.T) *laboratory {
@@ -94,20 +108,27 @@ func openLaboratory(t *testing.T) *laboratory {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := newLaboratory(t, db, sqlstore.New, "?")
+	// A power cut is not simulated.
+	if _, err := db.Exec(`PRAGMA synchronous=OFF`); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func newLaboratory(t *testing.T, db *sql.DB, open func(*sql.DB, sqlstore.Limits) *sqlstore.DB, mark string) *laboratory {
+	t.Helper()
 	t.Cleanup(func() { _ = db.Close() })
 	l := &laboratory{
 		sql:   db,
-		small: sqlstore.New(db, sqlstore.Limits{Body: 9000, Bytes: 6000, Entries: 16, Key: 60}),
-		roomy: sqlstore.New(db, sqlstore.Limits{}),
+		small: open(db, sqlstore.Limits{Body: 9000, Bytes: 6000, Entries: 16, Key: 60}),
+		roomy: open(db, sqlstore.Limits{}),
+		mark:  mark,
 	}
 	for _, d := range []*sqlstore.DB{l.small, l.roomy} {
 		set(d, "now", func() time.Time { return time.UnixMilli(l.time) })
 	}
 	if err := l.roomy.Create(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	// A power cut is not simulated.
-	if _, err := db.Exec(`PRAGMA synchronous=OFF`); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -715,8 +736,11 @@ func (w *world) restore(from *backup) {
 	w.deleteAll()
 	for _, table := range tables {
 		for _, row := range from.rows[table] {
-			marks := strings.TrimSuffix(strings.Repeat("?,", len(row)), ",")
-			if _, err := w.sql.Exec(`INSERT INTO `+table+` VALUES (`+marks+`)`, row...); err != nil {
+			var marks []string
+			for i := range row {
+				marks = append(marks, w.mark+strconv.Itoa(i+1))
+			}
+			if _, err := w.sql.Exec(`INSERT INTO `+table+` VALUES (`+strings.Join(marks, ",")+`)`, row...); err != nil {
 				w.fail("%v", err)
 			}
 		}

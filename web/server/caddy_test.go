@@ -8,21 +8,23 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/session-interop/session-writer/web/internal/proxytest"
 )
 
 // startCaddy runs Caddy with a site for https://example.com.
 func startCaddy(t *testing.T, site string) *browser {
 	t.Helper()
-	p := newProxy(t, "example.com")
+	p := proxytest.New(t, "example.com")
 	// Its own certificate, and not one of Let's Encrypt.
-	p.write(t, "Caddyfile", `{
+	p.Write(t, "Caddyfile", `{
 		admin off
 		auto_https disable_redirects
 	}
 	`+strings.Replace(site, "example.com {", `example.com {
-		bind unix/`+p.socket+`
+		bind unix/`+p.Socket+`
 		tls certificate key`, 1))
-	return p.start(t, "caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	return newProxied(t, "example.com", p.Start(t, "caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"))
 }
 
 func TestBehindCaddyAsTheReadmeHasIt(t *testing.T) {

@@ -8,39 +8,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/session-interop/session-writer/web/internal/proxytest"
 )
 
-// startNginx runs nginx with the server that a configuration has.
-func startNginx(t *testing.T, host, server string) *browser {
+// startNginx runs nginx with what a configuration has.
+func startNginx(t *testing.T, host, configuration string) *browser {
 	t.Helper()
-	p := newProxy(t, host)
-	p.write(t, "conf", `
-daemon off; master_process off; pid pid; error_log stderr;
-events {}
-http {
-	access_log off;
-	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-	`+strings.NewReplacer(
-		"listen 443 ssl;", "listen unix:"+p.socket+" ssl;",
-		"/etc/ssl/example.com.pem", "certificate",
-		"/etc/ssl/private/example.com.key", "key",
-	).Replace(server)+`
-}`)
-	return p.start(t, "nginx", "-p", p.folder, "-c", "conf", "-e", "stderr")
-}
-
-// nginxServer returns a server for nginx that has more directives.
-func nginxServer(directives string) string {
-	return `server {
-		listen 443 ssl;
-		ssl_certificate /etc/ssl/example.com.pem;
-		ssl_certificate_key /etc/ssl/private/example.com.key;
-		` + directives + `
-	}`
+	return newProxied(t, host, proxytest.Nginx(t, host, configuration))
 }
 
 func TestNginxThatEnds(t *testing.T) {
-	b := startNginx(t, "session.example", nginxServer("no such directive;"))
+	b := startNginx(t, "session.example", proxytest.NginxServer("no such directive;"))
 	if res, err := b.Get(b.url); err == nil || !strings.Contains(err.Error(), "nginx has ended") {
 		t.Errorf("got %v, %v, want that it has ended", res, err)
 	}
@@ -78,7 +57,7 @@ func TestBehindNginx(t *testing.T) {
 			server.Config.Handler = mustNew(t, Config{DB: openDB(t), Origins: origins})
 			server.Start()
 			defer server.Close()
-			b := startNginx(t, "session.example", nginxServer(
+			b := startNginx(t, "session.example", proxytest.NginxServer(
 				fmt.Sprintf("location / { proxy_pass %s; %s }", server.URL, test.directives)))
 			res := b.ask(t, nil, "[]", page...)
 			if res.StatusCode != test.status {

@@ -3,120 +3,23 @@
 package server
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
-// A proxy is a program that ends TLS, with a certificate of its own for a host.
-type proxy struct {
-	// folder has the files certificate and key. socket is where it is to listen.
-	folder, socket string
-	host           string
-	trusted        *x509.CertPool
-}
-
-func newProxy(t *testing.T, host string) *proxy {
+// newProxied returns a browser for which a proxy's host is there.
+func newProxied(t *testing.T, host string, through http.RoundTripper) *browser {
 	t.Helper()
-	// t.TempDir may be longer than the path of a socket can be.
-	folder, err := os.MkdirTemp("", "proxy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyBytes, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{folder, filepath.Join(folder, "socket"), host, x509.NewCertPool()}
-	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
-	p.trusted.AppendCertsFromPEM(public)
-	p.write(t, "certificate", string(public))
-	p.write(t, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes})))
-	return p
-}
-
-// write writes a file into the folder.
-func (p *proxy) write(t *testing.T, name, content string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(p.folder, name), []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// start runs the proxy in its folder, and returns a browser for which its host is there.
-func (p *proxy) start(t *testing.T, name string, args ...string) *browser {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = "/usr/sbin/" + name // where Debian has nginx, which is not in every PATH
-	}
-	command := exec.CommandContext(t.Context(), path, args...)
-	command.Dir = p.folder
-	command.Env = append(os.Environ(), "HOME="+p.folder, "XDG_DATA_HOME="+p.folder, "XDG_CONFIG_HOME="+p.folder)
-	command.Stdout, command.Stderr = t.Output(), t.Output()
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	if err := command.Start(); err != nil {
-		t.Fatalf("%v: %s must be installed, as make test-go does it", err, name)
-	}
-	ended, end := context.WithCancelCause(context.Background())
-	go func() { end(fmt.Errorf("%s has ended: %v", name, command.Wait())) }()
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		<-ended.Done()
-	})
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: p.trusted},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			for { // until it listens
-				conn, err := new(net.Dialer).DialContext(ctx, "unix", p.socket)
-				if err == nil || ctx.Err() != nil {
-					return conn, err
-				}
-				select {
-				case <-ended.Done():
-					return nil, context.Cause(ended)
-				case <-time.After(10 * time.Millisecond):
-				}
-			}
-		},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{Client: &http.Client{Jar: jar, Transport: transport}, url: "https://" + p.host}
+	return &browser{Client: &http.Client{Jar: jar, Transport: through}, url: "https://" + host}
 }
 
 // inReadme returns what web/README.md has in a language, which is what a proxy is to do,

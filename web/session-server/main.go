@@ -9,16 +9,18 @@
 //	session-server -config FILE [-restored]
 //	session-server -config-example
 //	session-server -db web/sessions.db -backup FILE
+//	session-server -db postgres://user:password@host/database ...
 //
 // It answers to this machine's own names, over http. Other machines reach it through a
 // proxy that ends TLS and keeps the Host of what it passes on. Then -origin names the
 // public origin, such as https://example.com.
 //
-// The copies are in a SQLite file. What was exchanged survives the end of the server,
-// however that comes, and a power cut. With -backup it writes all that the file has into
-// another one, while a server uses it, and ends. After the file was put back from a
-// backup, start the server with -restored once. Then devices send again what they
-// exchanged since the backup.
+// The copies are in a SQLite file, or in PostgreSQL, which any number of these servers may
+// use at once. What was exchanged survives the end of the server, however that comes, and
+// a power cut. With -backup it writes all that a file has into another one, while a server
+// uses it, and ends. After the database was put back from a backup, start one server with
+// -restored once, before others use it. Then devices send again what they exchanged since
+// the backup.
 //
 // A configuration file says what flags say, and the limits of package sqlstore. It is JSON:
 // -config-example prints one. Beside -config, a flag that has a place in the file is
@@ -31,7 +33,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +50,6 @@ import (
 	"github.com/session-interop/session-writer/web/metrics"
 	"github.com/session-interop/session-writer/web/server"
 	"github.com/session-interop/session-writer/web/sqlite"
-	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // shutdownLimit is how long requests in progress may take after the signal.
@@ -101,13 +101,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	file, err := databasePath(options.db)
-	if err != nil {
-		logger.Printf("database: %v", err)
-		return 1
-	}
 	if options.backup != "" {
-		return backUp(ctx, file, options.backup, logger)
+		return backUp(ctx, options.db, options.backup, logger)
 	}
 	config := server.Config{Origins: options.origins, ErrorLog: logger}
 	noSite := func(err error) int {
@@ -125,43 +120,43 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return noSite(err)
 		}
 	}
-	db, err := sqlite.Open(file, sqlite.Config{MaxBytes: options.maxSize << 20})
+	const choose = "choose another one with -db, or db in the configuration file"
+	db, err := openDatabase(options.settings)
 	if err != nil {
-		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
+		logger.Printf("%v: %s", err, choose)
 		return 1
 	}
-	defer func() { _ = db.Close() }()
-	copies := sqlstore.New(db, options.limits)
-	config.DB = copies
+	defer func() { _ = db.sql.Close() }()
+	config.DB = db.DB
 	handler, err := server.New(config)
 	if err != nil {
 		return noSite(err)
 	}
 
 	if options.restored {
-		if err := sqlite.Check(ctx, db); err != nil {
+		if err := db.check(ctx); err != nil {
 			hint := ""
 			if errors.Is(err, sqlite.ErrDamaged) {
 				hint = ": put the backup back again, and delete the log of the former file, which is beside it"
 			}
-			logger.Printf("database %s: %v%s", file, err, hint)
+			logger.Printf("%s: %v%s", db.name, err, hint)
 			return 1
 		}
 	}
 
-	if err := copies.Create(ctx); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v: choose another file with -db, or db in the configuration file", file, err)
+	if err := db.Create(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("%s: %v: %s", db.name, err, choose)
 		return 1
 	}
 
-	if err := sqlite.Prepare(ctx, db); err != nil && ctx.Err() == nil {
-		logger.Printf("database %s: %v", file, err)
+	if err := db.prepare(ctx); err != nil && ctx.Err() == nil {
+		logger.Printf("%s: %v", db.name, err)
 	}
 
 	if options.restored {
-		sessions, err := copies.Restored(ctx)
+		sessions, err := db.Restored(ctx)
 		if err != nil {
-			logger.Printf("database %s: %v", file, err)
+			logger.Printf("%s: %v", db.name, err)
 			return 1
 		}
 		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
@@ -188,7 +183,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	serves := fmt.Sprintf("session-writer: http://%s\n", listener.Addr())
 	if options.metrics != "" {
-		measured, err := serveMetrics(options.metrics, logger, metrics.Handler(handler), metrics.SQLite(db), open)
+		measured, err := serveMetrics(options.metrics, logger, append(db.metrics(), metrics.Handler(handler), open)...)
 		if err != nil {
 			logger.Printf("%v: choose another address with -metrics, or metrics in the configuration file", err)
 			return 1
@@ -198,7 +193,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprint(stdout, serves)
 
-	go pruneRegularly(ctx, db, copies, logger)
+	go pruneRegularly(ctx, db, logger)
 	served := make(chan error, 1)
 	go func() { served <- listening.Serve(listener) }()
 	select {
@@ -223,13 +218,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // pruneRegularly prunes and shrinks the database every pruneInterval until ctx is done.
-func pruneRegularly(ctx context.Context, db *sql.DB, copies *sqlstore.DB, logger *log.Logger) {
+func pruneRegularly(ctx context.Context, db *database, logger *log.Logger) {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		err := copies.Prune(ctx, time.Now())
+		err := db.Prune(ctx, time.Now())
 		if err == nil {
-			err = sqlite.Shrink(ctx, db, copies.InTurn)
+			err = db.shrink(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			logger.Print(strings.ReplaceAll(err.Error(), "\n", "; ")) // of errors.Join

@@ -21,6 +21,7 @@ import (
 	"testing/fstest"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/pgtest"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
@@ -189,6 +190,14 @@ func TestRunRefuses(t *testing.T) {
 			[]string{"-max-size -1", "0 for no limit"}},
 		{"a size that no file has", []string{"-site", folder, "-db", db, "-max-size", "9223372036854775807"}, 2,
 			[]string{"-max-size", "MiB"}},
+		{"a size for PostgreSQL", []string{"-db", "postgres://user:secret@127.0.0.1:1/sessions", "-max-size", "4096"}, 2,
+			[]string{"-max-size", "PostgreSQL has no such limit"}},
+		{"a backup of PostgreSQL", []string{"-db", "postgres://user:secret@127.0.0.1:1/sessions", "-backup", missing}, 2,
+			[]string{"-backup", "pg_dump"}},
+		{"a URL that is none", []string{"-db", "postgres://user:sec/ret@127.0.0.1:1/sessions"}, 2,
+			[]string{"-db", "the URL must be like", "percent-encoded"}},
+		{"a URL where nobody answers", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", "postgres://user:secret@127.0.0.1:1/sessions"}, 1,
+			[]string{"-db", "127.0.0.1", "connection refused"}},
 		{"an unknown flag", []string{"-port", "80"}, 2,
 			[]string{"-port", "session-server -h"}},
 		{"an address of metrics that is taken", []string{"-addr", "127.0.0.1:0", "-site", folder, "-db", db, "-metrics", taken.Addr().String()}, 1,
@@ -210,6 +219,9 @@ func TestRunRefuses(t *testing.T) {
 					t.Errorf("stderr does not say %q: %s", want, &stderr)
 				}
 			}
+			if strings.Contains(stderr.String(), "secret") {
+				t.Errorf("stderr has the password: %s", &stderr)
+			}
 			if stdout.Len() != 0 {
 				t.Errorf("stdout: %s", &stdout)
 			}
@@ -218,13 +230,17 @@ func TestRunRefuses(t *testing.T) {
 }
 
 func TestRunAfterABackupWasPutBack(t *testing.T) {
-	file := databaseFile(t)
-	db, err := sqlite.Open(file, sqlite.Config{})
+	t.Run("SQLite", func(t *testing.T) { putBack(t, databaseFile(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { putBack(t, pgtest.URL(t)) })
+}
+
+func putBack(t *testing.T, address string) {
+	t.Helper()
+	copies, err := openDatabase(settings{db: address})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = db.Close() }()
-	copies := sqlstore.New(db, sqlstore.Limits{})
+	defer func() { _ = copies.sql.Close() }()
 	if err := copies.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +266,7 @@ func TestRunAfterABackupWasPutBack(t *testing.T) {
 			cancel()
 		}()
 		var stderr strings.Builder
-		args := append(test.args, "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", file)
+		args := append(test.args, "-addr", "127.0.0.1:0", "-site", siteFolder(t), "-db", address)
 		if code := run(ctx, args, stdout, &stderr); code != 0 || !strings.HasSuffix(stderr.String(), test.says) {
 			t.Errorf("%q: exit code %d, %q", test.args, code, &stderr)
 		}

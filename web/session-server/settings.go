@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/session-interop/session-writer/web/postgresql"
 	"github.com/session-interop/session-writer/web/server"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
@@ -56,7 +57,7 @@ func readOptions(args []string, stdout, stderr io.Writer, logger *log.Logger) (o
 	flags.Usage = func() {} // printed below, where it is asked for
 	flags.StringVar(&o.addr, "addr", o.addr, "the `host:port` to listen on; port 0 takes a free one\n")
 	flags.StringVar(&o.site, "site", o.site, "the `folder` of the page, as make build leaves it; '' for no page\n")
-	flags.StringVar(&o.db, "db", o.db, "the SQLite `file` of the sessions, which is made if it is missing, or a\nURL like sqlite:///srv/sessions.db")
+	flags.StringVar(&o.db, "db", o.db, "the SQLite `file` of the sessions, which is made if it is missing, or a\nURL: sqlite:///srv/sessions.db, postgres://user:password@host/database")
 	flags.Int64Var(&o.maxSize, "max-size", o.maxSize, "how large that file may grow, in `MiB`; 0 for no limit")
 	flags.Func("origin", "a public `origin`, such as https://example.com, by which browsers know the\nserver behind a proxy; may be given again", func(origin string) error {
 		o.origins = append(o.origins, origin)
@@ -86,6 +87,9 @@ func readOptions(args []string, stdout, stderr io.Writer, logger *log.Logger) (o
 		problems = o.readFile(*config, given)
 	} else {
 		problems = o.checkFlags()
+		if given["max-size"] && isPostgreSQL(o.db) {
+			problems = append(problems, fmt.Sprintf("-max-size: %v", errNoMaxSize))
+		}
 	}
 	for _, problem := range problems {
 		logger.Print(problem)
@@ -128,6 +132,9 @@ func (s *settings) readFile(path string, given map[string]bool) (problems []stri
 	}
 	for _, p := range readConfig(file, s.file()) {
 		problems = append(problems, path+":"+p.String())
+	}
+	if isPostgreSQL(s.db) && s.maxSize != defaultSettings().maxSize {
+		problems = append(problems, path+": maxSize: "+errNoMaxSize.Error())
 	}
 	return problems
 }
@@ -204,15 +211,25 @@ func checkDrain(d time.Duration) error {
 }
 
 func checkDB(db string) error {
-	_, err := databasePath(db)
+	if !isPostgreSQL(db) {
+		_, err := databasePath(db)
+		return err
+	}
+	opened, err := postgresql.Open(db) // which does not connect
+	if err == nil {
+		err = opened.Close()
+	}
 	return err
 }
+
+// errNoMaxSize refuses the size of a file where there is none.
+var errNoMaxSize = errors.New("it limits a SQLite file, and PostgreSQL has no such limit: leave it out, and limit the volume that PostgreSQL is on")
 
 // databasePath returns the path of the database, which is a path or a URL of session.OpenURL
 // without its parameters. The error does not repeat it: the URL of another database may have
 // a password.
 func databasePath(db string) (path string, err error) {
-	const right = "it must be the path of a SQLite file, or a URL like sqlite:///var/lib/sessions.db"
+	const right = "it must be the path of a SQLite file, or a URL like sqlite:///var/lib/sessions.db or postgres://user:password@host/database"
 	scheme, _, isURL := strings.Cut(db, "://")
 	switch {
 	case db == "":

@@ -16,9 +16,10 @@ import (
 	"github.com/session-interop/session-writer"
 )
 
-// openBetween opens a database file that is there, and has after called when a
-// statement is done, before its result is returned.
-func openBetween(t *testing.T, path string, after func()) *sql.DB {
+// openBetween opens a database that is there, and has after called when a statement is
+// done, before its result is returned, and after a commit. within says whether that is in
+// a transaction, so that others may have to wait until it ends.
+func openBetween(t *testing.T, path string, after func(within bool)) *sql.DB {
 	t.Helper()
 	db := sql.OpenDB(&between{open(t, path).Driver(), path, after})
 	db.SetMaxOpenConns(1)
@@ -27,26 +28,51 @@ func openBetween(t *testing.T, path string, after func()) *sql.DB {
 }
 
 type between struct {
-	sqlite driver.Driver
+	engine driver.Driver
 	path   string
-	after  func()
+	after  func(within bool)
 }
 
-func (b *between) Driver() driver.Driver { return b.sqlite }
+func (b *between) Driver() driver.Driver { return b.engine }
 
 func (b *between) Connect(context.Context) (driver.Conn, error) {
-	conn, err := b.sqlite.Open(b.path)
-	return betweenConn{conn, b.after}, err
+	conn, err := b.engine.Open(b.path)
+	return &betweenConn{conn, b.after, false}, err
 }
 
 type betweenConn struct {
 	driver.Conn
-	after func()
+	after  func(within bool)
+	within bool
 }
 
-func (c betweenConn) Prepare(query string) (driver.Stmt, error) {
+func (c *betweenConn) done() { c.after(c.within) }
+
+func (c *betweenConn) Prepare(query string) (driver.Stmt, error) {
 	stmt, err := c.Conn.Prepare(query)
-	return betweenStmt{stmt, c.after}, err
+	return betweenStmt{stmt, c.done}, err
+}
+
+func (c *betweenConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
+	c.within = err == nil
+	return betweenTx{tx, c}, err
+}
+
+type betweenTx struct {
+	driver.Tx
+	conn *betweenConn
+}
+
+func (t betweenTx) Commit() error {
+	t.conn.within = false
+	defer t.conn.done()
+	return t.Tx.Commit()
+}
+
+func (t betweenTx) Rollback() error {
+	t.conn.within = false
+	return t.Tx.Rollback()
 }
 
 type betweenStmt struct {
@@ -75,11 +101,14 @@ func (r betweenRows) Close() error {
 }
 
 // openHooked returns the DB in a file, on which then is called after so many statements,
-// and whether it was.
-func openHooked(t *testing.T, path string, limits Limits, statements int, then func(hooked *DB)) (hooked *DB, called *bool) {
+// and whether it was. Unless anywhere is set, those within a transaction do not count.
+func openHooked(t *testing.T, path string, limits Limits, statements int, anywhere bool, then func(hooked *DB)) (hooked *DB, called *bool) {
 	t.Helper()
 	called = new(bool)
-	hooked = New(openBetween(t, path, func() {
+	hooked = connect(openBetween(t, path, func(within bool) {
+		if within && !anywhere {
+			return
+		}
 		if statements == 0 {
 			*called = true
 			then(hooked)
@@ -95,7 +124,7 @@ func openEnding(t *testing.T, path string, limits Limits, statements int, killed
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	hooked, called = openHooked(t, path, limits, statements, func(hooked *DB) {
+	hooked, called = openHooked(t, path, limits, statements, true, func(hooked *DB) {
 		cancel()
 		if killed {
 			_ = hooked.db.Close()
@@ -114,7 +143,7 @@ func exchangeBetween(t *testing.T, sent session.Sent, prepare func(d *DB) (curso
 		path := file(t)
 		d := create(t, open(t, path), Limits{})
 		cursor := prepare(d)
-		hooked, called := openHooked(t, path, Limits{}, turn, func(*DB) { meanwhile(d) })
+		hooked, called := openHooked(t, path, Limits{}, turn, false, func(*DB) { meanwhile(d) })
 		sent.Owner, sent.Cursor = Tag(owner), cursor
 		done, err := hooked.Exchange(t.Context(), owner, "cart", sent)
 		if !*called {
@@ -309,7 +338,7 @@ func TestThePingIsAskedOfTheDatabaseOnceASecond(t *testing.T) {
 	path := file(t)
 	create(t, open(t, path), Limits{})
 	var asked atomic.Int64
-	d := New(openBetween(t, path, func() { asked.Add(1) }), Limits{})
+	d := connect(openBetween(t, path, func(bool) { asked.Add(1) }), Limits{})
 	began := time.Now()
 	var wg sync.WaitGroup
 	for range 100 {
@@ -325,7 +354,7 @@ func TestThePingIsAskedOfTheDatabaseOnceASecond(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := New(openBetween(t, path, func() {}), Limits{}).Ping(ctx); !errors.Is(err, context.Canceled) {
+	if err := connect(openBetween(t, path, func(bool) {}), Limits{}).Ping(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
 }

@@ -29,6 +29,15 @@ func open(t testing.TB, name string) *sql.DB {
 	return sql.OpenDB(connector)
 }
 
+// connect returns the DB on a database.
+func connect(db *sql.DB, limits Limits) *DB { return New(db, limits) }
+
+// onlySQLite skips a test that is of something which PostgreSQL has not.
+func onlySQLite(testing.TB, string) {}
+
+// refuse makes a database refuse every write to its sessions.
+func refuse(t testing.TB, db *sql.DB) (restore func()) { return refuseInSQLite(t, db) }
+
 // commits returns how to count what is changed in a database.
 func commits(t testing.TB, db *sql.DB) func() int {
 	t.Helper()

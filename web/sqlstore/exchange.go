@@ -60,7 +60,7 @@ func (d *DB) Exchange(ctx context.Context, owner, name string, sent session.Sent
 }
 
 func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent) (Exchanged, error) {
-	of, err := newID(owner, name)
+	of, err := d.newID(owner, name)
 	if err != nil {
 		return Exchanged{}, err
 	}
@@ -203,43 +203,61 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 	if cleared != "" && b.by.here(cleared.Millis()) < next.lives.Begin {
 		cleared = ""
 	}
-	err := d.exec(ctx, merge, of.owner, of.session, b.text, at.epoch,
-		entries, bytes, date(d.now()),
-		string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
-		before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+	err := d.holdingSession(ctx, of, func(ctx context.Context) error {
+		err := d.runMerge(ctx, of.owner, of.session, b.text, at.epoch,
+			entries, bytes, date(d.now()),
+			string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
+			before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+		if err != nil {
+			return err
+		}
+		// Outside a transaction, the batch is merged now. What it replaces goes even if the
+		// sender is gone. If the server ends before that, Prune deletes it.
+		rest := context.WithoutCancel(ctx)
+		if cleared != "" {
+			err = d.exec(rest, dropCleared, of.owner, of.session)
+		}
+		late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
+		if err == nil && late {
+			// Perhaps only records of before the last life have the latest version.
+			err = d.exec(rest, keepVersion, of.owner, of.session)
+		}
+		if err == nil && (late || next.lives.ID != at.lives.ID) {
+			err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
+		}
+		if err != nil {
+			// Not in the words of describe, by which nothing would be merged.
+			return fmt.Errorf("after the merge: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
-		return standing{}, d.describe(err)
-	}
-	// The batch is merged. What it replaces goes even if the sender is gone. If the
-	// server ends before that, Prune deletes it.
-	rest := context.WithoutCancel(ctx)
-	if cleared != "" {
-		err = d.exec(rest, dropCleared, of.owner, of.session)
-	}
-	late := next.lives.ID > 0 && slices.ContainsFunc(b.Records, func(r engine.Record) bool { return b.by.made(r) < next.lives.Begin })
-	if err == nil && late {
-		// Perhaps only records of before the last life have the latest version.
-		err = d.exec(rest, keepVersion, of.owner, of.session)
-	}
-	if err == nil && (late || next.lives.ID != at.lives.ID) {
-		err = d.exec(rest, dropOver, of.owner, of.session, entries, bytes)
-	}
-	if err != nil {
-		// Not in the words of describe, by which nothing would be merged.
-		return standing{}, fmt.Errorf("after the merge: %w", err)
+		return standing{}, err
 	}
 	return next, nil
+}
+
+// runMerge runs the dialect's merge.
+func (d *DB) runMerge(ctx context.Context, parameters ...any) error {
+	if onD1 || !d.dialect.concurrent {
+		return d.describe(d.exec(ctx, d.dialect.merge, parameters...))
+	}
+	var version int64
+	if err := d.queryRow(ctx, d.dialect.merge, parameters, &version); err != nil {
+		return err
+	}
+	return d.refusal(version)
 }
 
 // hasRoom returns session.ErrFull if the room that is left in the database is kept for
 // removals. A removal takes some room, too. It asks the database only after many bytes
 // were saved.
 func (d *DB) hasRoom(ctx context.Context, bytes int) error {
-	if onD1 || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
+	if onD1 || d.dialect.room == "" || d.room.Add(-int64(bytes)) >= 0 { // D1 does not tell how much room is left
 		return nil
 	}
 	var left, most int64
-	if err := d.queryRow(ctx, room, nil, &left, &most); err != nil {
+	if err := d.queryRow(ctx, d.dialect.room, nil, &left, &most); err != nil {
 		return err
 	}
 	left -= min(keptPages, most/8)

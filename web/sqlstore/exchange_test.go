@@ -343,7 +343,7 @@ func TestMalformed(t *testing.T) {
 
 func TestNoBatchIsTorn(t *testing.T) {
 	path := file(t)
-	processes := []*DB{create(t, open(t, path), Limits{}), New(open(t, path), Limits{})}
+	processes := []*DB{create(t, open(t, path), Limits{}), connect(open(t, path), Limits{})}
 	keys := []string{"a", "b", "c", "d", "e"}
 	const writers, rounds = 4, 40
 
@@ -403,6 +403,7 @@ func TestNoBatchIsTorn(t *testing.T) {
 
 // What was cleared is deleted by a statement of its own, which may not come.
 func TestWhatWasClearedDoesNotCountBeforeItIsDeleted(t *testing.T) {
+	onlySQLite(t, "without transactions")
 	d := create(t, open(t, file(t)), Limits{Entries: 2})
 	first := mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1,"b":1}`)+"]").Cursor
 	exec(t, d.db, `CREATE TRIGGER refuse_delete BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'refused'); END`)

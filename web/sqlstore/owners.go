@@ -26,9 +26,11 @@ func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	}
 	now := d.now()
 	var added string
-	err = d.queryRow(ctx, addOwner, []any{
-		digest(owner), timestamp(now), date(now), timestamp(now.Add(-time.Minute)), strconv.Itoa(d.limits.Owners),
-	}, &added)
+	err = d.counting(ctx, "owners", func(ctx context.Context) error {
+		return d.queryRow(ctx, addOwner, []any{
+			digest(owner), timestamp(now), date(now), timestamp(now.Add(-time.Minute)), strconv.Itoa(d.limits.Owners),
+		}, &added)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("%w: somebody new can have a session in %d cases a minute", ErrBusy, d.limits.Owners)
 	}

@@ -32,6 +32,7 @@ func pagesRead(t *testing.T, db *sql.DB) (n int) {
 
 // What is large is not read for the sake of what is small.
 func TestNeighboursAreNotRead(t *testing.T) {
+	onlySQLite(t, "of its pages")
 	const neighbours = 40
 	path := file(t)
 	d := create(t, open(t, path), Limits{})
@@ -42,7 +43,7 @@ func TestNeighboursAreNotRead(t *testing.T) {
 	}
 	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 
-	again := New(open(t, path), Limits{})
+	again := connect(open(t, path), Limits{})
 	cursor := mustExchange(t, again, owner, "cart", "", "").Cursor
 	mustExchange(t, again, owner, "cart", cursor, "["+item(past+1, `"set":{"b":2},"remove":["c"]`)+"]")
 	mustExchange(t, again, owner, "cart", cursor, "["+item(past+2, `"clear":true,"set":{"d":2}`)+"]")

@@ -46,9 +46,11 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	now := d.now()
 	expires = now.Add(pairingTime).UTC().Truncate(time.Second)
 	var added string
-	err = d.queryRow(ctx, addCode, []any{
-		digest(letters), digest(owner), hex.EncodeToString([]byte(sealed)), timestamp(expires), timestamp(now), strconv.Itoa(d.limits.Codes),
-	}, &added)
+	err = d.counting(ctx, "codes "+digest(owner), func(ctx context.Context) error {
+		return d.queryRow(ctx, addCode, []any{
+			digest(letters), digest(owner), hex.EncodeToString([]byte(sealed)), timestamp(expires), timestamp(now), strconv.Itoa(d.limits.Codes),
+		}, &added)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("%w: there may be %d pairing codes at a time, and each lasts %v", session.ErrQuota, d.limits.Codes, pairingTime)
 	}

@@ -29,7 +29,7 @@ func mustPair(t *testing.T, d *DB, owner string) string {
 
 func TestAPairingCodeCountsOnce(t *testing.T) {
 	path := file(t)
-	processes := []*DB{create(t, open(t, path), Limits{}), New(open(t, path), Limits{})}
+	processes := []*DB{create(t, open(t, path), Limits{}), connect(open(t, path), Limits{})}
 	for _, owner := range []string{owner, "x", strings.Repeat("long ", 100)} {
 		code := mustPair(t, processes[0], owner)
 		var joined atomic.Int32

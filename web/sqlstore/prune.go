@@ -42,8 +42,8 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// InTurn calls do while nobody else uses the database, and then leaves the database to
-// others for as long as do took. It is for work that nobody waits for, such as to shrink
+// InTurn calls do in a turn of its own, on SQLite while no other call uses the database, and
+// then leaves the database to others for as long as do took. It is for work that nobody waits for, such as to shrink
 // the file. do should take some milliseconds at most, and must not call this DB's
 // methods. InTurn waits for its turn as long as need be. The error is that of ctx or do.
 func (d *DB) InTurn(ctx context.Context, do func() error) error {
@@ -94,10 +94,38 @@ func (p pruning) slice(do func() error) error { return p.InTurn(p.ctx, do) }
 
 // all repeats a statement until it returns no row.
 func (p pruning) all(statement string, parameters ...any) error {
+	return p.repeat(func() (deleted bool, err error) {
+		// Another process may prune, too, in another order.
+		err = p.again(p.ctx, func() error { return p.returns(p.ctx, statement, parameters, &deleted) })
+		return deleted, err
+	})
+}
+
+// orphan deletes the records of a session that is gone.
+func (p pruning) orphan(of id) error {
+	return p.repeat(func() (deleted bool, err error) {
+		err = p.holding(p.ctx, p.dialect.holdPlace, of.parameters(), func(ctx context.Context) error {
+			return p.returns(ctx, p.dialect.pruneOrphan, of.parameters(), &deleted)
+		})
+		if errors.Is(err, errGone) { // the place is: the session was begun anew
+			return false, nil
+		}
+		return deleted, err
+	})
+}
+
+// returns reports whether a statement returns rows.
+func (p pruning) returns(ctx context.Context, statement string, parameters []any, rows *bool) error {
+	*rows = false
+	return p.query(ctx, statement, parameters, func(*sql.Rows) error { *rows = true; return nil })
+}
+
+// repeat calls do in turns of their own until it has deleted nothing.
+func (p pruning) repeat(do func() (deleted bool, err error)) error {
 	for deleted := true; deleted; {
-		err := p.slice(func() error {
-			deleted = false
-			return p.query(p.ctx, statement, parameters, func(*sql.Rows) error { deleted = true; return nil })
+		err := p.slice(func() (err error) {
+			deleted, err = do()
+			return err
 		})
 		if err != nil {
 			return err
@@ -141,7 +169,7 @@ func (p pruning) rest() error {
 	var last id
 	var gone, cleared bool
 	orphans := make(map[id]bool) // of one page
-	return p.each(nextSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
+	return p.each(p.dialect.nextSessions, last.parameters, func(row *sql.Rows) (id, bool, error) {
 		err := row.Scan(&last.owner, &last.session, &gone, &cleared)
 		if gone {
 			orphans[last] = true
@@ -150,13 +178,13 @@ func (p pruning) rest() error {
 	}, func(of id) error {
 		if orphans[of] {
 			delete(orphans, of)
-			return p.all(pruneOrphan, of.owner, of.session)
+			return p.orphan(of)
 		}
 		return p.slice(func() error {
 			var left bool
 			err := p.queryRow(p.ctx, hasCleared, of.parameters(), &left)
 			if err == nil && left {
-				err = p.exec(p.ctx, dropCleared, of.owner, of.session)
+				err = p.in(of, func(ctx context.Context) error { return p.exec(ctx, dropCleared, of.owner, of.session) })
 			}
 			return err
 		})
@@ -189,7 +217,7 @@ func (p pruning) lives(before, now string) error {
 // removals deletes the records of old removals.
 func (p pruning) removals(before string) error {
 	merged, row := "", "0"
-	return p.each(removals, func() []any { return []any{before, merged, row} }, func(rows *sql.Rows) (id, bool, error) {
+	return p.each(p.dialect.removals, func() []any { return []any{before, merged, row} }, func(rows *sql.Rows) (id, bool, error) {
 		var of id
 		var key string
 		err := rows.Scan(&of.owner, &of.session, &merged, &row, &key)
@@ -205,9 +233,20 @@ func (of *id) parameters() []any { return []any{of.owner, of.session} }
 // keepVersion runs a statement that deletes records. First it has the session note the
 // version that it reached, because the records with that version may go.
 func (p pruning) keepVersion(of id, statement string, more ...any) error {
-	err := p.exec(p.ctx, keepVersion, of.owner, of.session)
-	if err == nil {
-		err = p.exec(p.ctx, statement, append(of.parameters(), more...)...)
+	return p.in(of, func(ctx context.Context) error {
+		err := p.exec(ctx, keepVersion, of.owner, of.session)
+		if err == nil {
+			err = p.exec(ctx, statement, append(of.parameters(), more...)...)
+		}
+		return err
+	})
+}
+
+// in deletes records of a session, unless the session was deleted meanwhile.
+func (p pruning) in(of id, do func(ctx context.Context) error) error {
+	err := p.holdingSession(p.ctx, of, do)
+	if errors.Is(err, errGone) {
+		err = nil
 	}
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 // schema is the schema that web/worker/migrate.js applies, too.
 //
-//go:embed schema
+//go:embed schema/*.sql
 var schema embed.FS
 
 // ErrLaterVersion means that a database was made by a later version of this
@@ -25,30 +25,39 @@ var errEarlierVersion = errors.New("the database is of an earlier version: make 
 // onD1 says that the database is D1, which has no transaction of several calls.
 const onD1 = runtime.GOOS == "js"
 
-// maxWaits is how often Create waits for another writer, each time as long as the
+// maxWaits is how often createSQLite waits for another writer, each time as long as the
 // database waits.
 const maxWaits = 10
 
 // Create makes the tables that are not there yet, and moves to them what
 // earlier versions of this package kept in others, in one transaction. Several
-// processes may do so at once. The error wraps ErrLaterVersion when another
-// version than this is needed.
+// processes may do so at once: the others wait for the first. The error wraps
+// ErrLaterVersion when another version than this is needed. On PostgreSQL, only who has
+// something to make needs the right to make tables.
 //
 // On D1 it makes tables in an empty database only. There, make deploy and make edge
 // migrate one that is not.
 func (d *DB) Create(ctx context.Context) error {
-	err := d.create(ctx)
-	for waits := 1; waits < maxWaits && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "database is locked"); waits++ {
-		err = d.create(ctx) // another process may be migrating, which takes long
+	create := createSQLite
+	if d.dialect.create != nil {
+		create = d.dialect.create
 	}
-	if err != nil {
+	if err := create(ctx, d.db); err != nil {
 		return fmt.Errorf("create the tables: %w", err)
 	}
 	return nil
 }
 
-func (d *DB) create(ctx context.Context) (err error) {
-	conn, err := d.db.Conn(ctx)
+func createSQLite(ctx context.Context, db *sql.DB) error {
+	err := tryCreateSQLite(ctx, db)
+	for waits := 1; waits < maxWaits && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "database is locked"); waits++ {
+		err = tryCreateSQLite(ctx, db) // another process may be migrating, which takes long
+	}
+	return err
+}
+
+func tryCreateSQLite(ctx context.Context, db *sql.DB) (err error) {
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,7 +83,7 @@ func (d *DB) create(ctx context.Context) (err error) {
 
 // migrate applies the files that the plan names.
 func migrate(ctx context.Context, conn *sql.Conn) error {
-	plan := statements("plan.sql")
+	plan := statements(schema, "schema/plan.sql")
 	ask := plan[len(plan)-1]
 	for _, statement := range plan[:len(plan)-1] {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
@@ -91,7 +100,7 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return errEarlierVersion
 	}
 	for _, file := range strings.Fields(files.String) {
-		for _, statement := range statements(file) {
+		for _, statement := range statements(schema, "schema/"+file) {
 			if _, err := conn.ExecContext(ctx, statement); err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
@@ -100,9 +109,9 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// statements returns the statements of a file of the schema.
-func statements(file string) []string {
-	text, err := schema.ReadFile("schema/" + file)
+// statements returns the statements of a file of a schema.
+func statements(schema embed.FS, file string) []string {
+	text, err := schema.ReadFile(file)
 	if err != nil {
 		panic(err) // the plan names only files that are there
 	}

@@ -39,7 +39,7 @@ var (
 // Open opens a session, which need not be there yet. The error wraps
 // session.ErrConfig if the owner or the name is not acceptable.
 func (d *DB) Open(ctx context.Context, owner, name string) (*Session, error) {
-	id, err := newID(owner, name)
+	id, err := d.newID(owner, name)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -113,7 +113,7 @@ func (s *Session) Get(ctx context.Context, key string, into any) (found bool, er
 	}
 	defer done()
 	var value string
-	err = s.db.queryRow(ctx, loadOne, []any{s.id.owner, s.id.session, s.db.millis(), jsonString(key)}, &value)
+	err = s.db.queryRow(ctx, loadOne+s.db.dialect.hasKey, []any{s.id.owner, s.id.session, s.db.millis(), jsonString(key)}, &value)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil

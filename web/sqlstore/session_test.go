@@ -10,8 +10,7 @@ import (
 	"github.com/session-interop/session-writer/writertest"
 )
 
-// refuse makes a database refuse every write to its sessions.
-func refuse(t testing.TB, db *sql.DB) (restore func()) {
+func refuseInSQLite(t testing.TB, db *sql.DB) (restore func()) {
 	exec(t, db, `CREATE TRIGGER refuse_insert BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'refused'); END`)
 	exec(t, db, `CREATE TRIGGER refuse_update BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'refused'); END`)
 	return func() {
@@ -27,7 +26,7 @@ func TestSession(t *testing.T) {
 		db := create(t, open(t, path), Limits{})
 		return writertest.Harness{
 			Open: func(ctx context.Context) (session.Writer, error) {
-				return New(open(t, path), Limits{}).Open(ctx, owner, "cart")
+				return connect(open(t, path), Limits{}).Open(ctx, owner, "cart")
 			},
 			Load: func(ctx context.Context) (map[string]json.RawMessage, error) {
 				s, err := db.Open(ctx, owner, "cart")

@@ -1,10 +1,11 @@
-// Package sqlstore keeps sessions in a database, with database/sql: on SQLite
-// natively, and in a Cloudflare Worker on D1, which is SQLite too. DB.Open gives the
-// server's own code a session.Writer and session.Reader. DB.Replica gives what
+// Package sqlstore keeps sessions in a database, with database/sql: on SQLite or
+// PostgreSQL natively, and in a Cloudflare Worker on D1, which is SQLite too. DB.Open
+// gives the server's own code a session.Writer and session.Reader. DB.Replica gives what
 // browsers sync their sessions with. Both have the same sessions.
 //
 // What is saved survives what the database's own commits survive. Package web/sqlite
-// opens SQLite so that they survive the end of the process and a power cut.
+// opens SQLite so that they survive the end of the process and a power cut. So do those
+// of PostgreSQL, unless it is told otherwise: see its synchronous_commit and fsync.
 package sqlstore
 
 import (
@@ -12,7 +13,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
-	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -114,6 +114,7 @@ func (l Limits) withDefaults() Limits {
 // processes may use one database.
 type DB struct {
 	db       *sql.DB
+	dialect  *dialect
 	limits   Limits
 	now      func() time.Time
 	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
@@ -133,14 +134,17 @@ type DB struct {
 // patience is how long a call waits for its turn.
 const patience = 10 * time.Second
 
-// New returns the DB on db. Create must have made its tables at some time.
-func New(db *sql.DB, limits Limits) *DB {
+// New returns the DB on db, which is SQLite or D1. Create must have made its tables at
+// some time.
+func New(db *sql.DB, limits Limits) *DB { return newDB(db, limits, sqliteDialect) }
+
+func newDB(db *sql.DB, limits Limits, dialect *dialect) *DB {
 	limits = limits.withDefaults()
 	atOnce := db.Stats().MaxOpenConnections
 	if atOnce <= 0 {
 		atOnce = limits.Waiting
 	}
-	return &DB{db: db, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
+	return &DB{db: db, dialect: dialect, limits: limits, now: time.Now, pinging: make(chan struct{}, 1), turns: turns.Queue{
 		AtOnce: atOnce, Waiting: limits.Waiting, Share: max(limits.Waiting/4, 1), Patience: patience,
 	}}
 }
@@ -154,17 +158,17 @@ func (d *DB) turn(ctx context.Context, owner string, cost time.Duration) (done f
 // Limits returns the limits that hold, the defaults included.
 func (d *DB) Limits() Limits { return d.limits }
 
-//go:embed restored.sql
-var restored string
-
 // Restored makes every device send again what the database lacks, and returns how many
 // sessions there are. Call it after the database was put back from a backup, and
 // before it is used. Otherwise what was exchanged since the backup is missing for good.
 func (d *DB) Restored(ctx context.Context) (sessions int64, err error) {
-	result, err := d.db.ExecContext(ctx, restored)
-	if err == nil {
-		sessions, err = result.RowsAffected()
-	}
+	err = d.again(ctx, func() error {
+		result, err := d.db.ExecContext(ctx, d.dialect.restored)
+		if err == nil {
+			sessions, err = result.RowsAffected()
+		}
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("restored: %w", err)
 	}
@@ -200,58 +204,6 @@ func (d *DB) Ping(ctx context.Context) error {
 // pingAgain is how long Ping returns the same.
 const pingAgain = time.Second
 
-// The methods below run prepared statements, which are closed with the database.
-
-func (d *DB) prepare(ctx context.Context, statement string) (*sql.Stmt, error) {
-	if had, ok := d.prepared.Load(statement); ok {
-		return had.(*sql.Stmt), nil
-	}
-	stmt, err := d.db.PrepareContext(ctx, statement)
-	if err != nil {
-		return nil, err
-	}
-	if had, ok := d.prepared.LoadOrStore(statement, stmt); ok {
-		return had.(*sql.Stmt), stmt.Close()
-	}
-	return stmt, nil
-}
-
-func (d *DB) exec(ctx context.Context, statement string, parameters ...any) error {
-	stmt, err := d.prepare(ctx, statement)
-	if err == nil {
-		_, err = stmt.ExecContext(ctx, parameters...)
-	}
-	return err
-}
-
-// queryRow scans the one row that a statement returns.
-func (d *DB) queryRow(ctx context.Context, statement string, parameters []any, into ...any) error {
-	stmt, err := d.prepare(ctx, statement)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(ctx, parameters...).Scan(into...)
-}
-
-// query calls scan with each row that a statement returns.
-func (d *DB) query(ctx context.Context, statement string, parameters []any, scan func(row *sql.Rows) error) (err error) {
-	stmt, err := d.prepare(ctx, statement)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(ctx, parameters...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // Times are stored as texts that sort in the order of time.
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -269,6 +221,16 @@ func newID(owner, name string) (id, error) {
 		return id{}, err
 	}
 	return id{digest(owner), jsonString(name)}, nil
+}
+
+// newID is as newID, and replaces a name that is too long for the tables. No name is a
+// digest, as names begin with a quote.
+func (d *DB) newID(owner, name string) (id, error) {
+	of, err := newID(owner, name)
+	if longest := d.dialect.longestName; longest > 0 && len(of.session) > longest {
+		of.session = digest(of.session)
+	}
+	return of, err
 }
 
 // CheckName returns an error that wraps session.ErrConfig if no session can have that
@@ -387,10 +349,13 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 		return at, d.exec(ctx, useSession, of.owner, of.session, today)
 	}
 	limit := strconv.Itoa(d.limits.Sessions)
-	if err := d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit); err != nil {
+	err := d.counting(ctx, "sessions "+of.owner, func(ctx context.Context) error {
+		return d.exec(ctx, addSession, of.owner, of.session, newEpoch(), today, limit)
+	})
+	if err != nil {
 		return standing{}, err
 	}
-	at, found, err := d.find(ctx, of)
+	at, found, err = d.find(ctx, of)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
 	}
@@ -401,26 +366,39 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 // also mean that others have changed its lives.
 var errGone = errors.New("the session was deleted meanwhile")
 
-// describe returns the errors of this package for those of the schema's constraints
-// and of a full database. The drivers have nothing in common but SQLite's own words.
+// refusal returns what it means that a merge gave a version, which is nil if it is none
+// that refuses.
+func (d *DB) refusal(version int64) error {
+	switch version {
+	case -1:
+		return fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)
+	case -2:
+		return fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)
+	case -3:
+		return errGone
+	}
+	return nil
+}
+
+// describe returns the errors of this package for those of the schema's constraints, of a
+// full database, and of one that is in use. SQLite's drivers have nothing in common but
+// its own words. PostgreSQL's have its codes, and its words may be in any language.
 func (d *DB) describe(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, failure := range []struct {
-		says  string
-		means error
-	}{
-		{"CHECK constraint failed: entries_limit",
-			fmt.Errorf("%w: a session may have %d entries, removed ones included until it is cleared", session.ErrQuota, d.limits.Entries)},
-		{"CHECK constraint failed: bytes_limit",
-			fmt.Errorf("%w: the keys and values of a session may have %d bytes", session.ErrQuota, d.limits.Bytes)},
-		{"CHECK constraint failed: session_gone", errGone},
-		{"database or disk is full", session.ErrFull},
-	} {
-		if strings.Contains(err.Error(), failure.says) {
-			return failure.means
+	for version, constraint := range map[int64]string{-1: "entries_limit", -2: "bytes_limit", -3: "session_gone"} {
+		if strings.Contains(err.Error(), "CHECK constraint failed: "+constraint) {
+			return d.refusal(version)
 		}
+	}
+	code := sqlState(err)
+	if code == diskFull || strings.Contains(err.Error(), "database or disk is full") {
+		return session.ErrFull
+	}
+	switch code {
+	case serializationFailure, deadlock, lockTimeout, tooManyConnections:
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	return err
 }

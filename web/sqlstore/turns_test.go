@@ -22,8 +22,8 @@ func TestACallThatIsGivenUp(t *testing.T) {
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) { giveUp(t, New(closed, Limits{})) })
-	if n := count(t, New(open(t, path), Limits{}), "records"); n != 0 {
+	synctest.Test(t, func(t *testing.T) { giveUp(t, connect(closed, Limits{})) })
+	if n := count(t, connect(open(t, path), Limits{}), "records"); n != 0 {
 		t.Error("something was merged")
 	}
 }
