@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"html/template"
-
 	"net/http"
 
 	"github.com/session-interop/session-writer"
@@ -22,13 +21,21 @@ import (
 // merges it, and what the server and the page render at first are equal. For somebody who
 // has no session, it says so.
 //
-// The page is about one visitor or user. So the response gets a Cache-Control and a Vary,
-// unless it has a Cache-Control. Embed must come before the header is written.
+// The page is about one visitor or user. So no cache may keep it, not even the browser's,
+// which would show it to the next user: its Cache-Control becomes no-store, whatever the
+// program has set. Embed must come before the header is written. After that it fails with
+// ErrTooLate.
 //
 // For text/template and templ, the text goes into the page as it is:
-// @templ.Raw(embedded).
+// @templ.Raw(embedded). It has the keys of what was removed, too, up to Limits.Entries.
 func (h *Handler) Embed(w http.ResponseWriter, r *http.Request, name string) (template.HTML, error) {
-	now, err := h.initial(w, r, name)
+	s, err := h.open(r, name)
+	var now initial
+	if err == nil {
+		if err = s.keepPrivate(w); err == nil {
+			now, err = h.initial(r, name, s.owner())
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("session %q: embed: %w", name, err)
 	}
@@ -50,23 +57,13 @@ type initial struct {
 	Item string `json:"item"`
 }
 
-func (h *Handler) initial(w http.ResponseWriter, r *http.Request, name string) (initial, error) {
-	if err := sqlstore.CheckName(name); err != nil {
-		return initial{}, err
-	}
-	who, err := h.whose(w, r)
-	if err != nil {
-		return initial{}, err
-	}
-	if header := w.Header(); header.Get("Cache-Control") == "" {
-		header.Set("Cache-Control", "private, no-cache")
-		header.Add("Vary", "Cookie")
-	}
-	if who.id == "" {
+// initial returns the session of whoever makes a request.
+func (h *Handler) initial(r *http.Request, name string, id string) (initial, error) {
+	if id == "" {
 		return initial{}, nil
 	}
-	tag := sqlstore.Tag(who.id)
-	got, err := h.api.DB.Exchange(r.Context(), who.id, name, session.Sent{Owner: tag})
+	tag := sqlstore.Tag(id)
+	got, err := h.api.DB.Exchange(r.Context(), id, name, session.Sent{Owner: tag})
 	return initial{tag, got.Cursor, got.Item}, err
 }
 
@@ -80,10 +77,30 @@ func (h *Handler) serveInitial(w http.ResponseWriter, r *http.Request) error {
 	if sent != (session.Sent{}) {
 		return malformed("the query must have a session, and nothing more")
 	}
-	now, err := h.initial(w, r, name)
+	// Its cookie is not set again: the answer is for a server.
+	who, err := h.api.identify(r)
+	if err != nil {
+		return err
+	}
+	now, err := h.initial(r, name, who.id)
 	if err != nil {
 		return err
 	}
 	answer(w, http.StatusOK, now)
+	return nil
+}
+
+// keepPrivate has no cache keep the response.
+func (s *Session) keepPrivate(w http.ResponseWriter) error {
+	if s.visit == nil { // the header is the program's to care for
+		w.Header().Set("Cache-Control", "no-store")
+		return nil
+	}
+	s.visit.mu.Lock()
+	defer s.visit.mu.Unlock()
+	if s.visit.written {
+		return ErrTooLate
+	}
+	s.visit.private = true
 	return nil
 }

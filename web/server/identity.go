@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -26,7 +27,7 @@ func newVisitor() visitor {
 }
 
 // admit makes an owner of somebody unknown.
-func (s *sessions) admit(r *http.Request) (visitor, error) {
+func (s *sessions) admit(ctx context.Context, r *http.Request) (visitor, error) {
 	if err := s.checkCookies(r); err != nil {
 		return visitor{}, err
 	}
@@ -37,7 +38,7 @@ func (s *sessions) admit(r *http.Request) (visitor, error) {
 		}
 	}
 	who := newVisitor()
-	return who, s.DB.AddOwner(r.Context(), who.id)
+	return who, s.DB.AddOwner(ctx, who.id)
 }
 
 // checkCookies refuses a request with several cookies. A further cookie would not help,
@@ -64,23 +65,32 @@ func countCookies(r *http.Request, name string) (count int) {
 
 const idBytes = 16
 
-// identify returns the visitor who makes a request. If there are two cookies, none
-// counts: another host may have set one, and nobody can tell which.
+// identify returns whoever makes a request: a user, or else a visitor.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
-	if s.Identify != nil {
-		id, err := s.Identify(r)
-		if err != nil {
-			s.ErrorLog.Printf("identify: %v", err)
-			return visitor{}, problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
-		}
-		if id != "" {
-			return visitor{id: id}, nil
-		}
+	user, err := s.user(r)
+	if err != nil || user != "" {
+		return visitor{id: user}, err
 	}
 	return s.visitor(r)
 }
 
-// visitor returns the visitor whose cookie a request has.
+// user returns the id of the user who makes a request, or an empty one.
+func (s *sessions) user(r *http.Request) (id string, err error) {
+	if s.Identify == nil {
+		return "", nil
+	}
+	if id, err = s.Identify(r); err != nil {
+		s.ErrorLog.Printf("identify: %v", err)
+		return "", signIn
+	}
+	return id, nil
+}
+
+// signIn refuses whom Config.Identify does.
+var signIn = problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
+
+// visitor returns the visitor whose cookie a request has. If there are two cookies, none
+// counts: another host may have set one, and nobody can tell which.
 func (s *sessions) visitor(r *http.Request) (visitor, error) {
 	name := s.cookieName(r)
 	cookie, err := r.Cookie(name)

@@ -97,7 +97,7 @@ func TestTheLogHasNoSecrets(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := get()
 	r.Header.Set("Cookie", cookie)
-	if _, err := mustOpen(t, handler, w, r, "cart").Load(t.Context()); err == nil {
+	if _, err := mustOpen(t, handler, r, "cart").Load(t.Context()); err == nil {
 		t.Error("it loads")
 	} else {
 		handler.Error(w, r, err)

@@ -65,7 +65,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -123,8 +122,6 @@ type Config struct {
 type Handler struct {
 	api   *sessions
 	serve http.Handler
-	// headers are the locks of the headers of responses. Several headers share one.
-	headers [64]sync.Mutex
 }
 
 // ServeHTTP implements http.Handler.
@@ -150,9 +147,7 @@ func New(config Config) (*Handler, error) {
 		memory:   budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
 		long:     turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
-	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error {
-		return problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
-	})
+	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error { return crossOrigin })
 	api := http.NewServeMux()
 	api.Handle("/sessions/exchange", s.handle(http.MethodPost, s.exchange))
 	if config.Identify == nil {
@@ -196,6 +191,9 @@ func New(config Config) (*Handler, error) {
 	return h, nil
 }
 
+// crossOrigin refuses what another site has made a browser send.
+var crossOrigin = problem{http.StatusForbidden, "cross-origin", "the request comes from another site: only pages of this one may make it"}
+
 // sessions are the handlers of the session API.
 type sessions struct {
 	Config
@@ -229,6 +227,8 @@ var problems = []struct {
 }{
 	{sqlstore.ErrMalformed, http.StatusBadRequest, "malformed"},
 	{session.ErrConfig, http.StatusBadRequest, "malformed"},
+	{session.ErrKey, http.StatusBadRequest, "malformed"},
+	{session.ErrValue, http.StatusBadRequest, "malformed"},
 	{session.ErrCursor, http.StatusPreconditionFailed, "cursor"},
 	{session.ErrFull, http.StatusInsufficientStorage, "full"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
@@ -254,6 +254,9 @@ func (s *sessions) problem(err error) problem {
 		}
 	}
 	s.ErrorLog.Print(strings.ReplaceAll(err.Error(), "\n", "; ")) // of errors.Join
+	if _, ok := errors.AsType[*session.EntryError](err); ok || errors.Is(err, ErrTooLate) || errors.Is(err, errUnwrapped) {
+		return fault
+	}
 	return problem{http.StatusServiceUnavailable, "unavailable", "the database does not answer: try again later"}
 }
 
@@ -303,6 +306,9 @@ func (s *sessions) refuse(w http.ResponseWriter, p problem) {
 	}{p.code, p.what})
 }
 
+// fault stands for a mistake of the program.
+var fault = problem{http.StatusInternalServerError, "internal", "this server has a fault: what it was, its log says"}
+
 // recovered answers for a handler that panics. Not every server in which the handler
 // runs does so.
 func (s *sessions) recovered(w http.ResponseWriter) {
@@ -312,7 +318,7 @@ func (s *sessions) recovered(w http.ResponseWriter) {
 		panic(p)
 	default:
 		s.ErrorLog.Printf("panic: %v\n%s", p, debug.Stack())
-		s.refuse(w, problem{http.StatusInternalServerError, "internal", "this server has a fault: what it was, its log says"})
+		s.refuse(w, fault)
 	}
 }
 
@@ -361,7 +367,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
-		if who, err = s.admit(r); err != nil {
+		if who, err = s.admit(r.Context(), r); err != nil {
 			return err
 		}
 	} else if sent.Items, err = s.body(w, r, s.DB.Limits().Body, held); err != nil {
@@ -459,7 +465,7 @@ func (s *sessions) pair(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.id == "" {
-		if who, err = s.admit(r); err != nil {
+		if who, err = s.admit(r.Context(), r); err != nil {
 			return err
 		}
 	}
