@@ -66,13 +66,13 @@ const defaultReplicationOps = 300_000
 
 func TestReplication(t *testing.T) { openLaboratory(t).run(t, defaultReplicationOps) }
 
-// An operation takes longer there.
+// An operation takes longer there. make test-long has more of them.
 func TestReplicationOnPostgreSQL(t *testing.T) {
 	db, err := postgresql.Open(pgtest.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	newLaboratory(t, db, sqlstore.NewPostgreSQL, "$").run(t, defaultReplicationOps/3)
+	newLaboratory(t, db, sqlstore.NewPostgreSQL, "$").run(t, defaultReplicationOps/10)
 }
 
 func (l *laboratory) run(t *testing.T, enough int) {

@@ -15,8 +15,8 @@ import (
 //
 // All that New's DB does this one does, too, and any number of processes on any number of
 // machines may use one database, if all write to its primary. Limits hold for all of
-// them together, except for Waiting, which each has for itself. What needs a session that
-// others change waits for them.
+// them together, except for Waiting, which each has for itself. A call that changes a
+// session waits for others that change it. One that reads waits for nobody.
 //
 // A call that the database gives up for the sake of others is tried again. If that is of
 // no use, the error wraps ErrBusy, as it does when the database has no connection left or
