@@ -102,6 +102,9 @@ type Config struct {
 	// makes a request, or an empty id for somebody who is not signed in. An error refuses
 	// the request. Whom Identify does not name is a visitor: each browser gets an id of
 	// its own in a cookie. Without Identify, pairing gives that id to another browser.
+	//
+	// A page that has a session of a user who is not signed in any more is refused until
+	// he is, or until it calls forget. So is a page whose visitor has lost his cookie.
 	Identify func(*http.Request) (id string, err error)
 
 	// Admit decides whether somebody unknown may become an owner, and so keep sessions
@@ -359,6 +362,9 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		switch {
 		case err != nil:
 			return err
+		case s.Identify != nil && sent.Owner != "":
+			// It may be a user's who is not signed in any more, and is nobody else's.
+			return signIn
 		case sent.Owner != "" || sent.Cursor != "":
 			// The sender's id is gone. Everything must be sent again with a new one.
 			return &session.OwnerError{}
