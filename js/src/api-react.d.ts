@@ -4,7 +4,7 @@ import type { Key, Session } from "./api.js";
 
 /**
  * Returns the session's snapshot, and renders again when it changes. On a server, and in
- * the first rendering of what a server has rendered, it is the session's defaults.
+ * the first rendering of what a server has rendered, it is `session.initial`.
  */
 export function useSession<T extends object>(
   session: Session<T>,

@@ -5,8 +5,8 @@ import type { Key, Session } from "./api.js";
 
 /**
  * Returns the session's snapshot as a ref. It ends with the component or scope that it is
- * called in. While a component takes over what a server has rendered, it is the session's
- * defaults.
+ * called in. While a component takes over what a server has rendered, it is
+ * `session.initial`.
  */
 export function useSession<T extends object>(
   session: Session<T>,

@@ -86,7 +86,7 @@ export interface Session<T extends object = Record<string, unknown>> {
    * stores until its user removes it. Undefined if it was not asked, or has not answered.
    */
   readonly persisted: boolean | undefined;
-  /** The option `defaults`, frozen. It is what a server shows, which has no session. */
+  /** The option `defaults`, frozen. */
   readonly defaults: Readonly<Partial<T>>;
   /**
    * What a server has shown, frozen: the entries of the option `initial`, and the defaults
@@ -389,7 +389,8 @@ export interface Options<T extends object = Record<string, unknown>> {
    * What the server's `Embed` has put into the page, as a text or an object: the session as
    * the server has it. It is merged as if it came from the server now, so that what the page
    * shows at first is what the server has rendered. A save made meanwhile wins by its stamp.
-   * It may be missing: undefined or null.
+   * Nothing is taken of another owner's session, of one that is older than what is here, or
+   * after `forget` in this page. It may be missing: undefined or null.
    */
   initial?: string | Initial | null | undefined;
   /**

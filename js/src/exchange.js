@@ -87,22 +87,21 @@ export class Exchange {
   }
 
   /**
-   * Shows what the server has put into the page, as if it had answered that now.
+   * Shows what the server has put into the page, as if it had answered that now. But a page
+   * may be an old one: it changes nothing about whose session is shown.
    *
    * @param {import("./initial.js").Initial} initial
    */
   show({ owner, cursor, item }) {
     let ledger = this.#read();
-    if (ledger && ledger.owner !== owner) {
-      this.#turn(ledger, owner);
-      ledger = this.#read();
-    }
+    if (ledger && ledger.owner !== owner) return;
+    if (item && "fault" in readItem(item)) throw noServer();
     ledger ??= this.#begin(owner);
     if (!cursor) return; // if the copy is lost, the next exchange notices
     const shown = readCursor(cursor);
     const had = readCursor(ledger.cursor);
     const same = shown.copy === had.copy;
-    // A page can be old. It may have what was removed since, and forgotten.
+    // It may have what was removed since, and forgotten.
     if (same && shown.version <= had.version) return;
     // What the server had may be in another copy only.
     if (!same || !this.#stands(ledger)) {

@@ -22,9 +22,9 @@ export function readInitial(given) {
   const { owner, cursor, item } =
     typeof given === "string" ? JSON.parse(given) : given;
   if (
-    (owner !== "" && !tagForm.test(owner)) ||
-    (cursor !== "" && !cursorForm.test(cursor)) ||
-    typeof item !== "string"
+    ![owner, cursor, item].every((text) => typeof text === "string") ||
+    (owner && !tagForm.test(owner)) ||
+    (cursor && !cursorForm.test(cursor))
   ) {
     throw new TypeError("it is of no server");
   }
@@ -32,24 +32,16 @@ export function readInitial(given) {
 }
 
 /**
- * Returns the entries of an item. One that cannot be read has none.
+ * Returns the entries of an item, in which each key is once, as servers send it. One that
+ * cannot be read has none.
  *
  * @param {string} text
  */
 export function entriesOf(text) {
   const item = readItem(text);
-  /** @type {Map<string, unknown>} */
-  const entries = new Map();
-  if ("fault" in item) return entries;
-  const batches = [...item.batches].sort((a, b) =>
-    a.stamp < b.stamp ? -1 : 1,
-  );
-  for (const { clear, set, remove } of batches) {
-    if (clear) entries.clear();
-    for (const key of remove) entries.delete(key);
-    for (const key of Object.keys(set)) entries.set(key, set[key]);
-  }
-  return entries;
+  return "fault" in item
+    ? []
+    : item.batches.flatMap(({ set }) => Object.entries(set));
 }
 
 /**

@@ -51,6 +51,14 @@ const strictly = { strict: aBoolean };
 const never = () => Promise.reject();
 
 /**
+ * The names of sessions that this page has forgotten. What a server has put into it must
+ * not bring them back.
+ *
+ * @type {Set<string>}
+ */
+const forgotten = new Set();
+
+/**
  * Whether something is localStorage, which may be forbidden.
  *
  * @param {any} area
@@ -180,13 +188,6 @@ export class Session {
     const { area } = engine;
     this.#alone = area instanceof MemoryArea && area !== memoryOfPage;
     if (!this.#alone) active.add(this);
-    if (initial) {
-      try {
-        new Exchange(this.#local, never, new Set(), () => false).show(initial);
-      } catch (error) {
-        report(error); // there is no room; what is here can be used
-      }
-    }
     if (persist) {
       globalThis.navigator?.storage?.persist?.().then(
         (persisted) => {
@@ -195,7 +196,28 @@ export class Session {
         () => {}, // it cannot be asked
       );
     }
-    if (!isLocal(engine.area)) return;
+    if (isLocal(engine.area)) this.#followMirror(durable);
+    // After the mirror, which has to hear of what goes.
+    if (initial && !forgotten.has(engine.name)) {
+      try {
+        this.#use("initial", () =>
+          new Exchange(this.#local, never, new Set(), () => false).show(
+            initial,
+          ),
+        );
+      } catch (error) {
+        report(error); // there is no room; what is here can be used
+      }
+    }
+  }
+
+  /**
+   * Has the session mirrored if it is to be, or was before.
+   *
+   * @param {boolean} [durable]
+   */
+  #followMirror(durable) {
+    const engine = this.#engine;
     const key = watermarkKey(engine.name);
     if (durable || attempt(() => engine.area.getItem(key))) {
       this.#mirrored();
@@ -375,6 +397,7 @@ export class Session {
     for (const session of this.#here()) session.#sync?.close();
     this.#mirror?.forget();
     this.#use("forget", (engine) => engine.forget());
+    forgotten.add(this.name);
     this.#turned();
   }
 

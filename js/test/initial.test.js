@@ -122,7 +122,7 @@ withServer("an old page brings nothing back", async ({ page }) => {
 });
 
 withServer(
-  "another owner's page shows his session, and what the former had not sent is kept",
+  "another owner's page, which may be an old one, changes nothing of whose session this is",
   async ({ page, newDevice }) => {
     const device = await newDevice();
     await sync(device);
@@ -132,18 +132,59 @@ withServer(
     await sync(page);
     await save(page, { whose: "mine", sent: 1 });
     await now(page);
-    const mine = await embedded(page);
     await save(page, { unsent: 1 });
-    assert.deepEqual((await open(page, his)).loaded, {
-      theme: "light",
-      whose: "his",
-    });
-    assert.deepEqual((await open(page, mine)).loaded, {
+    const { shown, loaded } = await open(page, his);
+    assert.deepEqual(shown, { theme: "light", whose: "his" }); // as the server rendered it
+    assert.deepEqual(loaded, {
       theme: "light",
       whose: "mine",
       sent: 1,
       unsent: 1,
     });
+  },
+);
+
+withServer(
+  "what was forgotten does not come back out of the page",
+  async ({ page }) => {
+    await sync(page);
+    await save(page, { a: 1 });
+    await now(page);
+    const initial = await embedded(page);
+    await page.evaluate(() => inPage.kept.session.forget());
+    assert.deepEqual((await open(page, initial)).loaded, { theme: "light" });
+  },
+);
+
+withServer(
+  "what a page replaces goes from the mirror, too",
+  async ({ page, newPage }) => {
+    await sync(page, {}, { durable: true });
+    await save(page, { a: 1, gone: 1 });
+    await now(page);
+    await page.evaluate(() => inPage.kept.session.flush());
+    const other = await newPage();
+    const initial = await other.evaluate(async () => {
+      const session = await inPage.open("cart", { storage: "memory" });
+      const sync = await session.sync("/sessions/", { interval: Infinity });
+      await sync.now();
+      session.remove("gone");
+      await sync.now();
+      session.close();
+      return (await fetch("/sessions/initial?session=cart")).text();
+    });
+    await page.reload();
+    const { items, mirrored, loaded } = await page.evaluate(async (initial) => {
+      const session = await inPage.open("cart", { initial, durable: true });
+      await session.flush();
+      return {
+        items: inPage.items(),
+        mirrored: await inPage.mirrored(),
+        loaded: session.load(),
+      };
+    }, initial);
+    assert.deepEqual(loaded, { a: 1 });
+    assert.deepEqual(mirrored, items);
   },
 );
 
@@ -182,6 +223,7 @@ inBrowser(
         { owner: "x", cursor: "", item: "" },
         { owner: "", cursor: " ", item: "" },
         { owner: "", cursor: "" },
+        { owner: "0123456789abcdef", cursor: 5, item: "" },
       ]) {
         const options = /** @type {any} */ ({ initial });
         refused.push(await inPage.attempt(() => inPage.open("cart", options)));

@@ -70,12 +70,11 @@ var routers = map[string]func(h *server.Handler) http.Handler{
 	"gin": func(h *server.Handler) http.Handler {
 		gin.SetMode(gin.ReleaseMode)
 		g := gin.New()
-		// Its ResponseWriter tells by itself whether the header is written.
 		g.Any("/sessions/*path", gin.WrapH(h))
 		g.GET("/", gin.WrapF(page(h)))
 		g.GET("/add", gin.WrapF(add(h)))
 		g.GET("/late", gin.WrapF(late(h)))
-		return g
+		return h.Wrap(g) // its own middleware is of another kind
 	},
 }
 

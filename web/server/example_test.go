@@ -4,6 +4,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -104,22 +105,20 @@ func ExampleHandler_Open() {
 		log.Fatal(err)
 	}
 
-	page := template.Must(template.New("").Parse("<p>{{.Visits}} visits</p>{{.Session}}\n"))
+	page := template.Must(template.New("").Parse("<p>{{len .Seen}} seen</p>{{.Session}}\n"))
 	mux := http.NewServeMux()
 	mux.Handle("/sessions/", sessions)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/pages/{page}", func(w http.ResponseWriter, r *http.Request) {
 		seen, err := sessions.Open(w, r, "seen")
-		if err != nil {
-			sessions.Error(w, r, err)
-			return
+		if err == nil {
+			err = seen.Save(r.Context(), maps.All(map[string]any{r.PathValue("page"): true}))
 		}
 		var show struct {
-			Visits  int
+			Seen    map[string]json.RawMessage
 			Session template.HTML
 		}
-		if _, err = seen.Get(r.Context(), "visits", &show.Visits); err == nil {
-			show.Visits++
-			err = seen.Save(r.Context(), maps.All(map[string]any{"visits": show.Visits}))
+		if err == nil {
+			show.Seen, err = seen.Load(r.Context())
 		}
 		if err == nil {
 			show.Session, err = sessions.Embed(w, r, "seen")
@@ -130,7 +129,8 @@ func ExampleHandler_Open() {
 		}
 		_ = page.Execute(w, show)
 	})
-	listening := httptest.NewServer(sessions.Wrap(mux))
+	protected := http.NewCrossOriginProtection().Handler(sessions.Wrap(mux))
+	listening := httptest.NewServer(protected)
 	defer listening.Close()
 
 	jar, err := cookiejar.New(nil)
@@ -138,8 +138,8 @@ func ExampleHandler_Open() {
 		log.Fatal(err)
 	}
 	browser := http.Client{Jar: jar}
-	for range 2 {
-		res, err := browser.Get(listening.URL)
+	for _, path := range []string{"/pages/tea", "/pages/coffee", "/pages/tea"} {
+		res, err := browser.Get(listening.URL + path)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -149,8 +149,9 @@ func ExampleHandler_Open() {
 		fmt.Println(shown, err)
 	}
 	// Output:
-	// <p>1 visits</p> <nil>
-	// <p>2 visits</p> <nil>
+	// <p>1 seen</p> <nil>
+	// <p>2 seen</p> <nil>
+	// <p>2 seen</p> <nil>
 }
 
 // as makes requests for a user.

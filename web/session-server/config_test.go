@@ -134,7 +134,7 @@ func TestEachProblemHasItsLineAndPath(t *testing.T) {
 		{"{\"origins\": [\n\"https://example.com\",\n\"example.com\", true]}", []string{
 			"3: origins[1]: \"example.com\" is no origin: it must be like https://example.com", "3: origins[2]: it is true, must be a string"}},
 		{`{"db": ""}`, []string{"1: db: it is empty: it must be the path of a SQLite file, or a URL like sqlite:///"}},
-		{`{"db": "postgres://ada:hunter@example.com/db"}`, []string{"1: db: it is a URL of another scheme: it must be the path"}},
+		{`{"db": "mysql://ada:hunter@example.com/db"}`, []string{"1: db: it is a URL of another scheme: it must be the path"}},
 		{`{"db": "sqlite:a.db?session=cart"}`, []string{"1: db: it has parameters"}},
 		{`{"db": "sqlite://a.db"}`, []string{"1: db: it has a host"}},
 		{`{"db": "sqlite:"}`, []string{"1: db: it names no file"}},

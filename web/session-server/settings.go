@@ -57,7 +57,7 @@ func readOptions(args []string, stdout, stderr io.Writer, logger *log.Logger) (o
 	flags.Usage = func() {} // printed below, where it is asked for
 	flags.StringVar(&o.addr, "addr", o.addr, "the `host:port` to listen on; port 0 takes a free one\n")
 	flags.StringVar(&o.site, "site", o.site, "the `folder` of the page, as make build leaves it; '' for no page\n")
-	flags.StringVar(&o.db, "db", o.db, "the SQLite `file` of the sessions, which is made if it is missing, or a\nURL: sqlite:///srv/sessions.db, postgres://user:password@host/database")
+	flags.StringVar(&o.db, "db", o.db, "the SQLite `file` of the sessions, which is made if it is missing, or a\nURL: sqlite:///srv/sessions.db, or of PostgreSQL\npostgres://user:password@host/database")
 	flags.Int64Var(&o.maxSize, "max-size", o.maxSize, "how large that file may grow, in `MiB`; 0 for no limit")
 	flags.Func("origin", "a public `origin`, such as https://example.com, by which browsers know the\nserver behind a proxy; may be given again", func(origin string) error {
 		o.origins = append(o.origins, origin)
