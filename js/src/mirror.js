@@ -27,8 +27,14 @@ const unwritten = 60 * 60_000;
 /** A time that is further ahead, in milliseconds, is of a wrong clock. */
 const ahead = 24 * 60 * 60_000;
 
+/**
+ * How long a page has to be there in which that time is over, in milliseconds: the clock may
+ * have been set, or the machine have slept.
+ */
+const settled = 10 * 60_000;
+
 /** How long a page waits for IndexedDB, in milliseconds: it has been seen to never answer. */
-const patience = 5_000;
+export const patience = 5_000;
 
 /**
  * localStorage as a session uses it that has a mirror: its items in IndexedDB, where they
@@ -44,6 +50,7 @@ export class MirroredArea {
   /** The watermark's key. */
   #key;
   #told;
+  #compact;
   /** @type {IDBDatabase | undefined} */
   #db;
   /**
@@ -59,7 +66,8 @@ export class MirroredArea {
    * @type {Map<string, string | undefined>}
    */
   #pending = new Map();
-  #underWay = 0;
+  #underWay = { count: 0 };
+  #since = performance.now();
   /**
    * Settles when all that is under way is there.
    *
@@ -74,16 +82,23 @@ export class MirroredArea {
    * @param {string} name the session's
    * @param {(keys: string[]) => void} told is called with keys that others have set, as it
    *   were: those of what was put back
+   * @param {() => void} compact compacts the session
    */
-  constructor(real, name, told) {
+  constructor(real, name, told, compact) {
     this.real = real;
     reals.set(this, real);
     this.#name = name;
     this.#key = watermarkKey(name);
     this.#told = told;
-    const [forgotten] = readWatermark(this.#watermark());
-    if (forgotten) told([keyAt(name, forgotten)]);
+    this.#compact = compact;
+    this.hear();
     this.begin();
+  }
+
+  /** Has stamps come after what the watermark says was forgotten. */
+  hear() {
+    const [forgotten] = readWatermark(this.#watermark());
+    if (forgotten) this.#told([keyAt(this.#name, forgotten)]);
   }
 
   /** @param {string} key */
@@ -101,6 +116,7 @@ export class MirroredArea {
     }
     this.real.setItem(key, text);
     this.#note(key, text);
+    if (key === this.#key) queueMicrotask(() => this.hear());
   }
 
   /** @param {string} key */
@@ -132,7 +148,7 @@ export class MirroredArea {
   /** @returns {import("./api.js").Session["durable"]} */
   get state() {
     if (this.#fault || (this.#db && this.#db !== current)) return "failed";
-    return this.#db && !this.#underWay && !this.#pending.size
+    return this.#db && !this.#underWay.count && !this.#pending.size
       ? "on"
       : "pending";
   }
@@ -161,7 +177,12 @@ export class MirroredArea {
         await this.#beginning;
         db = this.#db;
         if (!this.#fault) {
-          // So that there is a transaction with this durability, after all others.
+          // So that there is a transaction with this durability, after all others. What is
+          // put there by an earlier one is not written to disk by it in Chromium, if large.
+          const keys =
+            durability === "strict" ? keysOf(this.real, `${this.#name}/`) : [];
+          for (const key of keys)
+            this.#note(key, this.getItem(key) ?? undefined);
           this.#note(this.#key, this.#watermark());
           await this.#write(durability);
         }
@@ -170,7 +191,7 @@ export class MirroredArea {
     } catch (cause) {
       throw new SessionError(
         codeOf(cause) === quota ? "quota" : "disabled",
-        `it cannot be kept in IndexedDB: ${say(cause)}`,
+        `it cannot be made durable by IndexedDB: ${say(cause)}`,
         { cause },
       );
     }
@@ -184,6 +205,7 @@ export class MirroredArea {
   begin(cleared = false) {
     this.#cleared ||= cleared;
     this.#db = this.#written = undefined;
+    this.#underWay = { count: 0 }; // what is under way there counts no more
     this.#beginning ??= this.#restore().catch((fault) => this.#fail(fault));
   }
 
@@ -194,16 +216,16 @@ export class MirroredArea {
   async #restore() {
     const db = await open();
     const there = await readAll(db, this.#name);
-    for (const key of this.#pending.keys()) {
-      // What is not here any more was removed, or cleared, and not lost.
-      if (this.getItem(key) === null) {
-        there.delete(key);
-        this.#pending.set(key, undefined);
-      }
-    }
     /** @type {string[]} */
     const back = [];
-    try {
+    const put = () => {
+      for (const key of this.#pending.keys()) {
+        // What is not here any more was removed, or cleared, and not lost.
+        if (this.getItem(key) === null) {
+          there.delete(key);
+          this.#pending.set(key, undefined);
+        }
+      }
       restore(
         this.#name,
         this.real,
@@ -213,6 +235,17 @@ export class MirroredArea {
         this.#pending,
         back,
       );
+    };
+    try {
+      try {
+        put();
+      } catch (error) {
+        if (codeOf(error) !== quota) throw error;
+        // What is back may replace what is here.
+        this.#told(back);
+        this.#compact();
+        put();
+      }
     } finally {
       this.#told(back); // also if there is no room for more
     }
@@ -232,13 +265,22 @@ export class MirroredArea {
     const db = this.#db;
     if (this.state === "failed") {
       this.begin(); // it copies all that is there, if it has not begun
-    } else if (db && this.#pending.size && (durability || !this.#underWay)) {
-      this.#underWay++;
+    } else if (
+      db &&
+      this.#pending.size &&
+      (durability || !this.#underWay.count)
+    ) {
+      const underWay = this.#underWay;
+      underWay.count++;
       try {
         const text = this.#watermark();
         if (!text) return this.begin(true);
         const [forgotten, begun] = readWatermark(text);
-        if (begun && Date.now() > begun + unwritten) {
+        if (
+          begun &&
+          Date.now() > begun + unwritten &&
+          performance.now() > this.#since + settled
+        ) {
           this.setItem(this.#key, watermarkText(forgotten, 0));
         }
         const transaction = db.transaction(store, "readwrite", {
@@ -259,7 +301,7 @@ export class MirroredArea {
       } catch (fault) {
         if (db === this.#db) this.#fail(fault);
       } finally {
-        this.#underWay--;
+        underWay.count--;
         if (this.#pending.size) this.#write();
       }
     }
@@ -272,8 +314,10 @@ export class MirroredArea {
    */
   #fail(fault) {
     this.#fault = fault || "aborted";
-    current?.close(); // it may be what is broken
-    current = opening = undefined;
+    if (codeOf(fault) !== quota) {
+      current?.close(); // it may be what is broken
+      current = opening = undefined;
+    }
     this.#db = this.#beginning = undefined;
     this.#pending.clear();
   }
@@ -415,19 +459,38 @@ function open() {
 async function connect() {
   const request = indexedDB.open(database, 1);
   request.onupgradeneeded = () => request.result.createObjectStore(store);
+  let isLate = false;
   const opened = result(request).then((db) => {
-    // So that a newer version of ours can go on, or whoever deletes it.
-    db.onclose = db.onversionchange = () => {
+    if (isLate) db.close();
+    const close = () => {
       db.close();
       current = opening = undefined;
+    };
+    // So that a newer version of ours can go on, or whoever deletes it.
+    db.onversionchange = close;
+    // Browsers close it if the disk fails, or the user deletes what a site stores. Then they
+    // tell nothing of what is under way.
+    db.onclose = () => {
+      close();
+      for (const reject of [...waiting]) reject();
     };
     return db;
   });
   const late = new Promise((_, reject) =>
-    setTimeout(reject, patience, new Error("IndexedDB does not answer")),
+    setTimeout(() => {
+      isLate = true;
+      reject(new Error("IndexedDB does not answer"));
+    }, patience),
   );
   return (current = await Promise.race([opened, late]));
 }
+
+/**
+ * Gives up what waits for the database.
+ *
+ * @type {Set<() => void>}
+ */
+const waiting = new Set();
 
 /**
  * The range of a session's keys in the store: a name and the key of an item.
@@ -458,10 +521,19 @@ async function readAll(db, name) {
  */
 function result(request) {
   return new Promise((resolve, reject) => {
-    request.onsuccess = request.oncomplete = () => resolve(request.result);
+    const lost = () =>
+      settle(reject, new Error("the browser has closed IndexedDB"));
+    /** @param {(value: any) => void} f @param {unknown} value */
+    const settle = (f, value) => {
+      waiting.delete(lost);
+      f(value);
+    };
+    waiting.add(lost);
+    request.onsuccess = request.oncomplete = () =>
+      settle(resolve, request.result);
     // An error in a transaction is that of one of its requests.
     request.onerror = request.onabort = (/** @type {any} */ { target }) =>
-      reject(target.error);
+      settle(reject, target.error);
   });
 }
 

@@ -4,6 +4,7 @@ import { faultOf } from "./entries.js";
 import { SessionError } from "./error.js";
 import { entriesOf, readInitial } from "./initial.js";
 import { maxMillis } from "./limits.js";
+import { patience } from "./mirror.js";
 import { aBoolean, read } from "./options.js";
 import { isLocal, onlyLocal, Session } from "./session.js";
 import { isStorage, MemoryArea, memoryOfPage, names } from "./areas.js";
@@ -62,7 +63,14 @@ export function openIn(module, name, given) {
  * @param {Pick<import("./api.js").Session, "durable" | "flush">} session
  */
 export async function whenRestored(session) {
-  if (session.durable !== "off") await session.flush().catch(() => {});
+  if (session.durable === "off") return;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, patience);
+  });
+  await Promise.race([session.flush().catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 /** @param {unknown} name */

@@ -129,7 +129,7 @@ export class Session {
           session.#mirror?.begin(true);
           session.#refreshSoon();
         } else if (key === watermarkKey(session.name)) {
-          if (isLocal(area)) session.#mirrored();
+          if (isLocal(area)) session.#mirrored().hear();
         } else {
           session.#see(key);
         }
@@ -144,6 +144,7 @@ export class Session {
       // At once, so that what the page's own listeners save comes after it.
       for (const session of active) {
         try {
+          session.#lookForMirror();
           session.#refresh();
         } catch (error) {
           report(error);
@@ -189,7 +190,9 @@ export class Session {
     this.#alone = area instanceof MemoryArea && area !== memoryOfPage;
     if (!this.#alone) active.add(this);
     if (persist) {
-      globalThis.navigator?.storage?.persist?.().then(
+      Promise.resolve(
+        attempt(() => globalThis.navigator.storage.persist()),
+      ).then(
         (persisted) => {
           this.#persisted = persisted;
         },
@@ -217,19 +220,26 @@ export class Session {
    * @param {boolean} [durable]
    */
   #followMirror(durable) {
-    const engine = this.#engine;
-    const key = watermarkKey(engine.name);
-    if (durable || attempt(() => engine.area.getItem(key))) {
-      this.#mirrored();
-    } else {
+    if (durable) this.#mirrored();
+    else if (!this.#lookForMirror()) {
       // A killed browser may have lost the watermark.
       whenIdle(() =>
-        hasMirror(engine.name).then(
+        hasMirror(this.name).then(
           (has) => has && this.active && this.#mirrored(),
           () => {}, // it cannot be asked
         ),
       );
     }
+  }
+
+  /** Has the session mirrored if localStorage says that it is. */
+  #lookForMirror() {
+    const { area, name } = this.#engine;
+    return (
+      isLocal(area) &&
+      attempt(() => area.getItem(watermarkKey(name))) &&
+      this.#mirrored()
+    );
   }
 
   get name() {
@@ -274,16 +284,22 @@ export class Session {
     const here = this.#here();
     const mirror =
       here.map((session) => session.#mirror).find(Boolean) ??
-      new MirroredArea(engine.area, engine.name, (keys) => {
-        for (const session of this.#here()) {
-          for (const key of keys) session.#see(key);
-          session.#refreshSoon();
-        }
-      });
+      new MirroredArea(
+        engine.area,
+        engine.name,
+        (keys) => {
+          for (const session of this.#here()) {
+            for (const key of keys) session.#see(key);
+            session.#refreshSoon();
+          }
+        },
+        () => engine.compact(),
+      );
     for (const session of [this, ...here]) {
       session.#mirror = mirror;
       session.#engine.setArea(mirror);
     }
+    if (forgotten.has(engine.name)) mirror.forget();
     return mirror;
   }
 

@@ -1,6 +1,7 @@
 // What survives a kill of the browser, and what does not come back.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -99,6 +100,9 @@ inBrowser("somebody who clears localStorage means it", async (visit) => {
     const session = await inPage.open("cart", { durable: true });
     session.save({ old: 1 });
     Date.now = now;
+    // And of a page that has been there for a while, as its own clock says.
+    const since = performance.now.bind(performance);
+    performance.now = () => since() + 11 * 60_000;
     session.save({ young: 1 });
     await session.flush();
     localStorage.clear();
@@ -633,6 +637,171 @@ inBrowser(
     });
     assert.equal(early, false);
     assert.equal(durable, "on");
+  },
+);
+
+inBrowser(
+  "when the browser closes IndexedDB by force, flushes settle and saves go on",
+  async ({ page, site, t }) => {
+    const server = createServer((_, response) => {
+      response.setHeader("Clear-Site-Data", '"storage"');
+      response.end();
+    });
+    await new Promise((listens) =>
+      server.listen(0, "127.0.0.1", () => listens(0)),
+    );
+    t.after(() => server.close());
+    const { port } = /** @type {import("node:net").AddressInfo} */ (
+      server.address()
+    );
+    site.forward("/clear/", `http://127.0.0.1:${port}`);
+    const { durable, mirrored } = await page.evaluate(async () => {
+      const session = await inPage.open("cart", { durable: true });
+      let clearing = true;
+      (async () => {
+        for (let i = 0; i < 4; i++) await fetch("/clear/");
+        clearing = false;
+      })();
+      const flushes = [];
+      for (let i = 0; clearing; i++) {
+        session.save({ [`k${i % 20}`]: "x".repeat(20_000) + i });
+        flushes.push(session.flush().catch(() => {}));
+        await inPage.nextTask();
+      }
+      await Promise.all(flushes);
+      session.save({ last: 1 });
+      await inPage.until(() => session.durable === "on");
+      return { durable: session.durable, mirrored: await inPage.mirrored() };
+    });
+    assert.equal(durable, "on");
+    assert.match(String(mirrored), /"last":1/);
+  },
+);
+
+withKills(
+  "a clock that jumps ahead makes no clearing of a kill",
+  async (visit, kill) => {
+    await (
+      await visit()
+    ).evaluate(async () => {
+      const session = await inPage.open("cart", { durable: true });
+      session.save({ a: 1 });
+      await session.flush();
+      const now = Date.now;
+      Date.now = () => now() + 2 * 60 * 60_000; // as after a sleep
+      session.save({ b: 1 });
+      await session.flush();
+    });
+    await kill();
+    const loaded = await (
+      await visit()
+    ).evaluate(async () =>
+      (await inPage.open("cart", { durable: true })).load(),
+    );
+    assert.deepEqual(loaded, { a: 1, b: 1 });
+  },
+);
+
+inBrowser(
+  "what is saved after a clock was set right comes back",
+  async ({ page }) => {
+    await page.evaluate(async () => {
+      const session = await inPage.open("cart", { durable: true });
+      const now = Date.now;
+      Date.now = () => now() + 60 * 60_000;
+      session.forget();
+      Date.now = now;
+      await session.flush();
+      session.save({ b: 1 });
+      await session.flush();
+      // As a kill leaves it, which loses what was saved last.
+      for (const [key] of inPage.items()) {
+        if (key.startsWith("cart/")) localStorage.removeItem(key);
+      }
+    });
+    await page.reload();
+    const loaded = await page.evaluate(async () =>
+      (await inPage.open("cart", { durable: true })).load(),
+    );
+    assert.deepEqual(loaded, { b: 1 });
+  },
+);
+
+inBrowser(
+  "what was lost comes back beside what it replaces, of half the room",
+  async ({ page }) => {
+    const keys = 14; // of 200,000 characters, in 5,242,880
+    await page.evaluate(async (keys) => {
+      const session = await inPage.open("cart", { durable: true });
+      const fill = (/** @type {string} */ letter) => {
+        for (let i = 0; i < keys; i++) {
+          session.save({ [`k${i}`]: letter.repeat(200_000) });
+        }
+      };
+      fill("a");
+      await session.flush();
+      const before = inPage.items();
+      for (let i = 0; i < keys; i++) {
+        session.save({ [`k${i}`]: "b".repeat(200_000) });
+        await session.flush();
+      }
+      localStorage.clear();
+      for (const [key, text] of before) localStorage.setItem(key, text);
+      inPage.kept = {};
+    }, keys);
+    await page.reload();
+    const { letters, durable } = await page.evaluate(async () => {
+      const session = await inPage.open("cart", { durable: true });
+      await session.flush();
+      const letters = Object.values(session.load()).map(
+        (text) => String(text)[0],
+      );
+      return { letters: letters.join(""), durable: session.durable };
+    });
+    assert.equal(letters, "b".repeat(keys));
+    assert.equal(durable, "on");
+  },
+);
+
+inBrowser(
+  "what is forgotten at once, before the mirror was looked for, does not come back",
+  async ({ page }) => {
+    await page.evaluate(async () => {
+      const session = await inPage.open();
+      session.save({ secret: 1 });
+      await session.flush();
+      session.close(); // or it tells that it was cleared
+      localStorage.clear(); // as a kill soon after the beginning leaves it
+    });
+    await page.reload();
+    const { loaded, mirrored } = await page.evaluate(async () => {
+      const session = await inPage.open();
+      session.forget();
+      await inPage.until(() => session.durable === "on");
+      return { loaded: session.load(), mirrored: await inPage.mirrored() };
+    });
+    assert.deepEqual(loaded, {});
+    assert.doesNotMatch(String(mirrored), /secret/);
+  },
+);
+
+inBrowser(
+  "a page in the back/forward cache hears that the session became durable",
+  async ({ page, site }) => {
+    await page.evaluate(async () => {
+      inPage.kept.session = await inPage.open();
+      inPage.kept.session.save({ a: 1 });
+    });
+    await page.goto(site.url("/?next"));
+    await page.evaluate(async () => (await inPage.open()).flush());
+    await page.back();
+    const mirrored = await page.evaluate(async () => {
+      const session = inPage.kept.session ?? (await inPage.open());
+      session.save({ b: 1 });
+      await inPage.until(() => session.durable === "on");
+      return inPage.mirrored();
+    });
+    assert.match(String(mirrored), /"b":1/);
   },
 );
 
