@@ -36,15 +36,17 @@ var _ Opened = (*Session)(nil)
 // OpenURL opens the session that a URL names, so that a program's configuration can say
 // where it is kept:
 //
-//	memory:///cart?maxAge=1h                    in this process
-//	local:///cart                               in localStorage
-//	tab:///cart                                 in sessionStorage
-//	sqlite:sessions.db?session=cart&owner=ada   in a SQLite file
-//	https://example.com/sessions/?session=cart  on a server
+//	memory:///cart?maxAge=1h                       in this process
+//	local:///cart                                  in localStorage
+//	tab:///cart                                    in sessionStorage
+//	sqlite:sessions.db?session=cart&owner=ada      in a SQLite file
+//	postgres://app@db/app?session=cart&owner=ada   in PostgreSQL
+//	https://example.com/sessions/?session=cart     on a server
 //
-// Only memory is there by itself. Importing a package registers the others: wasm/localstorage
-// registers local and tab, web/opensqlite sqlite, and web/client https. Each package
-// documents its URLs. RegisterOpener adds schemes of a program's own.
+// Only memory is there by itself. Importing a package registers the others:
+// wasm/localstorage registers local and tab, web/opensqlite sqlite, web/openpostgresql
+// postgres, and web/client https. Each package documents its URLs. RegisterOpener adds
+// schemes of a program's own.
 //
 // In memory, all sessions of one name are the same session. It lasts as long as the process,
 // also when nobody has it open. The parameter maxAge is Config.MaxAge, in the form of
@@ -129,6 +131,9 @@ var registrants = map[string]string{
 	"sqlite": "web/opensqlite",
 	"https":  "web/client",
 	"http":   "web/client",
+
+	"postgres":   "web/openpostgresql",
+	"postgresql": "web/openpostgresql",
 }
 
 // openerOf returns the Opener of a scheme.
