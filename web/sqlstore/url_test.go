@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -30,7 +29,7 @@ func (w *watched) opener(t *testing.T) session.Opener {
 			}
 			db := open(t, w.path)
 			w.opened = append(w.opened, db)
-			return New(db, Limits{}), nil
+			return connect(db, Limits{}), nil
 		}}
 	})
 }
@@ -40,7 +39,7 @@ func (w *watched) isOpen() bool { return w.opened[len(w.opened)-1].Ping() == nil
 
 func TestSessionsOfOneDatabaseShareIt(t *testing.T) {
 	ctx := t.Context()
-	from := &watched{path: filepath.Join(t.TempDir(), "sessions.db")}
+	from := &watched{path: file(t)}
 	scheme := "shared" + newEpoch() // another one each time that the test runs
 	session.RegisterOpener(scheme, from.opener(t))
 	var sessions []session.Opened
@@ -83,7 +82,7 @@ func TestSessionsOfOneDatabaseShareIt(t *testing.T) {
 }
 
 func TestSessionsAreOpenedAndClosedAtOnce(t *testing.T) {
-	from := &watched{path: filepath.Join(t.TempDir(), "sessions.db")}
+	from := &watched{path: file(t)}
 	var mu sync.Mutex
 	scheme := "at-once" + newEpoch()
 	session.RegisterOpener(scheme, Opener(func(*session.URL) Source {
@@ -92,7 +91,7 @@ func TestSessionsAreOpenedAndClosedAtOnce(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			from.opened = append(from.opened, db)
-			return New(db, Limits{}), nil
+			return connect(db, Limits{}), nil
 		}}
 	}))
 	var all sync.WaitGroup
