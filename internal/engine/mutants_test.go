@@ -265,7 +265,7 @@ var replicationMutants = []mutant{
 	{name: "on PostgreSQL, what a limit counts is not held",
 		right: "hashtextextended('session-writer ' || $1, 0)",
 		wrong: "hashtextextended('session-writer ' || $1 || random(), 0)",
-		test:  "./web/sqlstore TestLimitsHoldForAllProcessesTogether -postgresql"},
+		test:  "./web/sqlstore TestALimitHoldsWhileOthersAreCounted -postgresql"},
 	{name: "on PostgreSQL, a session that is used meanwhile is deleted",
 		right: "LIMIT 100) AND used < ?1 RETURNING owner`",
 		wrong: "LIMIT 100) RETURNING owner`",

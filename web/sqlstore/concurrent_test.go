@@ -259,6 +259,29 @@ func TestLimitsHoldForAllProcessesTogether(t *testing.T) {
 	}
 }
 
+// The last code that there may be is added in another process as one is added here.
+func TestALimitHoldsWhileOthersAreCounted(t *testing.T) {
+	const limit = 10 // of codes
+	pair := func(d *DB) error {
+		_, _, err := d.Pair(t.Context(), owner)
+		if errors.Is(err, session.ErrQuota) {
+			return nil
+		}
+		return err
+	}
+	inTransactions(t, func(d *DB) {
+		for range limit - 1 {
+			if err := pair(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, pair, pair, func(d *DB) {
+		if n := count(t, d, "codes"); n != limit {
+			t.Errorf("there are %d codes, want %d", n, limit)
+		}
+	})
+}
+
 // A session that nobody used for long is used as it is deleted.
 func TestASessionIsUsedWhileUnusedOnesAreDeleted(t *testing.T) {
 	if !*onPostgreSQL {
