@@ -178,7 +178,7 @@ test-edge: build worker chromium
 	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js sync-storage.test.js inspector.test.js demo.test.js
 
 # Those that CONSUMERS names, or all that js/consumers has.
-consumers: build chromium
+consumers: build chromium $(tools)/session-server
 	cd js && node --test consumers/consumers.test.js
 
 # The messages left out are of a driver that is older than the browser.
