@@ -92,10 +92,10 @@ export class Exchange {
    *
    * @param {import("./initial.js").Initial} initial
    */
-  show({ owner, cursor, item }) {
+  show({ owner, cursor, item, entries }) {
     let ledger = this.#read();
     if (ledger && ledger.owner !== owner) return;
-    if (item && "fault" in readItem(item)) throw noServer();
+    if (item && !entries) throw noServer();
     ledger ??= this.#begin(owner);
     if (!cursor) return; // if the copy is lost, the next exchange notices
     const shown = readCursor(cursor);

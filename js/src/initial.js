@@ -1,3 +1,5 @@
+import { attempt, describe } from "./describe.js";
+import { SessionError } from "./error.js";
 import { cursorForm, readItem, tagForm } from "./item.js";
 
 /**
@@ -8,6 +10,14 @@ import { cursorForm, readItem, tagForm } from "./item.js";
  * @property {string} owner the owner's tag, or empty if the server does not know him
  * @property {string} cursor empty if he has no such session
  * @property {string} item empty if there is nothing
+ * @property {[string, unknown][]} [entries] those of the item, or undefined if there is none
+ *   that can be read
+ */
+
+/**
+ * Options in which `initial` was read.
+ *
+ * @typedef {Omit<import("./api.js").Options, "initial"> & { initial?: Initial | undefined }} Checked
  */
 
 /**
@@ -15,33 +25,33 @@ import { cursorForm, readItem, tagForm } from "./item.js";
  *
  * @param {any} given
  * @returns {Initial | undefined}
- * @throws if it is not what a server gives
  */
 export function readInitial(given) {
   if (given === undefined || given === null) return undefined;
-  const { owner, cursor, item } =
-    typeof given === "string" ? JSON.parse(given) : given;
-  if (
-    ![owner, cursor, item].every((text) => typeof text === "string") ||
-    (owner && !tagForm.test(owner)) ||
-    (cursor && !cursorForm.test(cursor))
-  ) {
-    throw new TypeError("it is of no server");
+  const initial = attempt(() => {
+    const { owner, cursor, item } =
+      typeof given === "string" ? JSON.parse(given) : given;
+    return (
+      [owner, cursor, item].every((text) => typeof text === "string") &&
+      (!owner || tagForm.test(owner)) &&
+      (!cursor || cursorForm.test(cursor)) && { owner, cursor, item }
+    );
+  });
+  if (!initial) {
+    throw new SessionError(
+      "config",
+      `the option initial is ${describe(given)}: give what the server's Embed has put into the page`,
+    );
   }
-  return owner ? { owner, cursor, item } : undefined;
-}
-
-/**
- * Returns the entries of an item, in which each key is once, as servers send it. One that
- * cannot be read has none.
- *
- * @param {string} text
- */
-export function entriesOf(text) {
-  const item = readItem(text);
+  if (!initial.owner) return undefined;
+  const item = readItem(initial.item);
+  // In an item of a server each key is once.
   return "fault" in item
-    ? []
-    : item.batches.flatMap(({ set }) => Object.entries(set));
+    ? initial
+    : {
+        ...initial,
+        entries: item.batches.flatMap(({ set }) => Object.entries(set)),
+      };
 }
 
 /**

@@ -2,7 +2,7 @@ import { describe } from "./describe.js";
 import { Engine } from "./engine.js";
 import { faultOf } from "./entries.js";
 import { SessionError } from "./error.js";
-import { entriesOf, readInitial } from "./initial.js";
+import { readInitial } from "./initial.js";
 import { maxMillis } from "./limits.js";
 import { patience } from "./mirror.js";
 import { aBoolean, read } from "./options.js";
@@ -13,6 +13,7 @@ import { View } from "./view.js";
 /** @typedef {import("./engine.js").Module} Module */
 
 /** @typedef {import("./api.js").Options} Options */
+/** @typedef {import("./initial.js").Checked} Checked */
 
 /**
  * @template {Options} T
@@ -24,30 +25,25 @@ export function checked(name, options, more) {
   checkName(name);
   const given = read(options, { ...known, ...more });
   const { durable, storage = "local" } = given;
+  const initial = readInitial(given.initial);
   if (durable && storage !== "local" && !isLocal(storage)) {
     throw new SessionError("config", onlyLocal);
   }
-  return given;
+  return { ...given, initial };
 }
 
 /**
  * @param {Module} module
  * @param {string} name
- * @param {Options} given
+ * @param {Checked} given
  */
 export function openIn(module, name, given) {
   const { storage = "local", maxAge = 0, fallback, defaults } = given;
-  const initial = readInitial(given.initial);
-  const view = new View(defaults, entriesOf(initial?.item ?? ""));
+  const view = new View(defaults, given.initial?.entries);
   const milliseconds = Math.min(Math.ceil(maxAge * 1000), maxMillis);
   /** @param {import("./areas.js").Where} where */
   const at = (where) =>
-    new Session(
-      new Engine(module, where, name, milliseconds),
-      view,
-      given,
-      initial,
-    );
+    new Session(new Engine(module, where, name, milliseconds), view, given);
   try {
     return at(storage === "memory" ? new MemoryArea() : storage);
   } catch (error) {
@@ -105,13 +101,7 @@ const known = {
   },
   durable: aBoolean,
   persist: aBoolean,
-  initial: {
-    expected: "what the server's Embed has put into the page",
-    accepts: (value) => {
-      readInitial(value);
-      return true;
-    },
-  },
-  // View says what is wrong with them.
+  // readInitial says what is wrong with it, and View with them.
+  initial: { expected: "", accepts: () => true },
   defaults: { expected: "", accepts: () => true },
 };

@@ -156,10 +156,9 @@ export class Session {
   /**
    * @param {Engine} engine an open one
    * @param {View} view
-   * @param {import("./api.js").Options} options
-   * @param {import("./initial.js").Initial} [initial]
+   * @param {import("./initial.js").Checked} options
    */
-  constructor(engine, view, { durable, persist }, initial) {
+  constructor(engine, view, { durable, persist, initial }) {
     this.#engine = engine;
     this.#view = view;
     this.#local = { engine, changed: () => this.#turned() };
