@@ -40,11 +40,7 @@ func source(u *session.URL) sqlstore.Source {
 		}
 		return sqlstore.NewPostgreSQL(db, sqlstore.Limits{}), nil
 	}
-	db, err := postgresql.Open(address) // does not connect
-	if err == nil {
-		err = db.Close()
-	}
-	if err != nil {
+	if err := postgresql.Check(address); err != nil {
 		u.Refuse(err.Error())
 	}
 	return sqlstore.Source{Name: address, Open: open}

@@ -41,6 +41,25 @@ var errURL = errors.New("the URL must be like postgres://user:password@host:5432
 // target_session_attrs=read-write, connections are to the one that takes writes. No error
 // has the password.
 func Open(address string) (*sql.DB, error) {
+	config, err := parse(address)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, nil
+}
+
+// Check returns the error that Open would return for a URL.
+func Check(address string) error {
+	_, err := parse(address)
+	return err
+}
+
+// parse reads a URL.
+func parse(address string) (*pgx.ConnConfig, error) {
 	parsed, err := url.Parse(address)
 	switch {
 	case err != nil, parsed.Scheme != "postgres" && parsed.Scheme != "postgresql",
@@ -59,9 +78,5 @@ func Open(address string) (*sql.DB, error) {
 			config.RuntimeParams[name] = value
 		}
 	}
-	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	return db, nil
+	return config, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -33,7 +34,7 @@ func (h *Handler) Embed(w http.ResponseWriter, r *http.Request, name string) (te
 	var now initial
 	if err == nil {
 		if err = s.keepPrivate(w); err == nil {
-			now, err = h.initial(r, name, s.owner())
+			now, err = h.api.whole(r.Context(), s.owner(), name)
 		}
 	}
 	if err != nil {
@@ -57,19 +58,19 @@ type initial struct {
 	Item string `json:"item"`
 }
 
-// initial returns the session of whoever makes a request.
-func (h *Handler) initial(r *http.Request, name string, id string) (initial, error) {
-	if id == "" {
+// whole returns all of an owner's session, or nothing of somebody unknown.
+func (s *sessions) whole(ctx context.Context, owner, name string) (initial, error) {
+	if owner == "" {
 		return initial{}, nil
 	}
-	tag := sqlstore.Tag(id)
-	got, err := h.api.DB.Exchange(r.Context(), id, name, session.Sent{Owner: tag})
+	tag := sqlstore.Tag(owner)
+	got, err := s.DB.Exchange(ctx, owner, name, session.Sent{Owner: tag})
 	return initial{tag, got.Cursor, got.Item}, err
 }
 
-// serveInitial answers with what Embed would put into a page, for servers that render
-// pages in another language.
-func (h *Handler) serveInitial(w http.ResponseWriter, r *http.Request) error {
+// initial answers with what Embed would put into a page, for servers that render pages in
+// another language.
+func (s *sessions) initial(w http.ResponseWriter, r *http.Request) error {
 	name, sent, err := asked(r.URL)
 	if err != nil {
 		return err
@@ -78,11 +79,11 @@ func (h *Handler) serveInitial(w http.ResponseWriter, r *http.Request) error {
 		return malformed("the query must have a session, and nothing more")
 	}
 	// Its cookie is not set again: the answer is for a server.
-	who, err := h.api.identify(r)
+	who, err := s.identify(r)
 	if err != nil {
 		return err
 	}
-	now, err := h.initial(r, name, who.id)
+	now, err := s.whole(r.Context(), who.id, name)
 	if err != nil {
 		return err
 	}

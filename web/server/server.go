@@ -157,8 +157,7 @@ func New(config Config) (*Handler, error) {
 		api.Handle("/sessions/pair", s.handle(http.MethodPost, s.pair))
 		api.Handle("/sessions/join", s.handle(http.MethodPost, s.join))
 	}
-	h := &Handler{api: s}
-	api.Handle("/sessions/initial", s.handle(http.MethodGet, h.serveInitial))
+	api.Handle("/sessions/initial", s.handle(http.MethodGet, s.initial))
 	api.Handle(health, s.handle(http.MethodGet, s.health))
 	api.Handle(live, s.handle(http.MethodGet, s.live))
 	api.Handle("/", s.handle("", func(http.ResponseWriter, *http.Request) error {
@@ -180,7 +179,7 @@ func New(config Config) (*Handler, error) {
 		}
 		mux.Handle("/", site)
 	}
-	h.serve = http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+	serve := http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 		w := newCounted(to, r)
 		defer s.counts.add(w)
 		SetDefaultHeaders(w.Header())
@@ -191,7 +190,7 @@ func New(config Config) (*Handler, error) {
 		}
 		mux.ServeHTTP(w, r)
 	})
-	return h, nil
+	return &Handler{s, serve}, nil
 }
 
 // crossOrigin refuses what another site has made a browser send.

@@ -211,14 +211,10 @@ func checkDrain(d time.Duration) error {
 }
 
 func checkDB(db string) error {
-	if !isPostgreSQL(db) {
-		_, err := databasePath(db)
-		return err
+	if isPostgreSQL(db) {
+		return postgresql.Check(db)
 	}
-	opened, err := postgresql.Open(db) // which does not connect
-	if err == nil {
-		err = opened.Close()
-	}
+	_, err := databasePath(db)
 	return err
 }
 

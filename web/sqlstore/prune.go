@@ -42,10 +42,11 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// InTurn calls do in a turn of its own, on SQLite while no other call uses the database, and
-// then leaves the database to others for as long as do took. It is for work that nobody waits for, such as to shrink
-// the file. do should take some milliseconds at most, and must not call this DB's
-// methods. InTurn waits for its turn as long as need be. The error is that of ctx or do.
+// InTurn calls do in a turn of its own, on SQLite while no other call uses the database,
+// and then leaves the database to others for as long as do took. It is for work that
+// nobody waits for, such as to shrink the file. do should take some milliseconds at most,
+// and must not call this DB's methods. InTurn waits for its turn as long as need be. The
+// error is that of ctx or do.
 func (d *DB) InTurn(ctx context.Context, do func() error) error {
 	var done func()
 	for done == nil {
