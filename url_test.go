@@ -13,18 +13,8 @@ import (
 	"time"
 
 	session "github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/urltest"
 )
-
-// openURL opens what a URL names until the test ends.
-func openURL(t *testing.T, url string) session.Opened {
-	t.Helper()
-	s, err := session.OpenURL(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
 
 func TestAURLNamesASession(t *testing.T) {
 	for _, test := range []struct{ url, name string }{
@@ -37,7 +27,7 @@ func TestAURLNamesASession(t *testing.T) {
 		{"memory:///x?maxAge=0", "x"},
 		{"memory:///x?maxAge=1ms", "x"},
 	} {
-		s := openURL(t, test.url)
+		s := urltest.Open(t, test.url)
 		if got := s.(*session.Session).Name(); got != test.name {
 			t.Errorf("%s names %q, want %q", test.url, got, test.name)
 		}
@@ -46,14 +36,14 @@ func TestAURLNamesASession(t *testing.T) {
 
 func TestOneNameInMemoryIsOneSession(t *testing.T) {
 	ctx := t.Context()
-	first := openURL(t, "memory:///shared")
+	first := urltest.Open(t, "memory:///shared")
 	if err := first.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, another := openURL(t, "memory:///shared?maxAge=1h"), openURL(t, "memory:///another")
+	again, another := urltest.Open(t, "memory:///shared?maxAge=1h"), urltest.Open(t, "memory:///another")
 	if found, err := again.Get(ctx, "a", nil); !found || err != nil {
 		t.Errorf("the same name: found %v, %v", found, err)
 	}
@@ -66,7 +56,7 @@ func TestOneNameInMemoryIsOneSession(t *testing.T) {
 }
 
 func TestMaxAgeOfAURL(t *testing.T) {
-	s := openURL(t, "memory:///short?maxAge=1ms")
+	s := urltest.Open(t, "memory:///short?maxAge=1ms")
 	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}

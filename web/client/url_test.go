@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/urltest"
 	"github.com/session-interop/session-writer/web/client"
 	"github.com/session-interop/session-writer/web/server"
 	"github.com/session-interop/session-writer/web/sqlite"
@@ -72,15 +73,6 @@ func (s *sessionServer) refuse(handler http.HandlerFunc) (restore func()) {
 	return func() { s.refuses.Store(nil) }
 }
 
-func openURL(t *testing.T, url string) session.Opened {
-	t.Helper()
-	s, err := session.OpenURL(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestContract(t *testing.T) {
 	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
 		s := serve(t, nil)
@@ -107,7 +99,7 @@ func TestContract(t *testing.T) {
 
 func TestACallIsOneExchange(t *testing.T) {
 	ctx, s := t.Context(), serve(t, nil)
-	cart := openURL(t, s.url)
+	cart := urltest.Open(t, s.url)
 	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil { // makes the owner
 		t.Fatal(err)
 	}
@@ -132,7 +124,7 @@ func TestACallIsOneExchange(t *testing.T) {
 
 func TestWhatTheServerDidNotTakeIsNotSaved(t *testing.T) {
 	ctx, s := t.Context(), serve(t, nil)
-	cart := openURL(t, s.url)
+	cart := urltest.Open(t, s.url)
 	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +140,7 @@ func TestWhatTheServerDidNotTakeIsNotSaved(t *testing.T) {
 	if err := cart.Save(ctx, maps.All(map[string]any{"c": 3})); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := openURL(t, s.url).Load(ctx)
+	entries, err := urltest.Open(t, s.url).Load(ctx)
 	if err != nil || fmt.Sprintf("%s", entries) != "map[a:1 c:3]" {
 		t.Errorf("the server has %s, %v, want a 1 and c 3", entries, err)
 	}
@@ -175,7 +167,7 @@ func basic(r *http.Request) (string, error) {
 func TestTheUserOfAURL(t *testing.T) {
 	ctx, s := t.Context(), serve(t, basic)
 	as := func(user string) string { return strings.Replace(s.url, "://", "://"+user+"@", 1) }
-	if err := openURL(t, as("ada:hunter")).Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+	if err := urltest.Open(t, as("ada:hunter")).Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
 	of, err := s.store.Open(ctx, "ada", "cart")
@@ -185,7 +177,7 @@ func TestTheUserOfAURL(t *testing.T) {
 	if found, err := of.Get(ctx, "a", nil); !found || err != nil {
 		t.Errorf("the server has it: %v, %v", found, err)
 	}
-	if found, err := openURL(t, as("bob:hunter")).Get(ctx, "a", nil); found || err != nil {
+	if found, err := urltest.Open(t, as("bob:hunter")).Get(ctx, "a", nil); found || err != nil {
 		t.Errorf("another user finds it: %v, %v", found, err)
 	}
 	if _, err := session.OpenURL(ctx, as("ada:secret")); err == nil || strings.Contains(err.Error(), "secret") {
@@ -198,7 +190,7 @@ func TestAnotherOwner(t *testing.T) {
 	var user atomic.Value
 	user.Store("ada")
 	s := serve(t, func(*http.Request) (string, error) { return user.Load().(string), nil })
-	cart := openURL(t, s.url)
+	cart := urltest.Open(t, s.url)
 	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +205,7 @@ func TestAnotherOwner(t *testing.T) {
 			t.Errorf("%s: got %v, want whose session it is", call, err)
 		}
 	}
-	if entries, err := openURL(t, s.url).Load(ctx); err != nil || len(entries) != 0 {
+	if entries, err := urltest.Open(t, s.url).Load(ctx); err != nil || len(entries) != 0 {
 		t.Errorf("the other owner has %s, %v", entries, err)
 	}
 	user.Store("ada")
@@ -229,13 +221,13 @@ func TestCookiesInAFile(t *testing.T) {
 	in := func(process string) string {
 		return strings.Replace(s.url, "://", "://"+process+"@", 1) + "&cookies=" + file
 	}
-	if err := openURL(t, in("first")).Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
+	if err := urltest.Open(t, in("first")).Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := openURL(t, in("second")).Get(ctx, "a", nil); !found || err != nil {
+	if found, err := urltest.Open(t, in("second")).Get(ctx, "a", nil); !found || err != nil {
 		t.Errorf("the next process: found %v, %v", found, err)
 	}
-	if found, err := openURL(t, s.url).Get(ctx, "a", nil); found || err != nil {
+	if found, err := urltest.Open(t, s.url).Get(ctx, "a", nil); found || err != nil {
 		t.Errorf("without the file: found %v, %v", found, err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
@@ -252,7 +244,7 @@ func TestCookiesInAFile(t *testing.T) {
 func TestCookiesThatCannotBeKept(t *testing.T) {
 	ctx, s := t.Context(), serve(t, nil)
 	folder := filepath.Join(t.TempDir(), "missing")
-	cart := openURL(t, s.url+"&cookies="+folder+"/cookies")
+	cart := urltest.Open(t, s.url+"&cookies="+folder+"/cookies")
 	for range 2 {
 		err := cart.Save(ctx, maps.All(map[string]any{"a": 1}))
 		if !errors.Is(err, os.ErrNotExist) || s.writes.Load() != 0 {
@@ -275,7 +267,7 @@ func TestACookieThatCannotBeRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "cookies")
-	cart := openURL(t, s.url+"&cookies="+file)
+	cart := urltest.Open(t, s.url+"&cookies="+file)
 	if err := cart.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 
 	"github.com/alexedwards/scs/sqlite3store"
@@ -14,7 +13,6 @@ import (
 	"github.com/gorilla/sessions"
 
 	"github.com/session-interop/session-writer/web/server"
-	"github.com/session-interop/session-writer/web/sqlite"
 )
 
 // atOnce is how many requests of one visitor run at once. Each adds a key.
@@ -97,11 +95,7 @@ func sessionWriter(t *testing.T) http.Handler {
 }
 
 func withSCS(t *testing.T) http.Handler {
-	db, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlite.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := openFile(t)
 	create(t, db)
 	manager := scs.New()
 	manager.Store = sqlite3store.NewWithCleanupInterval(db, 0)

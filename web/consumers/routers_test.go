@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -150,14 +151,19 @@ func TestRouters(t *testing.T) {
 	}
 }
 
-func openDB(t testing.TB) *sqlstore.DB {
+func openFile(t testing.TB) *sql.DB {
 	t.Helper()
 	file, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	db := sqlstore.New(file, sqlstore.Limits{})
+	return file
+}
+
+func openDB(t testing.TB) *sqlstore.DB {
+	t.Helper()
+	db := sqlstore.New(openFile(t), sqlstore.Limits{})
 	if err := db.Create(context.Background()); err != nil {
 		t.Fatal(err)
 	}

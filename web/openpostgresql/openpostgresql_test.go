@@ -3,8 +3,6 @@
 package openpostgresql
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"strings"
@@ -12,9 +10,9 @@ import (
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/internal/pgtest"
+	"github.com/session-interop/session-writer/internal/urltest"
 	"github.com/session-interop/session-writer/web/postgresql"
 	"github.com/session-interop/session-writer/web/sqlstore"
-	"github.com/session-interop/session-writer/writertest"
 )
 
 // with returns a URL with more parameters.
@@ -26,36 +24,12 @@ func with(url, parameters string) string {
 }
 
 func TestContract(t *testing.T) {
-	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
-		at := with(pgtest.URL(t), "session=cart&owner=ada")
-		return writertest.Harness{
-			Open: func(ctx context.Context) (session.Writer, error) {
-				s, err := session.OpenURL(ctx, at)
-				if err == nil {
-					t.Cleanup(func() { _ = s.Close() })
-				}
-				return s, err
-			},
-			Load: func(ctx context.Context) (map[string]json.RawMessage, error) {
-				s, err := session.OpenURL(ctx, at)
-				if err != nil {
-					return nil, err
-				}
-				defer func() { _ = s.Close() }()
-				return s.Load(ctx)
-			},
-			See: func(context.Context, session.Writer) error { return nil }, // it always does
-		}
-	})
+	urltest.TestContract(t, func(t *testing.T) string { return with(pgtest.URL(t), "session=cart&owner=ada") })
 }
 
 func TestTheSessionIsTheStores(t *testing.T) {
 	ctx, url := t.Context(), pgtest.URL(t)
-	s, err := session.OpenURL(ctx, with(url, "session=cart&owner=ada%40example.com"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
+	s := urltest.Open(t, with(url, "session=cart&owner=ada%40example.com"))
 	if err := s.Save(ctx, maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}

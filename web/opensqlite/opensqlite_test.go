@@ -3,8 +3,6 @@
 package opensqlite
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/url"
@@ -14,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/urltest"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
-	"github.com/session-interop/session-writer/writertest"
 )
 
 // in returns the URL of a file's session.
@@ -24,44 +22,15 @@ func in(path, parameters string) string {
 	return (&url.URL{Scheme: "sqlite", Path: path, RawQuery: parameters}).String()
 }
 
-// open opens what a URL names until the test ends.
-func open(t *testing.T, url string) session.Opened {
-	t.Helper()
-	s, err := session.OpenURL(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
 func TestContract(t *testing.T) {
-	writertest.TestWriter(t, func(t *testing.T) writertest.Harness {
-		at := in(filepath.Join(t.TempDir(), "a b?#%.db"), "session=cart&owner=ada")
-		return writertest.Harness{
-			Open: func(ctx context.Context) (session.Writer, error) {
-				s, err := session.OpenURL(ctx, at)
-				if err == nil {
-					t.Cleanup(func() { _ = s.Close() })
-				}
-				return s, err
-			},
-			Load: func(ctx context.Context) (map[string]json.RawMessage, error) {
-				s, err := session.OpenURL(ctx, at)
-				if err != nil {
-					return nil, err
-				}
-				defer func() { _ = s.Close() }()
-				return s.Load(ctx)
-			},
-			See: func(context.Context, session.Writer) error { return nil }, // it always does
-		}
+	urltest.TestContract(t, func(t *testing.T) string {
+		return in(filepath.Join(t.TempDir(), "a b?#%.db"), "session=cart&owner=ada")
 	})
 }
 
 func TestTheSessionIsTheStores(t *testing.T) {
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "sessions.db")
-	s := open(t, in(path, "session=cart&owner=ada%40example.com"))
+	s := urltest.Open(t, in(path, "session=cart&owner=ada%40example.com"))
 	if err := s.Save(ctx, maps.All(map[string]any{"a": 1, "b": 2})); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +50,7 @@ func TestTheSessionIsTheStores(t *testing.T) {
 	if err != nil || len(entries) != 1 || string(entries["a"]) != "1" {
 		t.Errorf("the store has %s, %v", entries, err)
 	}
-	other := open(t, in(path, "session=cart&owner=bob"))
+	other := urltest.Open(t, in(path, "session=cart&owner=bob"))
 	if entries, err := other.Load(ctx); err != nil || len(entries) != 0 {
 		t.Errorf("another owner has %s, %v", entries, err)
 	}
@@ -96,7 +65,7 @@ func TestTheSessionIsTheStores(t *testing.T) {
 func TestARelativePathIsOfTheFolderOfThen(t *testing.T) {
 	folder := t.TempDir()
 	t.Chdir(folder)
-	s := open(t, "sqlite:a%20b.db?session=cart&owner=ada")
+	s := urltest.Open(t, "sqlite:a%20b.db?session=cart&owner=ada")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +73,7 @@ func TestARelativePathIsOfTheFolderOfThen(t *testing.T) {
 	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, in(filepath.Join(folder, "a b.db"), "session=cart&owner=ada"))
+	again := urltest.Open(t, in(filepath.Join(folder, "a b.db"), "session=cart&owner=ada"))
 	if found, err := again.Get(t.Context(), "a", nil); !found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}

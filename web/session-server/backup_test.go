@@ -84,11 +84,7 @@ type device struct {
 
 func newDevice(t *testing.T, browser *http.Client, name string) *device {
 	t.Helper()
-	s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &device{s, browser, name, 0}
+	return &device{openPage(t), browser, name, 0}
 }
 
 // save saves one more batch, which has two entries.

@@ -103,14 +103,6 @@ func TestServersAndPostgreSQLAreKilledDuringExchanges(t *testing.T) {
 	transport := proxytest.Nginx(t, "session.example", upstream+" }\n"+proxytest.NginxServer(
 		"client_max_body_size 4m; location / { proxy_pass http://servers; proxy_set_header Host $host; }"))
 
-	openPage := func() *session.Session {
-		t.Helper()
-		s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
 	var all [visitors]visitor
 	for i := range all {
 		jar, err := cookiejar.New(nil)
@@ -120,10 +112,10 @@ func TestServersAndPostgreSQLAreKilledDuringExchanges(t *testing.T) {
 		browser := &http.Client{Jar: jar, Transport: transport}
 		all[i].replica = client.New(browser, origin+"/sessions/")("cart")
 		for range pagesEach {
-			all[i].pages = append(all[i].pages, page{Session: openPage()})
+			all[i].pages = append(all[i].pages, page{Session: openPage(t)})
 		}
 		// Gets the cookie that all pages have.
-		if err := openPage().Sync(t.Context(), all[i].replica); err != nil {
+		if err := openPage(t).Sync(t.Context(), all[i].replica); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -203,7 +195,7 @@ func TestServersAndPostgreSQLAreKilledDuringExchanges(t *testing.T) {
 	wg.Wait()
 
 	for v := range all {
-		reader := openPage()
+		reader := openPage(t)
 		err := client.ErrBusy
 		for until := time.Now().Add(time.Minute); err != nil && time.Now().Before(until); {
 			err = reader.Sync(t.Context(), all[v].replica)

@@ -31,23 +31,15 @@ func TestKilledDuringExchanges(t *testing.T) {
 	}
 	browser := &http.Client{Jar: jar}
 	defer browser.CloseIdleConnections()
-	openSession := func() *session.Session {
-		t.Helper()
-		s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
 
 	var acknowledged [devices]int // batches of each, which are saved in order
 	var own [devices]*session.Session
 	for i := range own {
-		own[i] = openSession()
+		own[i] = openPage(t)
 	}
 	check := func(url string) {
 		t.Helper()
-		reader := openSession()
+		reader := openPage(t)
 		err := client.ErrBusy
 		for errors.Is(err, client.ErrBusy) {
 			err = reader.Sync(t.Context(), client.New(browser, url+"/sessions/")("cart"))
@@ -144,4 +136,14 @@ func TestKilledDuringExchanges(t *testing.T) {
 	_, url := startCommand(t, db)
 	check(url)
 	t.Logf("%d kills, %v batches acknowledged", kills, acknowledged)
+}
+
+// openPage opens a session as a page that stores nothing yet.
+func openPage(t *testing.T) *session.Session {
+	t.Helper()
+	s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -144,9 +144,7 @@ func blocked(t *testing.T, db *sql.DB, waiters int, call func() error) (wait fun
 // the next, until there are no more. It is called with another DB.
 func inTransactions(t *testing.T, prepare func(d *DB), exchange func(d *DB) error, meanwhile func(d *DB) error, check func(d *DB)) {
 	t.Helper()
-	if !*onPostgreSQL {
-		t.Skip("only on PostgreSQL: it is of transactions")
-	}
+	onlyPostgreSQL(t, "of transactions")
 	for statement := 0; ; statement++ {
 		path := file(t)
 		other := create(t, open(t, path), Limits{})
@@ -284,9 +282,7 @@ func TestALimitHoldsWhileOthersAreCounted(t *testing.T) {
 
 // A session that nobody used for long is used as it is deleted.
 func TestASessionIsUsedWhileUnusedOnesAreDeleted(t *testing.T) {
-	if !*onPostgreSQL {
-		t.Skip("only on PostgreSQL: it is of transactions")
-	}
+	onlyPostgreSQL(t, "of transactions")
 	d := create(t, open(t, file(t)), Limits{})
 	if err := d.AddOwner(t.Context(), owner); err != nil {
 		t.Fatal(err)
@@ -350,9 +346,7 @@ func TestASessionIsBegunAnewWhileWhatIsLeftIsDeleted(t *testing.T) {
 		}
 	})
 	t.Run("in a statement", func(t *testing.T) {
-		if !*onPostgreSQL {
-			t.Skip("only on PostgreSQL: on SQLite a statement is alone")
-		}
+		onlyPostgreSQL(t, "of what comes during a statement")
 		d := create(t, open(t, file(t)), Limits{})
 		mustExchange(t, d, owner, "cart", "", "["+item(past-1, `"set":{"a":1}`)+"]")
 		orphans(d)
@@ -407,9 +401,7 @@ func failing(t *testing.T, db *sql.DB, code string, times int) {
 }
 
 func TestWhatPostgreSQLRefuses(t *testing.T) {
-	if !*onPostgreSQL {
-		t.Skip("only on PostgreSQL: it is of its codes")
-	}
+	onlyPostgreSQL(t, "of its codes")
 	d := create(t, open(t, file(t)), Limits{})
 	const always = 1000
 	for _, test := range []struct {
@@ -439,9 +431,7 @@ func TestWhatPostgreSQLRefuses(t *testing.T) {
 
 // A machine that is gone may hold a lock for some time.
 func TestALockThatIsHeldForLong(t *testing.T) {
-	if !*onPostgreSQL {
-		t.Skip("only on PostgreSQL: it is of its locks")
-	}
+	onlyPostgreSQL(t, "of its locks")
 	path := file(t)
 	d := create(t, open(t, path), Limits{})
 	mustExchange(t, d, owner, "cart", "", "["+had+"]")
@@ -464,9 +454,7 @@ func TestALockThatIsHeldForLong(t *testing.T) {
 
 // A server that is stopped ends its connections.
 func TestAConnectionEndsDuringAnExchange(t *testing.T) {
-	if !*onPostgreSQL {
-		t.Skip("only on PostgreSQL: it is of connections")
-	}
+	onlyPostgreSQL(t, "of connections")
 	for statement := 0; ; statement++ {
 		path := file(t)
 		d := create(t, open(t, path), Limits{})

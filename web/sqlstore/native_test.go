@@ -59,6 +59,15 @@ func onlySQLite(t testing.TB, why string) {
 	}
 }
 
+// onlyPostgreSQL skips a test that is of something which SQLite has not: make test-go runs
+// it.
+func onlyPostgreSQL(t testing.TB, why string) {
+	t.Helper()
+	if !*onPostgreSQL {
+		t.Skip("only on PostgreSQL: it is", why)
+	}
+}
+
 // refuse makes a database refuse every write to its sessions.
 func refuse(t testing.TB, db *sql.DB) (restore func()) {
 	t.Helper()
