@@ -1,9 +1,14 @@
 // What a server renders, that opens sessions for its visitors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { openSync } from "../../dist/index.js";
+import { dist } from "../../harness/server.js";
+
+/** @type {typeof import("session-writer")} */
+const { openSync } = await import(pathToFileURL(join(dist, "index.js")).href);
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc");
