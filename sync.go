@@ -28,6 +28,9 @@ type OwnerError struct {
 	// Owner is the tag of the owner that the server takes the sender for. It is empty
 	// if the server does not know the sender.
 	Owner string
+	// Heir says that he is the heir of the owner whose session was sent: what that one
+	// had is his now.
+	Heir bool
 }
 
 // Error says whose session the server has.

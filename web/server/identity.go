@@ -16,14 +16,25 @@ import (
 type visitor struct {
 	// id is the owner's id. It is empty for somebody unknown.
 	id string
-	// stale says that the browser has to get a new cookie with the id.
+	// user says that Config.Identify named him.
+	user bool
+	// secret is that of his device, which is in its cookie.
+	secret string
+	// device is the device's ID. It is empty if there is none of that secret yet.
+	device string
+	// stale says that the browser has to get a new cookie with the secret.
 	stale bool
+	// news says that another device was added, and that this one was not told yet.
+	news bool
+	// ended says that who is unknown was an owner: his device has no access any more.
+	ended bool
 }
 
-func newVisitor() visitor {
+// newID returns a random id of an owner, or a secret of a device.
+func newID() string {
 	var random [idBytes]byte
 	_, _ = rand.Read(random[:]) // never fails
-	return visitor{hex.EncodeToString(random[:]), true}
+	return hex.EncodeToString(random[:])
 }
 
 // admit makes an owner of somebody unknown.
@@ -37,14 +48,33 @@ func (s *sessions) admit(ctx context.Context, r *http.Request) (visitor, error) 
 			return visitor{}, problem{http.StatusForbidden, "admission", "this server keeps nothing for somebody unknown now"}
 		}
 	}
-	who := newVisitor()
-	return who, s.DB.AddOwner(ctx, who.id)
+	id := newID()
+	if err := s.DB.AddOwner(ctx, id); err != nil {
+		return visitor{}, err
+	}
+	return s.addDevice(ctx, r, "make", id, false)
+}
+
+// addDevice adds the device that a request is from to an owner's, by a new secret.
+func (s *sessions) addDevice(ctx context.Context, r *http.Request, event, owner string, user bool) (visitor, error) {
+	who := visitor{id: owner, user: user, secret: newID(), stale: true}
+	return who, s.add(ctx, r, event, &who)
+}
+
+// add adds a device by the secret that it has. A user loses nothing with the device that makes
+// room for it.
+func (s *sessions) add(ctx context.Context, r *http.Request, event string, who *visitor) (err error) {
+	who.device, err = s.DB.AddDevice(ctx, who.id, who.secret, deviceName(r.UserAgent()), who.user)
+	if err == nil {
+		s.audit(r, event, *who)
+	}
+	return err
 }
 
 // checkCookies refuses a request with several cookies. A further cookie would not help,
 // because its browser would still be unknown.
 func (s *sessions) checkCookies(r *http.Request) error {
-	if name := s.cookieName(r); countCookies(r, name) > 1 {
+	if name := s.cookieName(r, false); countCookies(r, name) > 1 {
 		return problem{http.StatusBadRequest, "cookie", "there are several cookies " + name + ": all must be deleted"}
 	}
 	return nil
@@ -68,10 +98,40 @@ const idBytes = 16
 // identify returns whoever makes a request: a user, or else a visitor.
 func (s *sessions) identify(r *http.Request) (visitor, error) {
 	user, err := s.user(r)
-	if err != nil || user != "" {
-		return visitor{id: user}, err
+	switch {
+	case err != nil:
+		return visitor{}, err
+	case user != "":
+		return s.ofUser(r, user)
 	}
 	return s.visitor(r)
+}
+
+// ofUser returns a user, with the device that he uses. If that has no cookie yet, or
+// another's, the visitor is stale, and his device is none: not every client keeps cookies. It
+// becomes one when the cookie comes.
+func (s *sessions) ofUser(r *http.Request, user string) (visitor, error) {
+	who, ok := s.readCookie(r, true)
+	if ok {
+		known, found, err := s.DB.FindDevice(r.Context(), who.secret, s.lifetimes())
+		switch {
+		case err != nil:
+			return visitor{}, err
+		case found && known.Owner == user && known.Ended:
+			return visitor{}, ended
+		case !found || known.Owner == user:
+			who.id, who.device, who.news = user, known.ID, known.News
+			return who, nil
+		}
+	}
+	return visitor{id: user, user: true, secret: newID(), stale: true}, nil
+}
+
+// ended refuses a user's device that was revoked, or was not here for too long.
+var ended = problem{http.StatusUnauthorized, "device", "this device has no access any more: sign in again"}
+
+func (s *sessions) lifetimes() sqlstore.Lifetimes {
+	return sqlstore.Lifetimes{Idle: s.Idle, Absolute: s.Lifetime}
 }
 
 // user returns the id of the user who makes a request, or an empty one.
@@ -89,27 +149,35 @@ func (s *sessions) user(r *http.Request) (id string, err error) {
 // signIn refuses whom Config.Identify does.
 var signIn = problem{http.StatusUnauthorized, "identity", "it is not known whose session this is: sign in"}
 
-// visitor returns the visitor whose cookie a request has. If there are two cookies, none
-// counts: another host may have set one, and nobody can tell which.
+// visitor returns the visitor whose cookie a request has.
 func (s *sessions) visitor(r *http.Request) (visitor, error) {
-	name := s.cookieName(r)
-	cookie, err := r.Cookie(name)
-	if err != nil || countCookies(r, name) > 1 {
-		return visitor{}, nil
-	}
-	who, ok := parseCookie(cookie.Value, today())
+	who, ok := s.readCookie(r, false)
 	if !ok {
 		return visitor{}, nil
 	}
-	// An id that was not made here may be an attacker's, set to share a session.
-	known, err := s.DB.HasOwner(r.Context(), who.id)
-	if err != nil || !known {
-		return visitor{}, err
+	// A secret that was not made here may be an attacker's, set to share a session.
+	known, found, err := s.DB.FindDevice(r.Context(), who.secret, s.lifetimes())
+	if err != nil || !found || known.Ended {
+		return visitor{ended: found && known.Ended}, err
 	}
+	who.id, who.device, who.news = known.Owner, known.ID, known.News
 	return who, nil
 }
 
-// The value of the cookie is the id, a hyphen, and the day on which it was set, counted
+// readCookie returns what the cookie of a request says, a user's or a visitor's. If there are
+// two cookies, none counts: another host may have set one, and nobody can tell which.
+func (s *sessions) readCookie(r *http.Request, user bool) (who visitor, ok bool) {
+	name := s.cookieName(r, user)
+	cookie, err := r.Cookie(name)
+	if err != nil || countCookies(r, name) > 1 {
+		return visitor{}, false
+	}
+	who, ok = parseCookie(cookie.Value, today())
+	who.user = user
+	return who, ok
+}
+
+// The value of the cookie is the device's secret, a hyphen, and the day on which it was set, counted
 // from 1970. The day tells when the cookie must be set again to last, and nothing else
 // depends on it. To set the cookie in each response would do harm: a response that is
 // under way while the browser joins another device would undo that.
@@ -124,37 +192,46 @@ func today() int64 { return time.Now().Unix() / int64(dayLength/time.Second) }
 // parseCookie reads the value of a cookie. It is not ok unless the value has exactly the
 // form in which it was set.
 func parseCookie(value string, today int64) (who visitor, ok bool) {
-	id, digits, _ := strings.Cut(value, "-")
-	random, err := hex.DecodeString(id)
-	if err != nil || len(random) != idBytes || id != strings.ToLower(id) {
+	secret, digits, _ := strings.Cut(value, "-")
+	random, err := hex.DecodeString(secret)
+	if err != nil || len(random) != idBytes || secret != strings.ToLower(secret) {
 		return visitor{}, false
 	}
 	day, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || day < 0 || strconv.FormatInt(day, 10) != digits {
 		return visitor{}, false
 	}
-	return visitor{id, day > today || day <= today-renewAfter}, true
+	return visitor{secret: secret, stale: day > today || day <= today-renewAfter}, true
 }
 
-// cookieName returns the name of the cookie. Only this host can set one of the prefix
-// __Host-, and only by https. On this machine http is as safe, and https may be missing.
-func (s *sessions) cookieName(r *http.Request) string {
-	if s.origins.secure(r) {
-		return "__Host-session-writer"
+// cookieName returns the name of the cookie. A user has another than a visitor, because
+// somebody who signs out is the visitor again that he was. Only this host can set one of the
+// prefix __Host-, and only by https. On this machine http is as safe, and https may be missing.
+func (s *sessions) cookieName(r *http.Request, user bool) string {
+	name := "session-writer"
+	if user {
+		name += "-user"
 	}
-	return "session-writer"
+	if s.origins.secure(r) {
+		return "__Host-" + name
+	}
+	return name
 }
 
 // remember sets the cookie if the browser needs a new one.
 func (s *sessions) remember(w http.ResponseWriter, r *http.Request, who visitor) {
-	if !who.stale {
-		return
+	if who.stale {
+		s.setCookie(w, r, who.user, who.secret+"-"+strconv.FormatInt(today(), 10), int(sqlstore.KeptFor/time.Second))
 	}
+}
+
+// setCookie sets the cookie for some seconds. If they are negative, it has the browser drop it.
+func (s *sessions) setCookie(w http.ResponseWriter, r *http.Request, user bool, value string, seconds int) {
 	http.SetCookie(w, &http.Cookie{
-		Name:     s.cookieName(r),
-		Value:    who.id + "-" + strconv.FormatInt(today(), 10),
+		Name:     s.cookieName(r, user),
+		Value:    value,
 		Path:     "/",
-		MaxAge:   int(sqlstore.KeptFor / time.Second),
+		MaxAge:   seconds,
 		Secure:   s.origins.secure(r),
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,

@@ -5,6 +5,11 @@
 //	POST /sessions/exchange?session=NAME   sends and receives items
 //	POST /sessions/pair                    makes a code for another device
 //	POST /sessions/join                    takes one
+//	POST /sessions/devices                 lists the owner's devices
+//	POST /sessions/rename                  names one
+//	POST /sessions/revoke                  ends the access of one
+//	DELETE /sessions/session?session=NAME  removes all entries of a session, everywhere
+//	DELETE /sessions/owner                 does so with all, and revokes all other devices
 //	GET  /sessions/initial?session=NAME    has what Handler.Embed puts into a page
 //	GET  /sessions/health                  says whether the server is ready for requests
 //	GET  /sessions/live                    says that the process answers
@@ -23,8 +28,16 @@
 // does not know becomes an owner and gets a cookie if there is a body with items,
 // which may be []. Without a body, the answer to him has no Session-Owner.
 //
+// The refusal of an exchange whose sender is another owner has Session-Heir if he is the heir
+// of the one that was sent: see Handler.Adopt. An answer has Session-Devices: new if a device
+// was added of which this one was not told by devices.
+//
 // The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
-// are left to use it.
+// are left to use it. A join sends code. With ask: true, it takes nothing, and its answer is
+// that to devices: whose they are that the sender would join.
+//
+// The answer to devices is a JSON object: devices, a list of objects with the members of a
+// Device, their times in milliseconds since 1970. A revoke sends id, and a rename id and name.
 //
 // The answer to initial is a JSON object: owner, cursor and item, as an exchange without a
 // cursor would answer. For somebody unknown all are empty. A server that renders pages in
@@ -39,18 +52,20 @@
 // is in Session-Latest, in milliseconds since 1970, and its Newest in Session-Newest.
 // The code "full" means that the database has no room, and "busy" or "unavailable" that
 // the same request may succeed later: Retry-After has the seconds. "pairing" is for a
-// pairing code that is unknown, used or expired; "identity" and "admission" for whom
+// pairing code that is unknown, used or expired; "device" for a device that there is not, or a
+// user's that has no access any more; "devices" for one too many; "identity" and "admission" for whom
 // Config.Identify or Config.Admit refuses; "cookie" for two cookies of one name; "origin"
 // and "cross-origin" for a host or a page that is not the server's; "malformed",
 // "content-type", "method" and "not-found" for a request that is none of these; and
 // "internal" for a fault of the server.
 //
-// A session belongs to whoever holds its owner's id, which is in a cookie or comes
-// from Config.Identify. The server refuses requests that pages of other sites make,
+// A session belongs to whoever has a device of its owner's, by a cookie, or is named by
+// Config.Identify. The server refuses requests that pages of other sites make,
 // and requests for a host that is not its own: see Config.Origins.
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,11 +73,13 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"log/slog"
 	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -103,9 +120,24 @@ type Config struct {
 	// the request. Whom Identify does not name is a visitor: each browser gets an id of
 	// its own in a cookie. Without Identify, pairing gives that id to another browser.
 	//
-	// A page that has a session of a user who is not signed in any more is refused until
-	// he is, or until it calls forget. So is a page whose visitor has lost his cookie.
+	// A page that shows a user who is not signed in any more becomes a visitor's, and shows
+	// nothing of the user's. What he had not sent is kept in the browser for him.
 	Identify func(*http.Request) (id string, err error)
+
+	// Combine is for keys whose values are to be added up when Adopt makes a visitor's
+	// session a user's, such as a cart's quantities. By default the later one stays.
+	Combine sqlstore.Combine
+
+	// Idle is how long a device has access that does not come, and Lifetime how long after
+	// it was added any device has. After that a visitor's is somebody new, and a user has to
+	// sign in: see Logout. By default, devices that do not come have access for 400 days.
+	Idle, Lifetime time.Duration
+
+	// Audit gets a record of each change of who has access: "make" for a new visitor or a
+	// user's new device, "join", "adopt", "logout", "rename", "revoke", "delete", and
+	// "refuse" for a request that was refused because of who made it. It has the owner's tag
+	// and the device's ID, if they are known. The context is the request's.
+	Audit *slog.Logger
 
 	// Admit decides whether somebody unknown may become an owner, and so keep sessions
 	// here. An error refuses it, and is logged. Without Admit anybody may, within the
@@ -138,6 +170,9 @@ func New(config Config) (*Handler, error) {
 	if config.ErrorLog == nil {
 		config.ErrorLog = log.Default()
 	}
+	if config.Idle < 0 || config.Lifetime < 0 {
+		return nil, fmt.Errorf("server: Config.Idle is %v and Config.Lifetime %v: neither may be negative", config.Idle, config.Lifetime)
+	}
 	origins, err := newOrigins(config)
 	if err != nil {
 		return nil, err
@@ -157,6 +192,11 @@ func New(config Config) (*Handler, error) {
 		api.Handle("/sessions/pair", s.handle(http.MethodPost, s.pair))
 		api.Handle("/sessions/join", s.handle(http.MethodPost, s.join))
 	}
+	api.Handle("/sessions/devices", s.handle(http.MethodPost, s.devices))
+	api.Handle("/sessions/rename", s.handle(http.MethodPost, s.rename))
+	api.Handle("/sessions/revoke", s.handle(http.MethodPost, s.revoke))
+	api.Handle("/sessions/session", s.handle(http.MethodDelete, s.deleteSession))
+	api.Handle("/sessions/owner", s.handle(http.MethodDelete, s.deleteOwner))
 	api.Handle("/sessions/initial", s.handle(http.MethodGet, s.initial))
 	api.Handle(health, s.handle(http.MethodGet, s.health))
 	api.Handle(live, s.handle(http.MethodGet, s.live))
@@ -235,6 +275,8 @@ var problems = []struct {
 	{session.ErrFull, http.StatusInsufficientStorage, "full"},
 	{session.ErrQuota, http.StatusRequestEntityTooLarge, "quota"},
 	{sqlstore.ErrPairing, http.StatusGone, "pairing"},
+	{sqlstore.ErrDevice, http.StatusNotFound, "device"},
+	{sqlstore.ErrDevices, http.StatusConflict, "devices"},
 	{sqlstore.ErrBusy, http.StatusServiceUnavailable, "busy"},
 }
 
@@ -288,8 +330,14 @@ func (s *sessions) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
+	if slices.Contains(audited, p.code) {
+		s.audit(r, "refuse", visitor{}, slog.String("code", p.code))
+	}
 	s.refuse(w, p)
 }
+
+// audited are the codes of refusals that are about who makes a request.
+var audited = []string{"identity", "admission", "device", "devices", "pairing", "cookie", "cross-origin"}
 
 // givenUp is the answer to a request whose client is gone, or whose server ends. It is
 // not logged, because nothing is wrong.
@@ -361,12 +409,8 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		switch {
 		case err != nil:
 			return err
-		case s.Identify != nil && sent.Owner != "":
-			// It may be a user's who is not signed in any more, and is nobody else's.
-			return signIn
 		case sent.Owner != "" || sent.Cursor != "":
-			// The sender's id is gone. Everything must be sent again with a new one.
-			return &session.OwnerError{}
+			return s.lost(w, r, who, sent.Owner)
 		case size == 0:
 			w.Header().Set("Session-Cursor", "")
 			w.WriteHeader(http.StatusNoContent)
@@ -378,7 +422,17 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	} else if sent.Items, err = s.body(w, r, s.DB.Limits().Body, held); err != nil {
 		return err
 	}
+	if err := s.note(r, &who); err != nil {
+		return err
+	}
 	done, err := s.merge(r.Context(), who, name, sent)
+	if other, ok := errors.AsType[*session.OwnerError](err); ok && other.Heir {
+		// What Adopt was kept from comes before what the page gives.
+		if _, err := s.DB.Inherit(r.Context(), sent.Owner, who.id, s.Combine); err != nil {
+			return err
+		}
+		w.Header().Set("Session-Heir", "true")
+	}
 	if err != nil {
 		if refused, ok := errors.AsType[*session.StampError](err); ok {
 			w.Header().Set("Session-Latest", strconv.FormatInt(refused.Latest.UnixMilli(), 10))
@@ -394,6 +448,9 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", done.Owner)
 	w.Header().Set("Session-Cursor", done.Cursor)
+	if who.news {
+		w.Header().Set("Session-Devices", "new")
+	}
 	if done.Complete {
 		w.Header().Set("Session-Complete", "true")
 	}
@@ -406,6 +463,27 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		answerText(w, http.StatusOK, done.Item)
 	}
 	return nil
+}
+
+// lost answers somebody unknown who sends what belongs to an owner. If he is that visitor, and
+// only his cookie is gone, everything is to be sent again, as somebody's who is new. But it may
+// be a user's who is not signed in any more, or that of a device without access, or a visitor's
+// whose sessions were given to a user. Then he becomes somebody new who gets nothing of it.
+func (s *sessions) lost(w http.ResponseWriter, r *http.Request, who visitor, tag string) error {
+	known, adopted, err := s.DB.FindTag(r.Context(), tag)
+	if err != nil {
+		return err
+	}
+	if !who.ended && !adopted && (known || s.Identify == nil) {
+		return &session.OwnerError{}
+	}
+	if who, err = s.admit(r.Context(), r); err != nil {
+		return err
+	}
+	s.remember(w, r, who)
+	owner := sqlstore.Tag(who.id)
+	w.Header().Set("Session-Owner", owner)
+	return &session.OwnerError{Owner: owner}
 }
 
 // merge makes the exchange. Long exchanges have their turns one at a time, and after each
@@ -491,24 +569,52 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkCookies(r); err != nil {
 		return err // before the code is used up
 	}
-	const limit = 4096 // more than a code and the JSON around it take
+	var given struct {
+		Code *string `json:"code"`
+		Ask  bool    `json:"ask"`
+	}
+	if err := s.object(w, r, &given); err != nil || given.Code == nil {
+		return cmp.Or(err, error(malformed(`the body must be {"code":"..."}, with the code as a string`)))
+	}
+	if given.Ask {
+		owner, err := s.DB.Invited(r.Context(), *given.Code)
+		if err != nil {
+			return err
+		}
+		return s.answerDevices(w, r, visitor{id: owner})
+	}
+	had, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	owner, err := s.DB.Join(r.Context(), *given.Code)
+	if err != nil {
+		return err
+	}
+	who, err := s.addDevice(r.Context(), r, "join", owner, false)
+	if err == nil && had.secret != "" {
+		// Nobody comes by it any more.
+		err = s.DB.DropDevice(r.Context(), had.secret)
+	}
+	if err != nil {
+		return err
+	}
+	s.remember(w, r, who)
+	w.Header().Set("Session-Owner", sqlstore.Tag(owner))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// object reads the body of a request, which is a small JSON object.
+func (s *sessions) object(w http.ResponseWriter, r *http.Request, into any) error {
+	const limit = 4096
 	var text strings.Builder
 	if _, err := s.read(w, r, limit, &text); err != nil {
 		return err
 	}
-	var given struct {
-		Code *string `json:"code"`
+	if err := json.Unmarshal([]byte(text.String()), into); err != nil {
+		return malformed("the body must be a JSON object, as the documentation of package server has it")
 	}
-	if err := json.Unmarshal([]byte(text.String()), &given); err != nil || given.Code == nil {
-		return malformed(`the body must be {"code":"..."}, with the code as a string`)
-	}
-	id, err := s.DB.Join(r.Context(), *given.Code)
-	if err != nil {
-		return err
-	}
-	s.remember(w, r, visitor{id: id, stale: true})
-	w.Header().Set("Session-Owner", sqlstore.Tag(id))
-	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 

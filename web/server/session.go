@@ -72,6 +72,9 @@ func (h *Handler) open(r *http.Request, name string) (*Session, error) {
 	}
 	s := &Session{handler: h, r: r, name: name, visit: h.visitOf(r)}
 	user, err := h.api.user(r)
+	if err == nil && user != "" {
+		_, err = h.api.ofUser(r, user) // which refuses a device that was revoked
+	}
 	if err != nil || user != "" {
 		s.user = user
 		return s, err

@@ -102,7 +102,7 @@ func (w visited) begin() {
 		return
 	}
 	w.written = true
-	if w.who.stale {
+	if w.who.id != "" && w.who.stale {
 		w.setCookie(w.who)
 		w.who.stale = false
 		// So that no cache gives somebody's cookie to others (RFC 9111, section 5.2.2.4).
@@ -162,3 +162,10 @@ func (w visited) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Unwrap is for http.ResponseController.
 func (w visited) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// isWritten reports whether nothing can be set in the header any more.
+func (v *visit) isWritten() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.written
+}

@@ -221,7 +221,7 @@ func TestNothingIsMissedOfWhatIsCommittedLater(t *testing.T) {
 // Sessions, codes and owners are counted while others are added.
 func TestLimitsHoldForAllProcessesTogether(t *testing.T) {
 	const limit, calls = 5, 40
-	limits := Limits{Sessions: limit, Codes: limit, Owners: limit}
+	limits := Limits{Sessions: limit, Codes: limit, Owners: limit, Devices: limit}
 	for name, test := range map[string]struct {
 		add     func(d *DB, n int) error
 		refused error
@@ -231,7 +231,11 @@ func TestLimitsHoldForAllProcessesTogether(t *testing.T) {
 			_, err := exchange(t.Context(), d, owner, fmt.Sprint(n), "", "["+had+"]")
 			return err
 		}, session.ErrQuota, "sessions"},
-		"codes":  {func(d *DB, n int) error { _, _, err := d.Pair(t.Context(), owner); return err }, session.ErrQuota, "codes"},
+		"codes": {func(d *DB, n int) error { _, _, err := d.Pair(t.Context(), owner); return err }, session.ErrQuota, "codes"},
+		"devices": {func(d *DB, n int) error {
+			_, err := d.AddDevice(t.Context(), owner, fmt.Sprint(n), "", false)
+			return err
+		}, ErrDevices, "devices"},
 		"owners": {func(d *DB, n int) error { return d.AddOwner(t.Context(), fmt.Sprint(n)) }, ErrBusy, "owners"},
 	} {
 		t.Run(name, func(t *testing.T) {

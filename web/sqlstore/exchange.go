@@ -66,7 +66,11 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	}
 	tag := Tag(owner)
 	if sent.Owner != "" && sent.Owner != tag {
-		return Exchanged{}, &session.OwnerError{Owner: tag}
+		visitor, err := d.isHeir(ctx, sent.Owner, owner)
+		if err != nil {
+			return Exchanged{}, err
+		}
+		return Exchanged{}, &session.OwnerError{Owner: tag, Heir: visitor != ""}
 	}
 	if sent.Owner == "" {
 		if sent.Cursor != "" {

@@ -39,7 +39,7 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 		var owners []string
 		for err == nil {
 			owner := fmt.Sprint("owner ", len(owners))
-			if err = d.AddOwner(t.Context(), owner); err == nil {
+			if err = addVisitor(t, d, owner); err == nil {
 				if _, err = exchange(owner, fmt.Sprintf(`"set":{"a":"%s","b":"%s"}`, value, value)); err == nil {
 					owners = append(owners, owner)
 				}
@@ -48,11 +48,12 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 		if !errors.Is(err, session.ErrFull) || len(owners) < 10 {
 			t.Fatalf("after %d owners: %v", len(owners), err)
 		}
-		for { // until not the least fits
-			if _, err := exchange(owners[n%len(owners)], fmt.Sprintf(`"set":{"c%d":1}`, n)); err != nil {
-				break
+		fill := func() { // until not the least fits
+			for err := error(nil); err == nil; {
+				_, err = exchange(owners[n%len(owners)], fmt.Sprintf(`"set":{"c%d":1}`, n))
 			}
 		}
+		fill()
 		// Nothing of what is sent is too large.
 		s, err := session.Open(t.Context(), session.NewMemory(), "cart", session.Config{})
 		if err == nil {
@@ -76,6 +77,7 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 		if done, err := d.Exchange(t.Context(), owners[0], "cart", session.Sent{Owner: Tag(owners[0])}); err != nil || strings.Contains(done.Item, `"set":{"a"`) {
 			t.Errorf("after the removal: %s, %v", done.Item, err)
 		}
+		fill() // the room that the removal has made
 		inDB, err := d.Open(t.Context(), owners[0], "cart")
 		if err != nil {
 			t.Fatal(err)
@@ -86,8 +88,8 @@ func TestADatabaseThatIsFullCanBeEmptied(t *testing.T) {
 		}
 		at = at.Add(24 * time.Hour)
 		for i, owner := range owners {
-			if known, err := d.HasOwner(t.Context(), owner); !known || err != nil {
-				t.Fatalf("the day after, owner %d of %d is known: %t, %v", i, len(owners), known, err)
+			if !isKnown(t, d, owner) {
+				t.Fatalf("the day after, owner %d of %d is unknown", i, len(owners))
 			}
 			remove := `"remove":["a"]`
 			if i%2 == 0 {

@@ -34,7 +34,7 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 	var random [10]byte
 	_, _ = rand.Read(random[:]) // never fails
 	letters := crockford.EncodeToString(random[:])
-	sealed, err := seal(letters, owner)
+	sealed, err := seal(letters, "pairing", owner)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("pair: %w", err)
 	}
@@ -64,6 +64,15 @@ func (d *DB) Pair(ctx context.Context, owner string) (code string, expires time.
 // errors of all others wrap ErrPairing. Case, hyphens and spaces don't matter, nor
 // does O for 0, and I or L for 1.
 func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
+	return d.invited(ctx, code, takeCode)
+}
+
+// Invited is as Join, but leaves the code as it is.
+func (d *DB) Invited(ctx context.Context, code string) (owner string, err error) {
+	return d.invited(ctx, code, findCode)
+}
+
+func (d *DB) invited(ctx context.Context, code, statement string) (owner string, err error) {
 	letters, ok := readCode(code)
 	if !ok {
 		return "", fmt.Errorf("join: %w", ErrPairing)
@@ -76,7 +85,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 	var text string
 	now := d.now()
 	latest := now.Add(pairingTime + drift*time.Millisecond)
-	err = d.queryRow(ctx, takeCode, []any{digest(letters), timestamp(now), timestamp(latest)}, &text)
+	err = d.queryRow(ctx, statement, []any{digest(letters), timestamp(now), timestamp(latest)}, &text)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrPairing
 	}
@@ -85,7 +94,7 @@ func (d *DB) Join(ctx context.Context, code string) (owner string, err error) {
 		sealed, err = hex.DecodeString(text)
 	}
 	if err == nil {
-		owner, err = seal(letters, string(sealed))
+		owner, err = seal(letters, "pairing", string(sealed))
 	}
 	if err != nil {
 		return "", fmt.Errorf("join: %w", err)
@@ -105,10 +114,11 @@ func readCode(code string) (letters string, ok bool) {
 	return letters, err == nil && len(random) == 10
 }
 
-// seal encrypts an owner with a code, and decrypts it again. A code seals one owner, so
-// its key is used once.
-func seal(letters, owner string) (string, error) {
-	key, err := hkdf.Key(sha256.New, []byte(letters), nil, "session-writer pairing", len(owner))
+// seal encrypts an owner with a secret, and decrypts it again. For one use a secret seals
+// one owner, so its key is used once. The error says that the owner has more bytes than
+// HKDF gives: 8,160 (RFC 5869, section 2.3).
+func seal(secret, use, owner string) (string, error) {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "session-writer "+use, len(owner))
 	if err != nil {
 		return "", err
 	}

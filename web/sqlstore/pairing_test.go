@@ -129,10 +129,12 @@ func TestTheDatabaseTellsNoSecret(t *testing.T) {
 	d := create(t, open(t, file(t)), Limits{})
 	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 	code := mustPair(t, d, owner)
-	if err := d.AddOwner(t.Context(), owner); err != nil {
+	const secret = "secret of a device"
+	_, err := d.AddDevice(t.Context(), owner, secret, "", false)
+	if err := errors.Join(err, d.AddOwner(t.Context(), owner)); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"sessions", "records", "owners", "codes"} {
+	for _, table := range []string{"sessions", "records", "owners", "codes", "devices"} {
 		rows, err := d.db.Query(`SELECT * FROM ` + table)
 		if err != nil {
 			t.Fatal(err)
@@ -151,8 +153,8 @@ func TestTheDatabaseTellsNoSecret(t *testing.T) {
 			}
 			for i := range row {
 				text, _ := (*row[i].(*any)).(string)
-				if strings.Contains(text, owner) || strings.Contains(text, code) || strings.Contains(text, strings.ReplaceAll(code, "-", "")) {
-					t.Errorf("%s.%s tells an owner or a code: %q", table, columns[i], text)
+				if strings.Contains(text, owner) || strings.Contains(text, secret) || strings.Contains(text, code) || strings.Contains(text, strings.ReplaceAll(code, "-", "")) {
+					t.Errorf("%s.%s tells an owner, a code or a secret: %q", table, columns[i], text)
 				}
 			}
 		}

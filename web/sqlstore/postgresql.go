@@ -144,7 +144,7 @@ var postgresqlSchema embed.FS
 
 // postgresqlVersion is the version of the schema that this package needs. The file of
 // each number makes the schema that of its version, from that of the version before.
-const postgresqlVersion = 1
+const postgresqlVersion = 2
 
 // createPostgreSQL migrates in one transaction, which others wait for.
 func createPostgreSQL(ctx context.Context, db *sql.DB) (err error) {

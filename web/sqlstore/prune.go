@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Prune deletes what nobody can use any more: pairing codes that have expired, owners
-// who have no session and did not come for a week, what a killed process has left, and
-// what is older than KeptFor. That is sessions that nobody used, removals, and entries
+// Prune deletes what nobody can use any more: pairing codes that have expired, owners and
+// their devices who have no session and did not come for a week, what a killed process has left, and
+// what is older than KeptFor. That is sessions that nobody used, devices that did not come, removals, and entries
 // of sessions that are over since. Call it from time to time, in one process or
 // several. Other calls have their turns meanwhile. Where there is nothing to delete,
 // Prune writes nothing.
@@ -30,7 +30,10 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		err = p.removals(before)
 	}
 	if err == nil {
-		err = p.all(pruneOwners, date(now.Add(-keptEmpty)))
+		err = p.all(pruneDevices, date(now.Add(-KeptFor)), date(now.Add(-keptEmpty)))
+	}
+	if err == nil {
+		err = p.all(pruneOwners, date(now.Add(-keptEmpty)), before)
 	}
 	if err == nil {
 		err = p.rest() // which takes longest
@@ -104,21 +107,24 @@ func (p pruning) all(statement string, parameters ...any) error {
 
 // orphan deletes the records of a session that is gone.
 func (p pruning) orphan(of id) error {
-	return p.repeat(func() (deleted bool, err error) {
-		err = p.holding(p.ctx, p.dialect.holdPlace, of.parameters(), func(ctx context.Context) error {
-			return p.returns(ctx, p.dialect.pruneOrphan, of.parameters(), &deleted)
-		})
-		if errors.Is(err, errGone) { // the place is: the session was begun anew
-			return false, nil
-		}
-		return deleted, err
+	return p.repeat(func() (bool, error) { return p.dropOrphan(p.ctx, of) })
+}
+
+// dropOrphan deletes some records of a session that is gone, if there are any.
+func (d *DB) dropOrphan(ctx context.Context, of id) (deleted bool, err error) {
+	err = d.holding(ctx, d.dialect.holdPlace, of.parameters(), func(ctx context.Context) error {
+		return d.returns(ctx, d.dialect.pruneOrphan, of.parameters(), &deleted)
 	})
+	if errors.Is(err, errGone) { // the place is: the session was begun anew
+		return false, nil
+	}
+	return deleted, err
 }
 
 // returns reports whether a statement returns rows.
-func (p pruning) returns(ctx context.Context, statement string, parameters []any, rows *bool) error {
+func (d *DB) returns(ctx context.Context, statement string, parameters []any, rows *bool) error {
 	*rows = false
-	return p.query(ctx, statement, parameters, func(*sql.Rows) error { *rows = true; return nil })
+	return d.query(ctx, statement, parameters, func(*sql.Rows) error { *rows = true; return nil })
 }
 
 // repeat calls do in turns of their own until it has deleted nothing.

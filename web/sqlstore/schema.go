@@ -96,7 +96,7 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	case !files.Valid:
 		return ErrLaterVersion
-	case onD1 && files.String != "" && files.String != "tables.sql owners.sql":
+	case onD1 && files.String != "" && files.String != "tables.sql owners.sql devices.sql":
 		return errEarlierVersion
 	}
 	for _, file := range strings.Fields(files.String) {

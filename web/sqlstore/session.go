@@ -88,8 +88,17 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 		return nil, s.wrap("load", err)
 	}
 	defer done()
+	entries, err := s.db.load(ctx, s.id)
+	if err != nil {
+		return nil, s.wrap("load", err)
+	}
+	return entries, nil
+}
+
+// load returns the entries of a session. The map is never nil.
+func (d *DB) load(ctx context.Context, of id) (map[string]json.RawMessage, error) {
 	entries := make(map[string]json.RawMessage)
-	err = s.db.query(ctx, loadAll, []any{s.id.owner, s.id.session, s.db.millis()}, func(row *sql.Rows) error {
+	err := d.query(ctx, loadAll, []any{of.owner, of.session, d.millis()}, func(row *sql.Rows) error {
 		var text, value string
 		if err := row.Scan(&text, &value); err != nil {
 			return err
@@ -98,10 +107,7 @@ func (s *Session) Load(ctx context.Context) (map[string]json.RawMessage, error) 
 		entries[key] = json.RawMessage(value)
 		return err
 	})
-	if err != nil {
-		return nil, s.wrap("load", err)
-	}
-	return entries, nil
+	return entries, err
 }
 
 // Get decodes the value of a key into what into points to, as json.Unmarshal

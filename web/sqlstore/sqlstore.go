@@ -77,6 +77,8 @@ type Limits struct {
 	Sessions int
 	// Codes is how many valid pairing codes an owner has: 10.
 	Codes int
+	// Devices is how many devices an owner has: 100.
+	Devices int
 	// Owners is how many owners AddOwner makes each minute: 1,000.
 	Owners int
 	// Waiting is how many calls wait for the database: 1,000. Up to a quarter of them
@@ -100,6 +102,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Bytes, 1 << 20},
 		{&l.Sessions, 100},
 		{&l.Codes, 10},
+		{&l.Devices, 100},
 		{&l.Owners, 1000},
 		{&l.Waiting, 1000},
 	} {
@@ -118,7 +121,7 @@ type DB struct {
 	limits   Limits
 	now      func() time.Time
 	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
-	owners   owners
+	known    knownDevices
 	counts   counts
 	// turns has each call wait once for all of its statements. Short calls go before
 	// long ones.
@@ -357,6 +360,10 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 	}
 	at, found, err = d.find(ctx, of)
 	if err == nil && !found {
+		var heir string
+		if d.queryRow(ctx, findHeir, []any{of.owner}, &heir) == nil && heir != "" {
+			return standing{}, fmt.Errorf("%w: the sessions were given to another owner meanwhile", ErrBusy)
+		}
 		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
 	}
 	return at, err

@@ -106,11 +106,12 @@ WHERE s.owner = ?1 AND s.name = ?2`
 
 const findSession = `SELECT ` + standingColumns + ofSession
 
-// addSession does nothing if the owner has ?5 sessions.
+// addSession does nothing if the owner has ?5 sessions, or an heir.
 const addSession = `
 INSERT INTO sessions (owner, name, epoch, version, used)
 SELECT ?1, ?2, ?3, 0, ?4
 WHERE (SELECT count(*) FROM sessions WHERE owner = ?1) < CAST(?5 AS BIGINT)
+  AND NOT EXISTS (SELECT 1 FROM owners WHERE owner = ?1 AND heir <> '')
 ON CONFLICT (owner, name) DO NOTHING`
 
 const useSession = `
@@ -162,13 +163,86 @@ WHERE owner = ?1 AND session = ?2 AND ` + isThere + ` AND value IS NOT NULL AND 
 // addOwner does nothing if ?5 owners were made since ?4. It does not count owners from
 // the future, who were made while this clock was ahead.
 const addOwner = `
-INSERT INTO owners (owner, made, used)
-SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM owners WHERE made > ?4 AND made <= ?2) < CAST(?5 AS BIGINT)
+INSERT INTO owners (owner, made, used, tag)
+SELECT ?1, ?2, ?3, ?6 WHERE (SELECT count(*) FROM owners WHERE made > ?4 AND made <= ?2) < CAST(?5 AS BIGINT)
 ON CONFLICT DO NOTHING RETURNING owner`
 
+// useOwner notes that an owner was here, and his tag.
+const useOwner = `UPDATE owners SET used = CASE WHEN used < ?2 THEN ?2 ELSE used END, tag = ?3 WHERE owner = ?1`
+
+// isHeir returns the owner of a tag if ?2 is his heir.
+const isHeir = `SELECT owner FROM owners WHERE tag = ?1 AND heir = ?2`
+
+const findHeir = `SELECT heir FROM owners WHERE owner = ?1`
+
+// findTag returns the heir of the owner of a tag, which is empty if there is none.
+const findTag = `SELECT heir FROM owners WHERE tag = ?1`
+
 const (
-	findOwner = `SELECT used FROM owners WHERE owner = ?1`
-	useOwner  = `UPDATE owners SET used = ?2 WHERE owner = ?1 AND used < ?2`
+	// setHeir does nothing if the owner has another heir.
+	setHeir = `UPDATE owners SET heir = ?2 WHERE owner = ?1 AND heir IN ('', ?2) RETURNING heir`
+
+	dropDevices = `DELETE FROM devices WHERE owner = ?1`
+	dropCodes   = `DELETE FROM codes WHERE owner = ?1`
+
+	// sessionsOf returns the names in the form of the table. A place that is held has no epoch.
+	sessionsOf = `SELECT name FROM sessions WHERE owner = ?1 AND epoch <> '' ORDER BY name`
+
+	// aliveSince returns the entries that were merged after the version ?4, but for those of
+	// a session that is over at ?3.
+	aliveSince = `
+SELECT key, stamp, made, value FROM records
+WHERE owner = ?1 AND session = ?2 AND version > CAST(?4 AS BIGINT)
+  AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver + ` ORDER BY stamp, key`
+
+	// findMark returns the value of the key ?3, which is of no entry.
+	findMark = `SELECT value FROM records WHERE owner = ?1 AND session = ?2 AND key = ?3`
+	dropMark = `DELETE FROM records WHERE owner = ?1 AND session = ?2 AND key = ?3`
+
+	// dropSession deletes a session whose version is ?4 at most.
+	dropSession = `
+DELETE FROM sessions AS s WHERE s.owner = ?1 AND s.name = ?2 AND s.epoch = ?3 AND ` + latest + ` <= CAST(?4 AS BIGINT)
+RETURNING epoch`
+)
+
+// addDevice does nothing if the owner ?2 has ?6 devices.
+const addDevice = `
+INSERT INTO devices (device, owner, sealed, name, made, seen, told, ended)
+SELECT ?1, ?2, ?3, ?4, ?5, ?5, ?5, ''
+WHERE (SELECT count(*) FROM devices WHERE owner = ?2 AND ended = '') < CAST(?6 AS BIGINT)
+RETURNING device`
+
+// findDevice returns a device, whether another one was made after those of which it was
+// told, and when its owner was last here.
+const findDevice = `
+SELECT d.owner, d.sealed, d.made, d.seen, d.ended,
+  EXISTS (SELECT 1 FROM devices n WHERE n.owner = d.owner AND n.made > d.told AND n.ended = '' AND n.device <> d.device),
+  coalesce(o.used, ''), coalesce(o.tag, '')
+FROM devices d LEFT JOIN owners o ON o.owner = d.owner
+WHERE d.device = ?1`
+
+// dropUnseen deletes the devices of an owner that were not here for the longest time, until
+// there are ?2.
+const dropUnseen = `
+DELETE FROM devices WHERE device IN (
+  SELECT device FROM (
+    SELECT device, count(*) OVER (ORDER BY seen DESC, device) AS place FROM devices WHERE owner = ?1 AND ended = ''
+  ) latest WHERE place > CAST(?2 AS BIGINT))`
+
+const seeDevice = `UPDATE devices SET seen = ?2 WHERE device = ?1 AND seen < ?2`
+
+const allDevices = `
+SELECT device, name, made, seen, told FROM devices WHERE owner = ?1 AND ended = '' ORDER BY made, device`
+
+// ofDevice is true for the device of the owner ?1 whose ID is ?2.
+const ofDevice = ` WHERE owner = ?1 AND ended = '' AND substr(device, 1, 16) = ?2`
+
+const (
+	tellDevice   = `UPDATE devices SET told = ?3` + ofDevice
+	nameDevice   = `UPDATE devices SET name = ?3` + ofDevice + ` RETURNING device`
+	revokeDevice = `UPDATE devices SET ended = ?3, name = ''` + ofDevice + ` RETURNING device`
+	revokeOthers = `UPDATE devices SET ended = ?3, name = '' WHERE owner = ?1 AND ended = '' AND substr(device, 1, 16) <> ?2`
+	dropDevice   = `DELETE FROM devices WHERE device = ?1 RETURNING device`
 )
 
 // addCode does nothing if the owner ?2 has ?6 codes that have not expired at ?5. It does
@@ -186,6 +260,8 @@ RETURNING code`
 const takeCode = `
 DELETE FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3 RETURNING sealed`
 
+const findCode = `SELECT sealed FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3`
+
 // Prune works in slices, so that others have their turns in between. Each deletes some
 // rows, or those of one session.
 //
@@ -194,6 +270,14 @@ DELETE FROM codes WHERE code = ?1 AND expires > ?2 AND expires <= ?3 RETURNING s
 // still be unused when the statement comes to them: on PostgreSQL, they may be used
 // during the statement.
 const (
+	// pruneDevices deletes devices that were not here since ?1, and those without a session
+	// that were not here since ?2.
+	pruneDevices = `
+DELETE FROM devices WHERE device IN (
+  SELECT d.device FROM devices d WHERE d.seen < ?2
+    AND (d.seen < ?1 OR NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = d.owner)) LIMIT 100
+) AND seen < ?2 RETURNING device`
+
 	pruneCodes = `
 DELETE FROM codes WHERE code IN (SELECT code FROM codes WHERE expires <= ?1 LIMIT 1000) RETURNING code`
 
@@ -201,9 +285,12 @@ DELETE FROM codes WHERE code IN (SELECT code FROM codes WHERE expires <= ?1 LIMI
 DELETE FROM sessions WHERE (owner, name) IN (
   SELECT owner, name FROM sessions WHERE used < ?1 LIMIT 100) AND used < ?1 RETURNING owner`
 
+	// pruneOwners deletes owners without a session who were not here since ?1, or since ?2 if
+	// they have an heir: their pages may come until then.
 	pruneOwners = `
 DELETE FROM owners WHERE owner IN (
-  SELECT o.owner FROM owners o WHERE o.used < ?1 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = o.owner) LIMIT 100
+  SELECT o.owner FROM owners o WHERE o.used < ?1 AND (o.heir = '' OR o.used < ?2)
+    AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = o.owner) LIMIT 100
 ) AND used < ?1 RETURNING owner`
 )
 

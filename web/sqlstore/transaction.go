@@ -25,8 +25,9 @@ func (d *DB) counting(ctx context.Context, name string, do func(ctx context.Cont
 	return d.holding(ctx, d.dialect.holdCount, []any{name}, do)
 }
 
+// Within a transaction, holding only calls do: that holds the same already.
 func (d *DB) holding(ctx context.Context, hold string, parameters []any, do func(ctx context.Context) error) error {
-	if onD1 || hold == "" { // in a Worker, the rest would take room
+	if onD1 || hold == "" || ctx.Value(inTransaction{}) != nil { // in a Worker, the rest would take room
 		return do(ctx)
 	}
 	return d.again(ctx, func() error { return d.hold(ctx, hold, parameters, do) })

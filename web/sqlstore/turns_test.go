@@ -46,14 +46,22 @@ func giveUp(t *testing.T, d *DB) {
 			_, err := exchange(ctx, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 			return err
 		},
-		"Pair":     func(ctx context.Context) error { _, _, err := d.Pair(ctx, owner); return err },
-		"Join":     func(ctx context.Context) error { _, err := d.Join(ctx, "0000-0000-0000-0000"); return err },
-		"AddOwner": func(ctx context.Context) error { return d.AddOwner(ctx, owner) },
-		"HasOwner": func(ctx context.Context) error { _, err := d.HasOwner(ctx, owner); return err },
-		"Load":     func(ctx context.Context) error { _, err := s.Load(ctx); return err },
-		"Get":      func(ctx context.Context) error { _, err := s.Get(ctx, "a", nil); return err },
-		"Clear":    s.Clear,
-		"Prune":    func(ctx context.Context) error { return d.Prune(ctx, time.Now()) },
+		"Pair":      func(ctx context.Context) error { _, _, err := d.Pair(ctx, owner); return err },
+		"Join":      func(ctx context.Context) error { _, err := d.Join(ctx, "0000-0000-0000-0000"); return err },
+		"AddOwner":  func(ctx context.Context) error { return d.AddOwner(ctx, owner) },
+		"AddDevice": func(ctx context.Context) error { _, err := d.AddDevice(ctx, owner, "secret", "", false); return err },
+		"FindDevice": func(ctx context.Context) error {
+			_, _, err := d.FindDevice(ctx, "secret", Lifetimes{})
+			return err
+		},
+		"Devices":      func(ctx context.Context) error { _, err := d.Devices(ctx, owner, "", Lifetimes{}); return err },
+		"RevokeDevice": func(ctx context.Context) error { return d.RevokeDevice(ctx, owner, "") },
+		"Adopt":        func(ctx context.Context) error { return d.Adopt(ctx, "visitor", owner, nil) },
+		"FindTag":      func(ctx context.Context) error { _, _, err := d.FindTag(ctx, ""); return err },
+		"Load":         func(ctx context.Context) error { _, err := s.Load(ctx); return err },
+		"Get":          func(ctx context.Context) error { _, err := s.Get(ctx, "a", nil); return err },
+		"Clear":        s.Clear,
+		"Prune":        func(ctx context.Context) error { return d.Prune(ctx, time.Now()) },
 		"InTurn": func(ctx context.Context) error {
 			return d.InTurn(ctx, func() error { return errors.New("it has one") })
 		},
@@ -132,7 +140,8 @@ func TestPruneDeletesAll(t *testing.T) {
 		return `SELECT '` + digest(owner) + `', ` + session + `, ` + key + `, '` + stamp(past, 0) + `', i, '2020-01-01', '` + madeText(past) + `', ` + value + ` FROM n`
 	}
 	exec(t, d.db, `INSERT INTO codes `+numbers(2500)+`SELECT i, '', '', '2020-01-01T00:00:00Z' FROM n`)
-	exec(t, d.db, `INSERT INTO owners `+numbers(250)+`SELECT i, '2020-01-01', '2020-01-01' FROM n`)
+	exec(t, d.db, `INSERT INTO owners (owner, made, used) `+numbers(250)+`SELECT i, '2020-01-01', '2020-01-01' FROM n`)
+	exec(t, d.db, `INSERT INTO devices `+numbers(250)+`SELECT i, i, '', '', '', '2020-01-01', '', '' FROM n`)
 	exec(t, d.db, `INSERT INTO sessions `+numbers(250)+`SELECT i, '"old"', '', 0, '2020-01-01' FROM n`)
 	exec(t, d.db, `INSERT INTO records `+numbers(1100)+row(`'"gone' || i || '"'`, `'"k"'`, `'1'`))
 	exec(t, d.db, `INSERT INTO records `+numbers(1200)+row(`'"gone"'`, `'"k' || i || '"'`, `'1'`))
@@ -148,7 +157,7 @@ func TestPruneDeletesAll(t *testing.T) {
 
 	mustPrune(t, d, time.Now())
 	for table, want := range map[string]int{
-		"codes": 0, "owners": 0, "sessions": 251,
+		"codes": 0, "owners": 0, "devices": 0, "sessions": 251,
 		`records WHERE session LIKE '"gone%'`:               0,
 		`records WHERE session = '"many"'`:                  0,
 		`sessions WHERE name = '"many"' AND version = 1200`: 1,

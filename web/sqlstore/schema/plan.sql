@@ -15,6 +15,8 @@ SELECT CASE (SELECT coalesce(max(version), 0) FROM schema_versions)
     || CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'records_before'
       OR name = 'records' AND sql NOT LIKE '%made TEXT%') THEN ' untimed.sql' ELSE '' END
     || CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'entries') THEN ' entries.sql' ELSE '' END
-    || CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'owners') THEN '' ELSE ' owners.sql' END)
-  WHEN 1 THEN ''
+    || CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'owners') THEN '' ELSE ' owners.sql' END
+    || ' devices.sql')
+  WHEN 1 THEN 'devices.sql'
+  WHEN 2 THEN ''
 END AS files;

@@ -1,0 +1,349 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/engine"
+)
+
+// A Device is a browser, or another program, that has an owner's sessions. It is known by a
+// secret, which is in its cookie.
+type Device struct {
+	// ID tells the devices of an owner apart: 16 hexadecimal digits. It does not tell the
+	// secret.
+	ID string
+	// Name is at most MaxDeviceName bytes of UTF-8.
+	Name string
+	// First is when the device was added, and Last when it was last here, up to an hour
+	// before that.
+	First, Last time.Time
+	// New says that the device was added after the one that asks had last asked.
+	New bool
+}
+
+// MaxDeviceName is the largest size of a device's name, in bytes.
+const MaxDeviceName = 100
+
+var (
+	// ErrDevice means that an owner has no device of that ID.
+	ErrDevice = errors.New("there is no such device")
+	// ErrDevices means that an owner has as many devices as Limits.Devices.
+	ErrDevices = errors.New("there are too many devices")
+)
+
+// Lifetimes are how long a device has access. A zero stands for as long as it is not pruned.
+type Lifetimes struct {
+	// Idle is since it was last here, up to an hour more, and Absolute since it was added.
+	Idle, Absolute time.Duration
+}
+
+// over reports whether one of them is.
+func (l Lifetimes) over(made, seen, now time.Time) bool {
+	return l.Idle > 0 && now.Sub(seen) >= l.Idle || l.Absolute > 0 && now.Sub(made) >= l.Absolute
+}
+
+// A Known is a device that was found by its secret.
+type Known struct {
+	// Owner is the owner's id.
+	Owner string
+	// ID is the Device's.
+	ID string
+	// Ended says that the device was revoked, or that its lifetime is over. It has no
+	// access then, until it is added again with another secret.
+	Ended bool
+	// News says that another device was added after this one had last asked for them.
+	News bool
+}
+
+// lastSeen is how exactly it is noted when a device was last here.
+const lastSeen = time.Hour
+
+// deviceID returns the ID of a device whose secret has the digest.
+func deviceID(digest string) string { return digest[:16] }
+
+// AddDevice adds a device to an owner's, by a new secret, and returns its ID. The database
+// alone does not tell the secret or the owner. A name that is too long is cut.
+//
+// The error wraps session.ErrConfig if the owner's id has more than 8,160 bytes, and
+// ErrDevices if there are too many devices. With replace, there never are: the one that was
+// not here for the longest time is dropped.
+func (d *DB) AddDevice(ctx context.Context, owner, secret, name string, replace bool) (id string, err error) {
+	sealed, err := seal(secret, "device", owner)
+	if err != nil {
+		return "", fmt.Errorf("add a device: %w: the owner's id: %w", session.ErrConfig, err)
+	}
+	done, err := d.turn(ctx, digest(owner), 0)
+	if err != nil {
+		return "", fmt.Errorf("add a device: %w", err)
+	}
+	defer done()
+	for len(name) > MaxDeviceName {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	var added string
+	err = d.hasRoom(ctx, len(owner)+len(name))
+	if err == nil {
+		now := moment(d.now())
+		err = d.counting(ctx, "devices "+digest(owner), func(ctx context.Context) error {
+			if replace {
+				if err := d.exec(ctx, dropUnseen, digest(owner), strconv.Itoa(d.limits.Devices-1)); err != nil {
+					return err
+				}
+			}
+			return d.queryRow(ctx, addDevice, []any{
+				digest(secret), digest(owner), hex.EncodeToString([]byte(sealed)), name, now, strconv.Itoa(d.limits.Devices),
+			}, &added)
+		})
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("%w: there may be %d, so one must be revoked first", ErrDevices, d.limits.Devices)
+	}
+	if err != nil {
+		return "", fmt.Errorf("add a device: %w", d.describe(err))
+	}
+	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	return deviceID(digest(secret)), nil
+}
+
+// moment is as timestamp, and exact enough to tell which of two devices was added later.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// A knownDevices remembers what was found, so that not each request of a device asks the
+// database. Other processes hear of a revocation as late as that.
+type knownDevices struct {
+	mu    sync.Mutex
+	found map[string]knownDevice
+}
+
+type knownDevice struct {
+	Known
+	made, until time.Time
+}
+
+// remembered is how long a device is remembered, and manyDevices is how many are.
+const (
+	remembered  = 5 * time.Second
+	manyDevices = 10_000
+)
+
+func (k *knownDevices) get(device string, now time.Time) (knownDevice, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found, ok := k.found[device]
+	// Not for long either, if this clock was ahead.
+	return found, ok && now.Before(found.until) && now.After(found.until.Add(-2*remembered))
+}
+
+func (k *knownDevices) set(device string, found knownDevice) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.found == nil || len(k.found) >= manyDevices {
+		k.found = make(map[string]knownDevice)
+	}
+	k.found[device] = found
+}
+
+func (k *knownDevices) forget(which func(Known) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.found, func(_ string, found knownDevice) bool { return which(found.Known) })
+}
+
+// FindDevice returns the device that has a secret, and whether there is one. It notes that
+// the device was here. That another process has revoked or added a device is noticed after
+// five seconds at most.
+func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
+	of, now := digest(secret), d.now()
+	if found, ok := d.known.get(of, now); ok {
+		found.Ended = found.Ended || lifetimes.over(found.made, now, now)
+		return found.Known, true, nil
+	}
+	done, err := d.turn(ctx, newcomers, 0)
+	if err != nil {
+		return Known{}, false, fmt.Errorf("find a device: %w", err)
+	}
+	defer done()
+	found, err := d.findDevice(ctx, of, secret, now, lifetimes)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Known{}, false, nil
+	}
+	if err != nil {
+		return Known{}, false, fmt.Errorf("find a device: %w", d.describe(err))
+	}
+	d.known.set(of, found)
+	return found.Known, true, nil
+}
+
+func (d *DB) findDevice(ctx context.Context, of, secret string, now time.Time, lifetimes Lifetimes) (found knownDevice, err error) {
+	var owner, sealed, made, seen, ended, ownerUsed, ownerTag string
+	err = d.queryRow(ctx, findDevice, []any{of}, &owner, &sealed, &made, &seen, &ended, &found.News, &ownerUsed, &ownerTag)
+	if err != nil {
+		return found, err
+	}
+	found.ID, found.Owner, found.until = deviceID(of), secret, now.Add(remembered)
+	if sealed != "" {
+		text, err := hex.DecodeString(sealed)
+		if err == nil {
+			found.Owner, err = seal(secret, "device", string(text))
+		}
+		if err != nil {
+			return found, err
+		}
+	}
+	last, err := time.Parse(time.RFC3339, seen)
+	if err == nil {
+		found.made, err = time.Parse(time.RFC3339, made)
+	}
+	if err != nil {
+		return found, err
+	}
+	found.Ended = ended != "" || lifetimes.over(found.made, last, now)
+	if found.Ended {
+		return found, nil
+	}
+	if now.Sub(last) >= lastSeen {
+		err = d.exec(ctx, seeDevice, of, moment(now))
+	}
+	if tag := Tag(found.Owner); err == nil && ownerUsed != "" && (ownerUsed < date(now) || ownerTag == "") {
+		err = d.exec(ctx, useOwner, owner, date(now), tag)
+	}
+	if err = d.describe(err); errors.Is(err, session.ErrFull) {
+		err = nil // he may be here to make room, and his next use is noted
+	}
+	return found, err
+}
+
+// Devices returns the devices of an owner that have not ended, the first one first. If asks
+// is the ID of one of them, what it is told now is not New to it any more.
+func (d *DB) Devices(ctx context.Context, owner, asks string, lifetimes Lifetimes) ([]Device, error) {
+	done, err := d.turn(ctx, digest(owner), 0)
+	if err != nil {
+		return nil, fmt.Errorf("devices: %w", err)
+	}
+	defer done()
+	var devices []Device
+	var told, newest string
+	now := d.now()
+	made := make(map[string]string)
+	err = d.query(ctx, allDevices, []any{digest(owner)}, func(row *sql.Rows) error {
+		var device, name, first, last, was string
+		err := row.Scan(&device, &name, &first, &last, &was)
+		at := Device{ID: deviceID(device), Name: name}
+		if err == nil {
+			at.First, err = time.Parse(time.RFC3339, first)
+		}
+		if err == nil {
+			at.Last, err = time.Parse(time.RFC3339, last)
+		}
+		if err != nil {
+			return err
+		}
+		if at.ID == asks {
+			told = was
+		}
+		newest = max(newest, first)
+		made[at.ID] = first
+		if !lifetimes.over(at.First, at.Last, now) {
+			devices = append(devices, at)
+		}
+		return nil
+	})
+	for i, at := range devices {
+		devices[i].New = told != "" && at.ID != asks && made[at.ID] > told
+	}
+	if err == nil && newest > told && told != "" {
+		err = d.exec(ctx, tellDevice, digest(owner), asks, newest)
+		d.known.forget(func(k Known) bool { return k.ID == asks })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("devices: %w", d.describe(err))
+	}
+	return devices, nil
+}
+
+// NameDevice names one of an owner's devices. The error wraps ErrDevice if there is none of
+// that ID, or session.ErrConfig if the name is empty, longer than MaxDeviceName, or not UTF-8.
+func (d *DB) NameDevice(ctx context.Context, owner, id, name string) error {
+	if name == "" || len(name) > MaxDeviceName || !utf8.ValidString(name) {
+		return fmt.Errorf("name a device: %w: the name is %q, and must be UTF-8 of 1 to %d bytes", session.ErrConfig, shorten(name), MaxDeviceName)
+	}
+	return d.changeDevice(ctx, "name", nameDevice, digest(owner), id, name)
+}
+
+// RevokeDevice ends the access of one of an owner's devices: see Known.Ended. What it has
+// of the sessions stays on it. The error wraps ErrDevice if there is none of that ID.
+func (d *DB) RevokeDevice(ctx context.Context, owner, id string) error {
+	return d.changeDevice(ctx, "revoke", revokeDevice, digest(owner), id, moment(d.now()))
+}
+
+// Erase removes all entries of all sessions of an owner, as Clear does, so that no device has
+// them for longer than until its next exchange. It revokes his devices but the one of the ID
+// keep, and his pairing codes. What remains are the names of the sessions, and when they were
+// used.
+func (d *DB) Erase(ctx context.Context, owner, keep string) error {
+	if err := d.erase(ctx, digest(owner), keep); err != nil {
+		return fmt.Errorf("erase: %w", d.describe(err))
+	}
+	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	return nil
+}
+
+func (d *DB) erase(ctx context.Context, owner, keep string) error {
+	names, err := d.names(ctx, owner)
+	for _, name := range names {
+		s := Session{db: d, name: name, id: id{owner, name}, writer: engine.NewWriter()}
+		if err == nil {
+			err = s.write(ctx, nil, true)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	done, err := d.turn(ctx, owner, 0)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err = d.exec(ctx, dropCodes, owner); err == nil {
+		err = d.exec(ctx, revokeOthers, owner, keep, moment(d.now()))
+	}
+	return err
+}
+
+// DropDevice has a device be as if it had never been added. An unknown secret is no error.
+func (d *DB) DropDevice(ctx context.Context, secret string) error {
+	err := d.changeDevice(ctx, "drop", dropDevice, digest(secret))
+	if errors.Is(err, ErrDevice) {
+		err = nil
+	}
+	return err
+}
+
+func (d *DB) changeDevice(ctx context.Context, call, statement string, parameters ...any) error {
+	done, err := d.turn(ctx, newcomers, 0)
+	if err != nil {
+		return fmt.Errorf("%s a device: %w", call, err)
+	}
+	defer done()
+	var changed string
+	err = d.queryRow(ctx, statement, parameters, &changed)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrDevice
+	}
+	if err != nil {
+		return fmt.Errorf("%s a device: %w", call, d.describe(err))
+	}
+	d.known.forget(func(Known) bool { return true })
+	return nil
+}

@@ -1,0 +1,27 @@
+-- See devices.sql beside this folder.
+ALTER TABLE owners ADD COLUMN tag TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+ALTER TABLE owners ADD COLUMN heir TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+CREATE INDEX owners_tag ON owners (tag) WHERE tag <> '';
+
+CREATE TABLE devices (
+  device TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  owner TEXT COLLATE "C" NOT NULL,
+  sealed TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  made TEXT COLLATE "C" NOT NULL,
+  seen TEXT COLLATE "C" NOT NULL,
+  told TEXT COLLATE "C" NOT NULL,
+  ended TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX devices_owner ON devices (owner, made);
+
+CREATE INDEX devices_seen ON devices (seen);
+
+INSERT INTO devices (device, owner, sealed, name, made, seen, told, ended)
+SELECT owner, owner, '', '', substr(made, 1, 10) || 'T00:00:00Z', used || 'T00:00:00Z', substr(made, 1, 10) || 'T00:00:00Z', ''
+FROM owners;
+
+INSERT INTO schema_versions (version) VALUES (2);
