@@ -248,6 +248,24 @@ export interface SyncState {
   unsent: number;
   /** What went wrong, in the status `error`. The next exchange comes by itself. */
   error?: SessionError;
+  /** True if a device has joined of which `devices` has not told this one yet. */
+  newDevices?: boolean;
+}
+
+/** A browser, or another program, that has an owner's sessions. */
+export interface Device {
+  /** 16 hexadecimal digits, by which the server tells it apart. */
+  readonly id: string;
+  /** "Firefox on Linux", or as it was renamed. */
+  readonly name: string;
+  /** When the server first and last saw it, in milliseconds since 1970. */
+  readonly first: number;
+  /** Up to an hour early. */
+  readonly last: number;
+  /** Whether it came after this device was last told of devices. */
+  readonly new: boolean;
+  /** Whether it is this one. */
+  readonly current: boolean;
 }
 
 /** Keeps a session and its copy on a server the same. */
@@ -277,7 +295,11 @@ export interface Sync {
 
   /**
    * Joins the sessions of the device that a code is from. What is saved here becomes part
-   * of them. Ask the user first, because anybody can make a link with a code.
+   * of them. Anybody can make a link with a code, so the user has to be asked: `agree` is
+   * called with the devices that would have what is saved here, and nothing is joined unless
+   * it returns something true, or a promise of that. What it throws, `join` rejects with.
+   * It resolves to whether this device has joined. The other devices are told: see
+   * SyncState.newDevices.
    *
    * It resolves once this device has joined. What the other device saved is here by then,
    * unless the exchange after it failed. The state tells of that failure, and the next
@@ -286,7 +308,28 @@ export interface Sync {
    * It rejects with a SessionError if nothing was joined: `closed`, `config`, or `sync`,
    * with the reason `pairing` for a code that is not good.
    */
-  join(code: string): Promise<void>;
+  join(code: string, agree?: (devices: Device[]) => unknown): Promise<boolean>;
+
+  /**
+   * Lists the devices that have this owner's sessions, the first one first. From then on
+   * they are not new to this one. It rejects with a SessionError: `closed`, or `sync`, with
+   * the reason `identity` if the server does not know this browser.
+   */
+  devices(): Promise<Device[]>;
+
+  /**
+   * Gives a device a name of 1 to 100 bytes of UTF-8. It rejects with a SessionError:
+   * `closed`, or `sync`, with the reason `device` if there is none of that id, and
+   * `malformed` for another name.
+   */
+  rename(id: string, name: string): Promise<void>;
+
+  /**
+   * Ends the access of a device. Its pages show nothing of the owner's any more once they
+   * exchange; what they had not sent stays in that browser. It rejects with a SessionError:
+   * `closed`, or `sync`, with the reason `device` if there is none of that id.
+   */
+  revoke(id: string): Promise<void>;
 
   /** Ends the sync. What is unsent stays here for the next one. */
   close(): void;

@@ -69,6 +69,8 @@ export class Client {
 
   /** Whether the latest request got no answer. */
   unreachable = false;
+  /** Whether there are devices of which this one has not been told. */
+  news = false;
 
   /**
    * Makes a request for an exchange. The answer may be a refusal.
@@ -85,6 +87,7 @@ export class Client {
       /** @type {(name: string, form: RegExp) => string} */
       const header = (name, form) => this.#header(headers, name, form);
       if (status === 200 || status === 204) {
+        this.news = headers.has("Session-Devices");
         const owner = header("Session-Owner", tagForm);
         const cursor = header("Session-Cursor", cursorForm);
         if (
@@ -171,6 +174,38 @@ export class Client {
         throw this.#none();
       }
       return { code, expiresIn };
+    });
+  }
+
+  /**
+   * Lists the owner's devices, or those that a code is from.
+   *
+   * @param {string} [code]
+   * @returns {Promise<import("./api.js").Device[]>}
+   */
+  devices(code) {
+    return this.#answered(async () => {
+      const response = await this.#accepted(
+        code === undefined
+          ? this.#request("devices")
+          : this.#request("join", JSON.stringify({ code, ask: true })),
+      );
+      const { devices } = JSON.parse(await this.#text(response));
+      if (!Array.isArray(devices)) throw this.#none();
+      if (code === undefined) this.news = false;
+      return devices;
+    });
+  }
+
+  /**
+   * Changes one of the owner's devices.
+   *
+   * @param {"rename" | "revoke"} how
+   * @param {{ id: string, name?: string }} device
+   */
+  change(how, device) {
+    return this.#answered(async () => {
+      await this.#accepted(this.#request(how, JSON.stringify(device)));
     });
   }
 

@@ -104,11 +104,14 @@ export class Sync {
     } catch {
       // The storage is disabled. The next exchange says so.
     }
-    const unsent = this.#count;
-    if (this.#busy) return { status: "syncing", unsent };
-    if (this.#client.unreachable) return { status: "offline", unsent };
-    if (this.#error) return { status: "error", unsent, error: this.#error };
-    return { status: "idle", unsent };
+    const told = {
+      unsent: this.#count,
+      ...(this.#client.news && { newDevices: true }),
+    };
+    if (this.#busy) return { status: "syncing", ...told };
+    if (this.#client.unreachable) return { status: "offline", ...told };
+    if (this.#error) return { status: "error", ...told, error: this.#error };
+    return { status: "idle", ...told };
   }
 
   /** @param {(state: SyncState) => void} listener */
@@ -152,27 +155,68 @@ export class Sync {
     }
   }
 
-  /** @param {string} code */
-  async join(code) {
+  async devices() {
+    const devices = await this.#ask(() => this.#client.devices());
+    this.#tellSoon();
+    return devices;
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} name
+   */
+  rename(id, name) {
+    return this.#ask(() => this.#client.change("rename", { id, name }));
+  }
+
+  /** @param {string} id */
+  revoke(id) {
+    return this.#ask(() => this.#client.change("revoke", { id }));
+  }
+
+  /**
+   * Makes a request that is about devices.
+   *
+   * @template T
+   * @param {() => Promise<T>} request
+   */
+  async #ask(request) {
     try {
       if (this.#closed) throw new SessionError("closed", closed);
-      const text = attempt(() => String(code));
-      if (text === undefined) {
-        throw new SessionError(
+      return await request();
+    } catch (cause) {
+      throw this.#own(cause);
+    }
+  }
+
+  /**
+   * @param {string} code
+   * @param {(devices: import("./api.js").Device[]) => unknown} [agree]
+   */
+  async join(code, agree) {
+    const text = attempt(() => String(code));
+    if (text === undefined) {
+      throw this.#own(
+        new SessionError(
           "config",
           `the code is ${describe(code)}: give a string`,
-        );
-      }
+        ),
+      );
+    }
+    if (agree) {
+      const devices = await this.#ask(() => this.#client.devices(text));
+      if (!(await agree(devices))) return false;
+    }
+    await this.#ask(async () => {
       // The server then keeps what was saved here as this browser's, whether the
       // join succeeds or not.
       await this.now().catch(() => {});
       await this.#inTurn(() =>
         join(this.#engine, () => this.#client.join(text)),
       );
-    } catch (cause) {
-      throw this.#own(cause);
-    }
+    });
     await this.now().catch(() => {});
+    return true;
   }
 
   close() {

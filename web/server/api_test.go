@@ -44,6 +44,7 @@ func TestServer(t *testing.T) {
 		{"clock-skew", testClockSkewOfAnHour},
 		{"cookie", testCookie},
 		{"pairing", testPairing},
+		{"devices", testDevices},
 		{"refusals", testRefusals},
 		{"client", testClient},
 		{"owner", testOwner},
