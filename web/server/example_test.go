@@ -154,6 +154,115 @@ func ExampleHandler_Open() {
 	// <p>2 seen</p> <nil>
 }
 
+// A visitor signs in, and has his cart as a user. Identify knows users by the program's own
+// login, which here is a cookie with the user's name: a real one is signed.
+func ExampleHandler_Adopt() {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	file, err := sqlite.Open(filepath.Join(folder, "sessions.db"), sqlite.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	db := sqlstore.New(file, sqlstore.Limits{})
+	if err := db.Create(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	sessions, err := server.New(server.Config{
+		DB: db,
+		Identify: func(r *http.Request) (string, error) {
+			user, err := r.Cookie("user")
+			if err != nil {
+				return "", nil // a visitor
+			}
+			return user.Value, nil
+		},
+		// Two apples in the visitor's cart and one in the user's are three.
+		Combine: func(session, key string, user, visitor json.RawMessage) (any, bool) {
+			var a, b int
+			if json.Unmarshal(user, &a) != nil || json.Unmarshal(visitor, &b) != nil {
+				return nil, false // the later one stays
+			}
+			return a + b, true
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("/sessions/", sessions)
+	mux.HandleFunc("POST /add/{fruit}", func(w http.ResponseWriter, r *http.Request) {
+		cart, err := sessions.Open(w, r, "cart")
+		var n int
+		if err == nil {
+			_, err = cart.Get(r.Context(), r.PathValue("fruit"), &n)
+		}
+		if err == nil {
+			err = cart.Save(r.Context(), maps.All(map[string]any{r.PathValue("fruit"): n + 1}))
+		}
+		if err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		fmt.Fprint(w, r.PathValue("fruit"), "s: ", n+1)
+	})
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		user := &http.Cookie{Name: "user", Value: r.FormValue("name"), Path: "/"} // after the password was checked
+		signedIn := r.Clone(r.Context())
+		signedIn.AddCookie(user) // for Identify
+		if err := sessions.Adopt(w, signedIn); err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		http.SetCookie(w, user)
+		fmt.Fprint(w, "hello ", user.Value)
+	})
+	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		if err := sessions.Logout(w, r); err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "user", Path: "/", MaxAge: -1})
+		fmt.Fprint(w, "bye") // the page's script calls forget
+	})
+	protected := http.NewCrossOriginProtection().Handler(sessions.Wrap(mux))
+	listening := httptest.NewServer(protected)
+	defer listening.Close()
+
+	for _, paths := range [][]string{
+		{"/login?name=ada", "/add/apple", "/logout", "/add/apple"},
+		{"/add/apple", "/add/apple", "/login?name=ada", "/add/apple"}, // in another browser
+	} {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		browser := http.Client{Jar: jar}
+		for _, path := range paths {
+			res, err := browser.Post(listening.URL+path, "", nil)
+			if err != nil {
+				log.Fatal(err)
+			}
+			text, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			fmt.Println(string(text), err)
+		}
+	}
+	// Output:
+	// hello ada <nil>
+	// apples: 1 <nil>
+	// bye <nil>
+	// apples: 1 <nil>
+	// apples: 1 <nil>
+	// apples: 2 <nil>
+	// hello ada <nil>
+	// apples: 4 <nil>
+}
+
 // as makes requests for a user.
 type as string
 

@@ -196,6 +196,20 @@ func (d duration) read(path string, v value) []problem {
 
 func (d duration) write(out *bytes.Buffer) { writeJSON(out, d.into.String()) }
 
+// A truth is a setting that is true or false.
+type truth struct{ into *bool }
+
+func (t truth) read(path string, v value) []problem {
+	given, is := v.scalar.(bool)
+	if !is {
+		return []problem{{v.line, path, fmt.Sprintf("it is %s, must be true or false", v)}}
+	}
+	*t.into = given
+	return nil
+}
+
+func (t truth) write(out *bytes.Buffer) { writeJSON(out, *t.into) }
+
 // A value is JSON with the lines that it is in.
 type value struct {
 	line int

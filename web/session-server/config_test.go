@@ -67,13 +67,13 @@ func TestTheExampleIsWhatHoldsWithoutIt(t *testing.T) {
 }
 
 func TestTheExampleSaysWhatFlagsSay(t *testing.T) {
-	example, _ := runWith(t, 0, "-config-example", "-addr", ":0", "-site", "a<b", "-db", "sqlite:c", "-max-size", "1", "-metrics", ":1", "-drain", "1m",
+	example, _ := runWith(t, 0, "-config-example", "-addr", ":0", "-site", "a<b", "-db", "sqlite:c", "-max-size", "1", "-metrics", ":1", "-drain", "1m", "-idle", "2m", "-lifetime", "3m", "-audit",
 		"-origin", "https://example.com", "-origin", "https://example.org")
 	var s settings
 	if problems := readConfig([]byte(example), s.file()); problems != nil {
 		t.Fatal(problems)
 	}
-	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, sqlstore.DefaultLimits()}
+	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, 2 * time.Minute, 3 * time.Minute, true, sqlstore.DefaultLimits()}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it says %+v, want %+v", s, want)
 	}
@@ -124,10 +124,11 @@ func TestEachProblemHasItsLineAndPath(t *testing.T) {
 		{`null`, []string{"1: it is null, must be an object"}},
 		{`[]`, []string{"1: it is a list, must be an object"}},
 		{`{"adr": 1, "Addr": ""}`, []string{
-			"1: adr: unknown member: there are addr, origins, site, db, maxSize, metrics, drain, limits", "1: Addr: unknown member"}},
+			"1: adr: unknown member: there are addr, origins, site, db, maxSize, metrics, drain, idle, lifetime, audit, limits", "1: Addr: unknown member"}},
 		{"{\"site\": \"a\",\n\"site\": \"b\"}", []string{"2: site: it was given in line 1, must be given once"}},
 		{"{\n\"addr\": 8080,\n\"drain\": \"ten\",\n\"db\": null,\n\"metrics\": \"x\"}", []string{
 			"2: addr: it is 8080, must be a string", "3: drain: it is a string, must be a time like", "4: db: it is null, must be a string", "5: metrics: it is \"x\", must be"}},
+		{`{"audit": "yes", "idle": "-1s"}`, []string{"1: audit: it is a string, must be true or false", "1: idle: it is -1s, must not be negative"}},
 		{`{"addr": "nonsense"}`, []string{`1: addr: it is "nonsense", must be like 127.0.0.1:8080`}},
 		{`{"addr": "localhost:99999"}`, []string{`1: addr: it is "localhost:99999", must be like`}},
 		{`{"origins": "https://example.com"}`, []string{"1: origins: it is a string, must be a list of strings"}},
@@ -147,7 +148,7 @@ func TestEachProblemHasItsLineAndPath(t *testing.T) {
 		{`{"limits": 5}`, []string{"1: limits: it is 5, must be an object"}},
 		{"{\"limits\": {\n\"entries\": 0,\n\"entry\": {},\n\"bytes\": []}}", []string{
 			"2: limits.entries: it is 0, must be a whole number from 1 to 100000",
-			"3: limits.entry: unknown member: there are body, batch, key, entries, bytes, sessions, codes, owners, waiting",
+			"3: limits.entry: unknown member: there are body, batch, key, entries, bytes, sessions, codes, devices, owners, waiting",
 			"4: limits.bytes: it is a list, must be a whole number from 1 to 8388608"}},
 	} {
 		s := defaultSettings()

@@ -5,7 +5,7 @@
 // what one holds: the session inspector.
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
-//		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-restored]
+//		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-idle 0s] [-lifetime 0s] [-audit] [-restored]
 //	session-server -config FILE [-restored]
 //	session-server -config-example
 //	session-server -db web/sessions.db -backup FILE
@@ -104,7 +104,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if options.backup != "" {
 		return backUp(ctx, options.db, options.backup, logger)
 	}
-	config := server.Config{Origins: options.origins, ErrorLog: logger}
+	config := server.Config{Origins: options.origins, ErrorLog: logger, Idle: options.idle, Lifetime: options.lifetime}
+	if options.audit {
+		config.Audit = audit(logger)
+	}
 	noSite := func(err error) int {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {

@@ -34,7 +34,10 @@ type settings struct {
 	// metrics is an address, or empty for no metrics.
 	metrics string
 	drain   time.Duration
-	limits  sqlstore.Limits
+	// idle and lifetime are those of server.Config, 0 for its default.
+	idle, lifetime time.Duration
+	audit          bool
+	limits         sqlstore.Limits
 }
 
 // options are the settings, and what is to be done with them.
@@ -46,7 +49,7 @@ type options struct {
 }
 
 // inFile are the members of a configuration file that flags say, too.
-var inFile = map[string]string{"addr": "addr", "origin": "origins", "site": "site", "db": "db", "max-size": "maxSize", "metrics": "metrics", "drain": "drain"}
+var inFile = map[string]string{"addr": "addr", "origin": "origins", "site": "site", "db": "db", "max-size": "maxSize", "metrics": "metrics", "drain": "drain", "idle": "idle", "lifetime": "lifetime", "audit": "audit"}
 
 // readOptions reads the arguments of the command, and checks all of them. If the command
 // is to end, done is true, and code is the exit code.
@@ -65,6 +68,9 @@ func readOptions(args []string, stdout, stderr io.Writer, logger *log.Logger) (o
 	})
 	flags.StringVar(&o.metrics, "metrics", o.metrics, "the `host:port` on which to serve /metrics, for Prometheus, to whoever\ncan reach it; without it nobody gets them")
 	flags.DurationVar(&o.drain, "drain", o.drain, "for how long, such as 10s, to serve on after SIGTERM while\n/sessions/health fails, so that load balancers notice")
+	flags.DurationVar(&o.idle, "idle", o.idle, "how long a browser has access that does not come, such as 720h; 0 for\n400 days")
+	flags.DurationVar(&o.lifetime, "lifetime", o.lifetime, "how long after it was added any browser has access; 0 for no limit")
+	flags.BoolVar(&o.audit, "audit", o.audit, "log whose browsers are added, join, are revoked or refused")
 	flags.StringVar(&o.backup, "backup", "", "write all that -db has into a new `file`, and end")
 	flags.BoolVar(&o.restored, "restored", false, "have devices send again what the database lacks: for the first start\nafter its file was put back from a backup")
 	config := flags.String("config", "", "a JSON `file` with what the other flags say, but -backup and -restored,\nand with the limits")
@@ -106,7 +112,9 @@ func (s *settings) checkFlags() (problems []string) {
 		{"addr", checkAddr(s.addr)},
 		{"db", checkDB(s.db)},
 		{"metrics", checkMetrics(s.metrics)},
-		{"drain", checkDrain(s.drain)},
+		{"drain", checkTime(s.drain)},
+		{"idle", checkTime(s.idle)},
+		{"lifetime", checkTime(s.lifetime)},
 	} {
 		if f.err != nil {
 			problems = append(problems, fmt.Sprintf("-%s: %v", f.name, f.err))
@@ -169,7 +177,10 @@ func (s *settings) file() object {
 		{"db", text{&s.db, checkDB}},
 		{"maxSize", number[int64]{&s.maxSize, 0, maxMiB}},
 		{"metrics", text{&s.metrics, checkMetrics}},
-		{"drain", duration{&s.drain, checkDrain}},
+		{"drain", duration{&s.drain, checkTime}},
+		{"idle", duration{&s.idle, checkTime}},
+		{"lifetime", duration{&s.lifetime, checkTime}},
+		{"audit", truth{&s.audit}},
 		{"limits", object{
 			{"body", number[int]{&l.Body, 1, maxBody}},
 			{"batch", number[int]{&l.Batch, 1, maxBody}},
@@ -178,6 +189,7 @@ func (s *settings) file() object {
 			{"bytes", number[int]{&l.Bytes, 1, maxBytes}},
 			{"sessions", number[int]{&l.Sessions, 1, math.MaxInt32}},
 			{"codes", number[int]{&l.Codes, 1, math.MaxInt32}},
+			{"devices", number[int]{&l.Devices, 1, math.MaxInt32}},
 			{"owners", number[int]{&l.Owners, 1, math.MaxInt32}},
 			{"waiting", number[int]{&l.Waiting, 1, math.MaxInt32}},
 		}},
@@ -203,7 +215,7 @@ func checkMetrics(addr string) error {
 	return checkAddr(addr)
 }
 
-func checkDrain(d time.Duration) error {
+func checkTime(d time.Duration) error {
 	if d < 0 {
 		return fmt.Errorf("it is %v, must not be negative", d)
 	}

@@ -39,6 +39,7 @@ Examples:
 var flagGroups = []flagGroup{
 	{"What it serves, and where", []string{"addr", "origin", "site"}},
 	{"What it keeps", []string{"db", "max-size", "backup", "restored"}},
+	{"Who has access", []string{"idle", "lifetime", "audit"}},
 	{"How it is run", nil},
 }
 
