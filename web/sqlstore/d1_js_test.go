@@ -13,7 +13,7 @@ func file(t testing.TB) string {
 	t.Helper()
 	const name = "DB"
 	db := open(t, name)
-	for _, table := range []string{"schema_versions", "sessions", "records", "owners", "codes", "changes"} {
+	for _, table := range []string{"schema_versions", "sessions", "records", "owners", "codes", "devices", "changes"} {
 		exec(t, db, `DROP TABLE IF EXISTS `+table)
 	}
 	return name

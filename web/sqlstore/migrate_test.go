@@ -17,10 +17,11 @@ import (
 
 // forms are what servers of earlier versions have left, as .dump of sqlite3 tells
 // it, and the ids of whose it is: of before there were records; of when they did not
-// tell when they were made; of when there were no owners; and of when versions were
-// not recorded. In web/worker, they are those of D1.
+// tell when they were made; of when there were no owners; of when versions were
+// not recorded; and of the first one that was. In web/worker, they are those of D1.
 var forms = map[string]string{
 	"form1": owner, "form2": owner, "form3": owner, "form4": "c47c8e9dba6f852f575604e6a4ba5d1d",
+	"form5": "c47c8e9dba6f852f575604e6a4ba5d1d",
 }
 
 // formFile returns a database file of a form, or an empty one.
@@ -149,7 +150,7 @@ func TestAMigrationThatIsInterruptedHasDoneNothing(t *testing.T) {
 }
 
 func TestSeveralProcessesMigrateAtOnce(t *testing.T) {
-	for _, form := range []string{"", "form1", "form2", "form3", "form4"} {
+	for _, form := range []string{"", "form1", "form2", "form3", "form4", "form5"} {
 		t.Run(form, func(t *testing.T) {
 			for range 10 {
 				path := formFile(t, form)

@@ -33,6 +33,25 @@ func TestADatabaseThatIsNotInUTF8(t *testing.T) {
 	}
 }
 
+// What a server of the first version has left, whose cookies had owners' ids.
+func TestPostgreSQLIsMigrated(t *testing.T) {
+	onlyPostgreSQL(t, "of its own versions")
+	db := open(t, file(t))
+	for _, statement := range statements(postgresqlSchema, "schema/postgresql/1.sql") {
+		exec(t, db, statement)
+	}
+	exec(t, db, `INSERT INTO owners VALUES ('`+digest(owner)+`', '2026-11-25T22:23:37Z', '2026-11-25')`)
+	exec(t, db, `INSERT INTO sessions VALUES ('`+digest(owner)+`', '"cart"', 'e', 1, '2026-11-25')`)
+	d := create(t, db, Limits{})
+	if !isKnown(t, d, owner) {
+		t.Error("its owner is unknown")
+	}
+	if devices, err := d.Devices(t.Context(), owner, "", Lifetimes{}); err != nil || len(devices) != 1 {
+		t.Errorf("he has the devices %+v, %v", devices, err)
+	}
+	mustExchange(t, d, owner, "cart", "e-1", "")
+}
+
 // Who may only read and write what is in the tables can use them once they are there.
 func TestAUserWhoMayMakeNoTables(t *testing.T) {
 	if !*onPostgreSQL {
