@@ -37,8 +37,8 @@ type Stats struct {
 // An Answer says how a request was answered. A client cannot make up any part of it, so
 // there are few.
 type Answer struct {
-	// Call is exchange, pair, join, initial, health or live, which stand for a path
-	// below /sessions/, or other for what else is below that. It is page for all other
+	// Call is exchange, pair, join, devices, rename, revoke, session, owner, initial,
+	// health or live, which stand for a path below /sessions/, or other for what else is below that. It is page for all other
 	// paths.
 	Call string
 	// Status is the status code.
@@ -77,6 +77,11 @@ var calls = map[string]string{
 	"/sessions/exchange": "exchange",
 	"/sessions/pair":     "pair",
 	"/sessions/join":     "join",
+	"/sessions/devices":  "devices",
+	"/sessions/rename":   "rename",
+	"/sessions/revoke":   "revoke",
+	"/sessions/session":  "session",
+	"/sessions/owner":    "owner",
 	"/sessions/initial":  "initial",
 	health:               "health",
 	live:                 "live",

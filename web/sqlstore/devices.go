@@ -137,7 +137,8 @@ const (
 	manyDevices = 10_000
 )
 
-func (k *knownDevices) get(device string, now time.Time) (knownDevice, bool) {
+// get returns what was found last, and whether that is still good.
+func (k *knownDevices) get(device string, now time.Time) (found knownDevice, good bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	found, ok := k.found[device]
@@ -165,16 +166,21 @@ func (k *knownDevices) forget(which func(Known) bool) {
 // five seconds at most.
 func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
 	of, now := digest(secret), d.now()
-	if found, ok := d.known.get(of, now); ok {
+	found, good := d.known.get(of, now)
+	if good {
 		found.Ended = found.Ended || lifetimes.over(found.made, now, now)
 		return found.Known, true, nil
 	}
-	done, err := d.turn(ctx, newcomers, 0)
+	line := newcomers
+	if found.Owner != "" { // so that no crowd of strangers keeps out who was here
+		line = digest(found.Owner)
+	}
+	done, err := d.turn(ctx, line, 0)
 	if err != nil {
 		return Known{}, false, fmt.Errorf("find a device: %w", err)
 	}
 	defer done()
-	found, err := d.findDevice(ctx, of, secret, now, lifetimes)
+	found, err = d.findDevice(ctx, of, secret, now, lifetimes)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Known{}, false, nil
 	}
