@@ -226,7 +226,7 @@ func (x *Exchange) begin(now int64) error {
 	return nil
 }
 
-// Prepare gives the owner what is nobody's yet, so that it can be sent.
+// Prepare gives the owner the guests, so that they can be sent.
 func (s *Session) Prepare(now int64) error {
 	s.hear(now)
 	_, err := s.attend()
@@ -704,16 +704,6 @@ func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 		return s.give(now, l, to)
 	}
 	return s.leave(l, to)
-}
-
-// isHeir reports whether an owner is the heir of another, or of the other's heir.
-func (s *Session) isHeir(heir, of string) (is bool, err error) {
-	for range maxHeirs {
-		if of, _, err = s.storage.GetItem(heirKey(of)); err != nil || of == heir || of == "" {
-			break
-		}
-	}
-	return of == heir, err
 }
 
 // give notes that another owner is the heir, and gives him what is alive here. Removals

@@ -27,7 +27,9 @@ import "strings"
 // whose session it is.
 //
 // Another owner's items stay under his tag, unseen, until the server answers for him
-// again. A tab that has not heard of a new owner yet saves for the one it shows.
+// again. A tab that has not heard of a new owner yet saves for the one it shows. If the new
+// one is his heir, what was saved so is shown as what nobody owns yet is, and becomes the
+// heir's with the next exchange.
 
 // A ledger is the content of the ledger's item.
 type ledger struct {
@@ -119,18 +121,40 @@ func heirKey(owner string) string { return "//" + owner }
 func (s *Session) markKey(l ledger) string { return s.prefixOf(l.owner) + l.generation }
 
 // nameOf returns the part of an item's key after the prefix of its owner. It also
-// returns whether the item is shown here, and whether it is a guest, which nobody owns
-// yet while an owner's session is shown.
+// returns whether the item is shown here, and whether it is a guest, which is to become
+// that of the owner who is shown.
 func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	name = key[len(s.prefix):]
 	if len(name) <= tagLength || name[tagLength] != '/' || !IsTag(name[:tagLength]) {
 		return name, s.owner != "", true
 	}
-	if s.owner == "" || name[:tagLength] != s.owner {
-		return "", false, false
-	}
+	of := name[:tagLength]
 	name = name[tagLength+1:]
-	return name, false, !isWriter(name)
+	guest = of != s.owner
+	return name, guest, s.owner != "" && !isWriter(name) && (!guest || s.inherits(of))
+}
+
+// inherits reports whether the owner who is shown is the heir of another.
+func (s *Session) inherits(of string) bool {
+	is, known := s.heirOf[of]
+	if !known {
+		var err error
+		if is, err = s.isHeir(s.owner, of); err != nil {
+			return false // until it can be read
+		}
+		s.heirOf[of] = is
+	}
+	return is
+}
+
+// isHeir reports whether an owner is the heir of another, or of the other's heir.
+func (s *Session) isHeir(heir, of string) (is bool, err error) {
+	for range maxHeirs {
+		if of, _, err = s.storage.GetItem(heirKey(of)); err != nil || of == heir || of == "" {
+			break
+		}
+	}
+	return of == heir, err
 }
 
 // own returns the key of an item of the owner who is shown.
@@ -157,6 +181,7 @@ func (s *Session) ledger() (ledger, error) {
 func (s *Session) attend() (ledger, error) {
 	// Before it is read: it may turn meanwhile.
 	s.turned.Store(false)
+	clear(s.heirOf)
 	l, err := s.ledger()
 	if err != nil {
 		s.turned.Store(true)
@@ -171,6 +196,7 @@ func (s *Session) attend() (ledger, error) {
 // belong shows another owner's session.
 func (s *Session) belong(owner string) {
 	s.owner = owner
+	s.heirOf = make(map[string]bool)
 	s.items = make(map[string]*item)
 	s.last = snapshot{}
 	s.taken++
