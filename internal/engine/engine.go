@@ -86,11 +86,10 @@ type Session struct {
 
 	newWriter func() string
 
-	owner     string          // the tag of the owner whose session is shown; empty for nobody's
-	turned    atomic.Bool     // whether the owner may have changed
-	heirOf    map[string]bool // whether he is the heir of another, by the other's tag, as far as it was asked
-	lived     int64           // when somebody saved last, as far as is known here
-	forgotten int             // how often Forget was called
+	owner     string      // the tag of the owner whose session is shown; empty for nobody's
+	turned    atomic.Bool // whether the owner may have changed
+	lived     int64       // when somebody saved last, as far as is known here
+	forgotten int         // how often Forget was called
 
 	listens bool         // whether See or Refresh hears of all stamps that others make
 	newest  Stamp        // the greatest stamp of a batch that was read or made

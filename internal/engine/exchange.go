@@ -696,11 +696,11 @@ func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 		x.anew, x.heir = true, l.owner
 		return nil
 	}
-	is, err := s.isHeir(to, l.owner)
-	if err != nil {
+	heir, err := s.heirOf(l.owner, to)
+	switch {
+	case err != nil:
 		return err
-	}
-	if is {
+	case heir == to:
 		return s.give(now, l, to)
 	}
 	return s.leave(l, to)

@@ -130,31 +130,22 @@ func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	}
 	of := name[:tagLength]
 	name = name[tagLength+1:]
-	guest = of != s.owner
-	return name, guest, s.owner != "" && !isWriter(name) && (!guest || s.inherits(of))
-}
-
-// inherits reports whether the owner who is shown is the heir of another.
-func (s *Session) inherits(of string) bool {
-	is, known := s.heirOf[of]
-	if !known {
-		var err error
-		if is, err = s.isHeir(s.owner, of); err != nil {
-			return false // until it can be read
-		}
-		s.heirOf[of] = is
+	if s.owner != "" && !isWriter(name) {
+		heir, _ := s.heirOf(of, s.owner)
+		return name, of != s.owner, heir == s.owner
 	}
-	return is
+	return "", false, false
 }
 
-// isHeir reports whether an owner is the heir of another, or of the other's heir.
-func (s *Session) isHeir(heir, of string) (is bool, err error) {
+// heirOf follows the heirs of an owner up to that one, and returns the last.
+func (s *Session) heirOf(owner, to string) (heir string, err error) {
 	for range maxHeirs {
-		if of, _, err = s.storage.GetItem(heirKey(of)); err != nil || of == heir || of == "" {
+		if owner == to || owner == "" || err != nil {
 			break
 		}
+		owner, _, err = s.storage.GetItem(heirKey(owner))
 	}
-	return of == heir, err
+	return owner, err
 }
 
 // own returns the key of an item of the owner who is shown.
@@ -181,7 +172,6 @@ func (s *Session) ledger() (ledger, error) {
 func (s *Session) attend() (ledger, error) {
 	// Before it is read: it may turn meanwhile.
 	s.turned.Store(false)
-	clear(s.heirOf)
 	l, err := s.ledger()
 	if err != nil {
 		s.turned.Store(true)
@@ -196,7 +186,6 @@ func (s *Session) attend() (ledger, error) {
 // belong shows another owner's session.
 func (s *Session) belong(owner string) {
 	s.owner = owner
-	s.heirOf = make(map[string]bool)
 	s.items = make(map[string]*item)
 	s.last = snapshot{}
 	s.taken++
