@@ -1735,6 +1735,44 @@ func TestAnHeirIsNotedWhenThereIsRoom(t *testing.T) {
 	}
 }
 
+// Also what another tab saves meanwhile, which has not heard of the heir.
+func TestAnHeirGetsAllThoughATabIsKilled(t *testing.T) {
+	for n := 1; ; n++ {
+		f := newFleet(t)
+		a := f.device("", 0)
+		a.save(entries{"a": "1"})
+		a.sync()
+		a.save(entries{"b": "1"})
+		former := a.owner
+		f.server.Adopted(former, ada)
+		a.owner = ada
+		deaf := openTab(t, a.storage)
+		if err := deaf.Listen(true); err != nil {
+			t.Fatal(err)
+		}
+		a.lab().killIn = n + 1
+		err := a.exchange()
+		if a.lab().killIn = 0; err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		deaf.save(entries{"c": "1"})
+		a.again()
+		settle(a)
+		a.has(entries{"a": "1", "b": "1", "c": "1"})
+		if has := f.server.Entries(start, ada); len(has) != 3 {
+			t.Errorf("killed at change %d: the server has %v", n, has)
+		}
+		for key := range a.lab().items {
+			if _, isItem := ParseStamp(key[max(0, len(key)-stampLength):]); isItem && strings.HasPrefix(key, "cart/"+former) {
+				t.Errorf("killed at change %d: %s is left", n, key)
+			}
+		}
+		if err == nil {
+			break
+		}
+	}
+}
+
 // A tab that has not heard of the heir yet saves for the former owner.
 func TestAnHeirGetsWhatIsSavedForTheFormerOwner(t *testing.T) {
 	f := newFleet(t)
