@@ -28,8 +28,8 @@ type OwnerError struct {
 	// Owner is the tag of the owner that the server takes the sender for. It is empty
 	// if the server does not know the sender.
 	Owner string
-	// Heir says that he is the heir of the owner whose session was sent: what that one
-	// had is his now.
+	// Heir says that this owner has by now what the one who was sent had there, and is to
+	// get what that one has here. A server says so of a visitor who has signed in.
 	Heir bool
 }
 
@@ -117,7 +117,8 @@ type Replica func(ctx context.Context, sent Sent) (Received, error)
 // sender for. What was saved before the first Sync becomes the first owner's, and
 // what was removed before it removes nothing of his. If the owner is another than the
 // last time, the session shows that owner's entries. What the former owner had not
-// sent yet is kept for him alone. See also Forget.
+// sent yet is kept for him alone, unless the server says that the other is his heir: then
+// it becomes the heir's. See also Forget.
 //
 // The session can be used during a Sync. What is saved meanwhile may be left to the
 // next one. What the replica has no room for stays here, and the rest is exchanged.
@@ -158,6 +159,9 @@ func (s *Session) sync(ctx context.Context, replica Replica) error {
 			switch {
 			case errors.As(err, &owner):
 				answered, got = engine.Unknown, Received{Owner: owner.Owner}
+				if owner.Heir {
+					answered = engine.Inherited
+				}
 			case errors.Is(err, ErrCursor):
 				answered, got = engine.Unknown, Received{Owner: sent.Owner}
 			case errors.As(err, &stamp):

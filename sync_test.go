@@ -75,6 +75,14 @@ func TestSyncErrors(t *testing.T) {
 		{"the server's own", lost, func(err error) bool { return errors.Is(err, lost) }},
 		{"an unknown cursor, again and again", session.ErrCursor, func(err error) bool { return errors.Is(err, session.ErrCursor) }},
 		{"an owner that is none", &session.OwnerError{Owner: "x"}, func(err error) bool { var o *session.OwnerError; return errors.As(err, &o) }},
+		{"an heir who is nobody", &session.OwnerError{Heir: true}, func(err error) bool {
+			var o *session.OwnerError
+			return errors.As(err, &o) && strings.Contains(err.Error(), "no server")
+		}},
+		{"an heir of himself", &session.OwnerError{Owner: ada, Heir: true}, func(err error) bool {
+			var o *session.OwnerError
+			return errors.As(err, &o) && strings.Contains(err.Error(), "no server")
+		}},
 		{"stamps too late, again and again", &session.StampError{Latest: time.Now().Add(time.Hour)}, func(err error) bool { var s *session.StampError; return errors.As(err, &s) }},
 		{"no room", session.ErrQuota, func(err error) bool {
 			var entry *session.EntryError
@@ -180,6 +188,25 @@ func TestASubscriberIsToldOfWhatAnExchangeBrought(t *testing.T) {
 			t.Errorf("another owner has %s, %v", got, err)
 		}
 	})
+}
+
+func TestAnHeirGetsWhatWasNotSent(t *testing.T) {
+	s := open(t, session.NewMemory())
+	save(t, s, entries{"a": 1})
+	server := remote{answers: []func(session.Sent) (session.Received, error){
+		answer(session.Received{Owner: ada, Age: -1}),
+		refuse(&session.OwnerError{Owner: ben, Heir: true}),
+		answer(session.Received{Owner: ben, Cursor: "1"}),
+	}}
+	if err := s.Sync(t.Context(), server.serve); err != nil {
+		t.Fatal(err)
+	}
+	if last := server.sent[len(server.sent)-1]; last.Owner != ben || !strings.Contains(last.Items, `"a":1`) {
+		t.Errorf("sent %+v, want the entry for the heir", last)
+	}
+	if got, err := s.Load(t.Context()); err != nil || len(got) != 1 {
+		t.Errorf("the heir has %s, %v", got, err)
+	}
 }
 
 func TestForget(t *testing.T) {

@@ -159,7 +159,7 @@ func (s *Session) encode(says state) string {
 	return encode(says)
 }
 
-// adopt gives the owner what is alive and nobody's yet. Removals and clearings do not go
+// adopt gives the owner what is alive in the guests. Removals and clearings do not go
 // along, because whoever made them had not seen the owner's entries.
 func (s *Session) adopt(now int64) error {
 	snap, err := s.read()

@@ -522,7 +522,8 @@ type item struct {
 	text string // empty until the item was read
 	size int    // of the text in bytes, or about; 0 if it is not known
 	err  error  // errDamaged or errFormat if the item cannot be read
-	// guest says that nobody owns the item yet, while an owner's session is shown.
+	// guest says that the item is to become that of the owner who is shown. Nobody owns it
+	// yet, or it was saved for a former owner whose heir he is.
 	guest bool
 	// The rest is set if the item can be read.
 	written int64 // when it was written
@@ -540,7 +541,7 @@ func (it *item) stamp() string { return it.key[len(it.key)-stampLength:] }
 // A snapshot is all that is stored under a session's name.
 type snapshot struct {
 	items   []*item
-	guests  []*item // nobody owns them yet, and only what is alive in them counts
+	guests  []*item // the owner is to get what is alive in them, and only that counts
 	state   state   // what the items and guests of the last life say together
 	partial bool    // whether some items are of earlier lives
 	corrupt []*item // those that cannot be read

@@ -125,8 +125,9 @@ type Answered int
 
 // After any but Merged it has merged nothing.
 const (
-	Merged  Answered = iota
-	Unknown          // it does not know the cursor or the owner; Received.Owner is its owner
+	Merged    Answered = iota
+	Unknown            // it does not know the cursor or the owner; Received.Owner is its owner
+	Inherited          // Received.Owner is its owner, and the heir of the one that was sent
 	NoRoom
 	TooLate // a stamp is later than it accepts: see Late
 )
@@ -225,7 +226,7 @@ func (x *Exchange) begin(now int64) error {
 	return nil
 }
 
-// Prepare gives the owner what is nobody's yet, so that it can be sent.
+// Prepare gives the owner the guests, so that they can be sent.
 func (s *Session) Prepare(now int64) error {
 	s.hear(now)
 	_, err := s.attend()
@@ -437,6 +438,10 @@ func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late)
 		return x.resume(now, l) // it is not for this one
 	case x.sent.Owner == "":
 		return ErrServer
+	case answered == Inherited && (!IsTag(got.Owner) || got.Owner == l.owner):
+		return ErrServer
+	case answered == Inherited:
+		err = s.give(now, l, got.Owner)
 	case answered == Unknown && got.Owner != x.sent.Owner:
 		err = x.turn(now, l, got.Owner)
 	case answered == Unknown: // the copy is lost
@@ -577,9 +582,7 @@ func (x *Exchange) take(now int64, got Received) error {
 		return x.begin(now)
 	case x.sent.Owner == "":
 		if got.Owner != l.owner {
-			if err = s.storage.SetItem(heirKey(l.owner), got.Owner); err == nil {
-				err = s.give(now, l, got.Owner)
-			}
+			err = s.give(now, l, got.Owner)
 		}
 		if err != nil {
 			return err
@@ -693,23 +696,26 @@ func (x *Exchange) turn(now int64, l ledger, to string) (err error) {
 		x.anew, x.heir = true, l.owner
 		return nil
 	}
-	heir := l.owner
-	for range maxHeirs {
-		if heir, _, err = s.storage.GetItem(heirKey(heir)); err != nil {
-			return err
-		}
-		if heir == to {
-			return s.give(now, l, to)
-		}
+	heir, err := s.heirOf(l.owner, to)
+	switch {
+	case err != nil:
+		return err
+	case heir == to:
+		return s.give(now, l, to)
 	}
 	return s.leave(l, to)
 }
 
-// give gives what is alive here to another owner. Removals and clearings do not go
-// along, because whoever made them had not seen the other owner's entries.
+// give notes that another owner is the heir, and gives him what is alive here. Removals
+// and clearings do not go along, because whoever made them had not seen the other owner's
+// entries.
 func (s *Session) give(now int64, l ledger, to string) error {
 	snap, err := s.read()
 	if err != nil {
+		return err
+	}
+	// First, for a tab that saves for the former owner meanwhile.
+	if err := s.storage.SetItem(heirKey(l.owner), to); err != nil {
 		return err
 	}
 	text, err := s.Alive(now)

@@ -1635,3 +1635,182 @@ func TestAVisitorBecomesNobodysHeir(t *testing.T) {
 		t.Errorf("a visitor has what is another's: %v", got)
 	}
 }
+
+func TestAnHeirGetsWhatWasNotSent(t *testing.T) {
+	f := newFleet(t)
+	home := f.device(ada, 0)
+	home.save(entries{"address": "1", "note": "1"})
+	home.sync()
+	visitor := f.device("", 0)
+	visitor.save(entries{"cart": "1"})
+	visitor.sync()
+	visitor.save(entries{"cart": "2", "coupon": "1"})
+	visitor.remove("note")
+	former := visitor.owner
+	f.server.Adopted(former, ada)
+	visitor.owner = ada
+	settle(visitor, home)
+	for _, d := range []*device{visitor, home} {
+		d.has(entries{"address": "1", "note": "1", "cart": "2", "coupon": "1"})
+	}
+	if heir := visitor.lab().items[heirKey(former)]; heir != ada {
+		t.Errorf("the heir is %q, want %s", heir, ada)
+	}
+	for key := range visitor.lab().items {
+		if strings.HasPrefix(key, "cart/"+former) {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+func TestNobodyElseIsTheHeir(t *testing.T) {
+	f := newFleet(t)
+	visitor := f.device("", 0)
+	visitor.save(entries{"cart": "1"})
+	visitor.sync()
+	visitor.save(entries{"coupon": "1"})
+	former := visitor.owner
+	f.server.Adopted(former, ada)
+	visitor.owner = ben
+	settle(visitor)
+	visitor.has(entries{})
+	visitor.owner = former
+	settle(visitor)
+	visitor.has(entries{"cart": "1", "coupon": "1"})
+}
+
+func TestAnHeirWhoMakesNoSense(t *testing.T) {
+	f := newFleet(t)
+	a := f.device(ada, 0)
+	a.save(entries{"a": "1"})
+	a.sync()
+	a.save(entries{"b": "1"})
+	for _, heir := range []string{"", ada, "ben"} {
+		before := maps.Clone(a.lab().items)
+		x, err := a.Exchange(a.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Next(a.now)
+		if err := x.Answer(a.now, Inherited, Received{Owner: heir}, Late{}); !Is(err, ErrServer) {
+			t.Errorf("%q is the heir of %s: %v, want %v", heir, ada, err, ErrServer)
+		}
+		if !maps.Equal(a.lab().items, before) {
+			t.Errorf("%q is the heir of %s, and the storage has %v", heir, ada, a.lab().items)
+		}
+	}
+	x, err := f.device("", 0).Exchange(a.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Next(a.now)
+	if err := x.Answer(a.now, Inherited, Received{Owner: ben}, Late{}); !Is(err, ErrServer) {
+		t.Errorf("an heir of nobody: %v, want %v", err, ErrServer)
+	}
+}
+
+func TestAnHeirIsNotedWhenThereIsRoom(t *testing.T) {
+	f := newFleet(t)
+	a := f.device("", 0)
+	a.save(entries{"a": "1"})
+	a.sync()
+	a.save(entries{"b": "1"})
+	former := a.owner
+	f.server.Adopted(former, ada)
+	a.owner = ada
+	before := maps.Clone(a.lab().items)
+	a.lab().room = a.lab().used()
+	if err := a.exchange(); !Is(err, ErrQuota) {
+		t.Errorf("without room for an heir: %v, want %v", err, ErrQuota)
+	}
+	if !maps.Equal(a.lab().items, before) {
+		t.Errorf("the storage has %v, want %v", a.lab().items, before)
+	}
+	a.has(entries{"a": "1", "b": "1"})
+	a.lab().room = 0
+	a.sync()
+	a.has(entries{"a": "1", "b": "1"})
+	if has := f.server.Entries(start, ada); len(has) != 2 {
+		t.Errorf("the server has %v of the heir's", has)
+	}
+}
+
+// Also what another tab saves meanwhile, which has not heard of the heir.
+func TestAnHeirGetsAllThoughATabIsKilled(t *testing.T) {
+	for n := 1; ; n++ {
+		f := newFleet(t)
+		a := f.device("", 0)
+		a.save(entries{"a": "1"})
+		a.sync()
+		a.save(entries{"b": "1"})
+		former := a.owner
+		f.server.Adopted(former, ada)
+		a.owner = ada
+		deaf := openTab(t, a.storage)
+		if err := deaf.Listen(true); err != nil {
+			t.Fatal(err)
+		}
+		a.lab().killIn = n + 1
+		err := a.exchange()
+		if a.lab().killIn = 0; err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		deaf.save(entries{"c": "1"})
+		a.again()
+		settle(a)
+		a.has(entries{"a": "1", "b": "1", "c": "1"})
+		if has := f.server.Entries(start, ada); len(has) != 3 {
+			t.Errorf("killed at change %d: the server has %v", n, has)
+		}
+		for key := range a.lab().items {
+			if _, isItem := ParseStamp(key[max(0, len(key)-stampLength):]); isItem && strings.HasPrefix(key, "cart/"+former) {
+				t.Errorf("killed at change %d: %s is left", n, key)
+			}
+		}
+		if err == nil {
+			break
+		}
+	}
+}
+
+// A tab that has not heard of the heir yet saves for the former owner.
+func TestAnHeirGetsWhatIsSavedForTheFormerOwner(t *testing.T) {
+	f := newFleet(t)
+	a := f.device("", 0)
+	a.save(entries{"a": "1"})
+	a.sync()
+	deaf := openTab(t, a.storage)
+	if err := deaf.Listen(true); err != nil {
+		t.Fatal(err)
+	}
+	former := a.owner
+	f.server.Adopted(former, ada)
+	a.owner = ada
+	a.sync()
+	f.time += 1000
+	deaf.now = f.time
+	for range compactEvery + 1 {
+		deaf.save(entries{"late": "1"})
+	}
+	deaf.remove("a")
+	stranger := "cart/" + ben + "/" + string(makeStamp(start, 7, writerOf(1)))
+	text := FormatItem(Said{Newest: makeStamp(start, 7, writerOf(1)), Records: []Record{{Key: "b", Stamp: makeStamp(start, 7, writerOf(1)), Value: "1"}}})
+	if err := a.storage.SetItem(stranger, text); err != nil {
+		t.Fatal(err)
+	}
+	a.sync()
+	a.has(entries{"a": "1", "late": "1"})
+	if n := a.unsent(); n != 0 || len(f.server.Entries(start, ada)) != 2 {
+		t.Errorf("%d entries are unsent, and the server has %v", n, f.server.Entries(start, ada))
+	}
+	for key := range a.lab().items {
+		if strings.HasPrefix(key, "cart/"+former) {
+			t.Errorf("%s is left", key)
+		}
+	}
+	deaf.See(a.ledgerKey())
+	deaf.has(entries{"a": "1", "late": "1"})
+	a.owner = ben
+	a.sync()
+	a.has(entries{"b": "1"})
+}

@@ -27,7 +27,9 @@ import "strings"
 // whose session it is.
 //
 // Another owner's items stay under his tag, unseen, until the server answers for him
-// again. A tab that has not heard of a new owner yet saves for the one it shows.
+// again. A tab that has not heard of a new owner yet saves for the one it shows. If the new
+// one is his heir, what was saved so is shown as what nobody owns yet is, and becomes the
+// heir's with the next exchange.
 
 // A ledger is the content of the ledger's item.
 type ledger struct {
@@ -119,18 +121,31 @@ func heirKey(owner string) string { return "//" + owner }
 func (s *Session) markKey(l ledger) string { return s.prefixOf(l.owner) + l.generation }
 
 // nameOf returns the part of an item's key after the prefix of its owner. It also
-// returns whether the item is shown here, and whether it is a guest, which nobody owns
-// yet while an owner's session is shown.
+// returns whether the item is shown here, and whether it is a guest, which is to become
+// that of the owner who is shown.
 func (s *Session) nameOf(key string) (name string, guest, shown bool) {
 	name = key[len(s.prefix):]
 	if len(name) <= tagLength || name[tagLength] != '/' || !IsTag(name[:tagLength]) {
 		return name, s.owner != "", true
 	}
-	if s.owner == "" || name[:tagLength] != s.owner {
-		return "", false, false
-	}
+	of := name[:tagLength]
 	name = name[tagLength+1:]
-	return name, false, !isWriter(name)
+	if s.owner != "" && !isWriter(name) {
+		heir, _ := s.heirOf(of, s.owner)
+		return name, of != s.owner, heir == s.owner
+	}
+	return "", false, false
+}
+
+// heirOf follows the heirs of an owner up to that one, and returns the last.
+func (s *Session) heirOf(owner, to string) (heir string, err error) {
+	for range maxHeirs {
+		if owner == to || owner == "" || err != nil {
+			break
+		}
+		owner, _, err = s.storage.GetItem(heirKey(owner))
+	}
+	return owner, err
 }
 
 // own returns the key of an item of the owner who is shown.

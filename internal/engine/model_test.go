@@ -13,6 +13,7 @@ type modelServer struct {
 	MaxEntries, MaxBytes int // how much may be over
 	epochs               int
 	sessions             map[string]*modelSession // by the tag of their owner
+	heirs                map[string]string        // of those who are somebody else by now, by tag
 }
 
 // A modelSession is what a server has of one.
@@ -68,6 +69,9 @@ func (m *modelServer) Entries(now int64, owner string) map[string]string {
 // exchange is what a server answers to what the owner of that tag sends.
 func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Late) {
 	if sent.Owner != "" && sent.Owner != owner {
+		if m.heirs[sent.Owner] == owner {
+			return Inherited, Received{Owner: owner}, Late{}
+		}
 		return Unknown, Received{Owner: owner}, Late{}
 	}
 	if sent.Owner == "" {
@@ -337,17 +341,29 @@ func (m *modelServer) Clone() *modelServer {
 		copied.versions, copied.lives = slices.Clone(at.versions), slices.Clone(at.lives)
 		sessions[owner] = &copied
 	}
-	return &modelServer{m.MaxEntries, m.MaxBytes, m.epochs, sessions}
+	return &modelServer{m.MaxEntries, m.MaxBytes, m.epochs, sessions, maps.Clone(m.heirs)}
 }
 
 // Restored puts back what a copy had. Nobody may take it for what it was.
 func (m *modelServer) Restored(from *modelServer) {
-	m.sessions = from.Clone().sessions
+	copied := from.Clone()
+	m.sessions, m.heirs = copied.sessions, copied.heirs
 	for _, at := range m.sessions {
 		m.epochs++
 		at.epoch = m.epochs
 	}
 }
+
+// Adopted notes that the owner of a tag is another owner from now on.
+func (m *modelServer) Adopted(former, heir string) {
+	if m.heirs == nil {
+		m.heirs = make(map[string]string)
+	}
+	m.heirs[former] = heir
+}
+
+// Heir returns the tag of whom an owner is by now, or nothing.
+func (m *modelServer) Heir(former string) string { return m.heirs[former] }
 
 // Saved merges what somebody saved on the server.
 func (m *modelServer) Saved(now int64, owner string, said Said) {

@@ -164,6 +164,7 @@ type modes struct {
 	unlocked  bool // tabs of a device exchange at once
 	durable   bool // sessions are mirrored in what a kill of the browser leaves
 	alone     bool // nothing is exchanged before the end
+	adopts    bool // visitors turn out to be users
 }
 
 func (m modes) String() string {
@@ -179,7 +180,7 @@ func (m modes) String() string {
 func randomModes(r *rand.Rand) (m modes) {
 	rare := 1 + r.IntN(5)
 	for field := range reflect.TypeFor[modes]().Fields() {
-		if field.Name != "durable" && field.Name != "alone" {
+		if field.Name != "durable" && field.Name != "alone" && field.Name != "adopts" {
 			set(&m, field.Name, r.IntN(5) >= rare)
 		}
 	}
@@ -336,6 +337,7 @@ func (l *laboratory) simulate(seed uint64, steps int) (ops int, log string, err 
 	mirrors := rand.New(rand.NewPCG(seed, 2))
 	w.durable = mirrors.IntN(3) == 0
 	w.alone = w.durable && mirrors.IntN(3) == 0
+	w.adopts = w.visitors && rand.New(rand.NewPCG(seed, 3)).IntN(2) == 0
 	own := 40 + r.IntN(300)
 	if steps == 0 {
 		steps = own
@@ -435,8 +437,9 @@ type request struct {
 // request has the server answer what somebody sends, and holds the answer
 // against the model's.
 func (w *world) request(user string, sent engine.Sent) (a answer) {
-	if user == "" {
+	if adopted := w.adopted(user); user == "" || adopted {
 		switch {
+		case adopted && sent.Owner != "": // a browser in which nobody has signed in
 		case sent.Owner != "" || sent.Cursor != "":
 			return answer{answered: engine.Unknown}
 		case sent.Items == "":
@@ -471,6 +474,9 @@ func (w *world) request(user string, sent engine.Sent) (a answer) {
 		a.answered, a.got = engine.Merged, engine.Received(done.Received)
 	case errors.As(err, &owner):
 		a.answered, a.got.Owner = engine.Unknown, owner.Owner
+		if w.model.Heir(sent.Owner) == owner.Owner {
+			a.answered = engine.Inherited
+		}
 	case errors.Is(err, session.ErrCursor):
 		a.answered, a.got.Owner = engine.Unknown, tag
 	case errors.As(err, &stamp):
@@ -614,6 +620,68 @@ func (w *world) entries(user string) map[string]string {
 	return entries
 }
 
+// adopted reports whether somebody was a visitor and is a user by now.
+func (w *world) adopted(user string) bool { return w.model.Heir(sqlstore.Tag(user)) != "" }
+
+// adopt has a visitor sign in with his device: his session becomes the user's, too.
+func (d *device) adopt() {
+	w := d.world
+	visitor, user := d.cookie, w.users[w.r.IntN(len(w.users))]
+	if !strings.HasPrefix(user, "user") {
+		return
+	}
+	former, heir := sqlstore.Tag(visitor), sqlstore.Tag(user)
+	w.setServer()
+	had, err := w.db.Exchange(context.Background(), visitor, "cart", session.Sent{Owner: former})
+	if err != nil {
+		w.fail("%v", err)
+	}
+	if w.model.Has(former) {
+		w.model.Use(w.laboratory.time, former)
+	}
+	said, _, err := engine.ParseItems("[" + had.Item + "]")
+	if err != nil {
+		w.fail("%v", err)
+	}
+	// Like a page that joins: what he removed is not removed for the user.
+	said.Cleared = ""
+	said.Records = slices.DeleteFunc(said.Records, func(r engine.Record) bool { return r.Value == "" })
+	if len(said.Records) > 0 {
+		for _, r := range said.Records {
+			w.given(w.idOf(r.Value), r.Key, heir, nil)
+		}
+		a := w.request(user, engine.Sent{Owner: heir, Items: "[" + engine.FormatItem(said) + "]", Now: w.laboratory.time, MaxAge: w.maxAge})
+		if a.answered != engine.Merged {
+			w.note("%s cannot become %s: %d", visitor, user, a.answered)
+			return
+		}
+	}
+	w.note("%s becomes %s", visitor, user)
+	w.model.Adopted(former, heir)
+	d.cookie = user
+	for _, other := range w.devices {
+		if other.cookie == visitor && w.chance(2) {
+			w.note("%s is signed in as %s, too", other.name, user)
+			other.cookie = user
+		}
+	}
+}
+
+// given notes that what a batch has of a key becomes an owner's, and returns the claim if
+// that is new.
+func (w *world) given(id int, key, owner string, d *device) (anew *claim) {
+	c := w.claims[claimOf{id, owner}]
+	if c == nil {
+		anew = w.claim(w.batches[id], owner, d)
+		anew.keys = make(map[string]bool)
+		c = anew
+	}
+	if c.keys != nil {
+		c.keys[key] = true
+	}
+	return anew
+}
+
 // A serverWriter saves on the server.
 type serverWriter struct {
 	*sqlstore.Session
@@ -623,8 +691,8 @@ type serverWriter struct {
 func (w *world) saveOnServer() {
 	user := w.users[w.r.IntN(len(w.users))]
 	tag := sqlstore.Tag(user)
-	if w.aged && !w.model.Ends(tag) {
-		return // the server cannot know that it does
+	if w.adopted(user) || w.aged && !w.model.Ends(tag) {
+		return // the server cannot know that it ends
 	}
 	s := w.writers[user]
 	if s == nil {
@@ -634,7 +702,7 @@ func (w *world) saveOnServer() {
 	}
 	w.setServer()
 	has := w.entries(user)
-	w.check("the server", tag, has)
+	w.check("the server", tag, has, nil)
 	w.read(&s.seen, has)
 	b := w.newBatch("the server", s.seen)
 	batch := w.compose(b)
@@ -860,6 +928,7 @@ type tab struct {
 
 type flight struct {
 	x       *engine.Exchange
+	owner   string // that was sent
 	waiting bool
 	lost    bool
 	answer  answer
@@ -979,7 +1048,7 @@ func (t *tab) SetItem(key, text string) error {
 		w.cramped = true
 	}
 	if from, ok := strings.CutPrefix(key, "//"); ok {
-		if !d.heirs[heir{from, text}] && !d.heirs[heir{from, anybody}] {
+		if !d.formers(text)[from] {
 			w.fail("LEAK: %s says that what is of %s is of %s", t.name, from, text)
 		}
 	} else if owner, stamp, ok := itemOf(key); ok {
@@ -1044,12 +1113,10 @@ func (t *tab) claims(owner string, stamp engine.Stamp, text string) (claims []*c
 			if !t.mayBe(id, owner) {
 				w.fail("LEAK: %s writes %s=%s for %s", t.name, r.Key, r.Value, owner)
 			}
-			if c == nil {
-				c = w.claim(w.batches[id], owner, d)
-				c.local, c.keys = true, make(map[string]bool)
+			if c := w.given(id, r.Key, owner, d); c != nil {
+				c.local = true
 				claims = append(claims, c)
 			}
-			c.keys[r.Key] = true
 		}
 	}
 	return claims
@@ -1063,6 +1130,17 @@ func (t *tab) mayBe(id int, owner string) bool {
 	if owner != "" && w.claims[claimOf{id, ""}] != nil {
 		return true
 	}
+	for from := range d.formers(owner) {
+		if from != owner && w.claims[claimOf{id, from}] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// formers returns whose sessions may be those of an owner now, perhaps after they were
+// those of others.
+func (d *device) formers(owner string) map[string]bool {
 	became := map[string]bool{owner: true}
 	for n := 0; n != len(became); {
 		n = len(became)
@@ -1072,8 +1150,25 @@ func (t *tab) mayBe(id int, owner string) bool {
 			}
 		}
 	}
-	for from := range became {
-		if from != owner && w.claims[claimOf{id, from}] != nil {
+	return became
+}
+
+// inherits reports whether a storage says that an owner is the heir of another, or of the
+// other's.
+func inherits(storage map[string]string, owner, of string) bool {
+	for range 16 {
+		if of = storage["//"+of]; of == owner {
+			return true
+		}
+	}
+	return false
+}
+
+// mayShow reports whether a tab that shows an owner's session may show what was saved for
+// another: it is the one's, as he is the heir, though nobody has given it to him yet.
+func (t *tab) mayShow(id int, key, owner string) bool {
+	for from := range t.device.formers(owner) {
+		if inherits(t.view, owner, from) && t.device.world.isOf(id, key, from) {
 			return true
 		}
 	}
@@ -1082,23 +1177,74 @@ func (t *tab) mayBe(id int, owner string) bool {
 
 func (t *tab) RemoveItem(key string) error {
 	t.op()
-	text := t.view[key]
 	delete(t.view, key)
 	t.change(change{by: t, key: key, kind: 'r'})
 	shown, _, _ := strings.Cut(t.view["/cart"], " ")
 	if of, _, ok := itemOf(key); ok && of != "" && of != shown {
-		// It was copied for him, and there was no room for more.
-		said, _, _ := engine.ParseItems("[" + text + "]")
-		for _, r := range said.Records {
-			if r.Value == "" {
-				continue
-			}
-			if c := t.device.world.claims[claimOf{t.device.world.idOf(r.Value), of}]; c != nil && c.device == t.device {
-				c.local = false
-			}
-		}
+		// It was copied for him, and there was no room for more. Or it is given to his heir.
+		t.gone(of)
 	}
 	return nil
+}
+
+// gone notes what a tab does not see any more of an owner's.
+func (t *tab) gone(owner string) {
+	left := t.left(owner)
+	for _, c := range t.device.world.of[owner] {
+		if c.device == t.device && !left[c.id] {
+			c.local = false
+		}
+	}
+}
+
+// idsIn returns the batches in an item.
+func (w *world) idsIn(text string) map[int]bool {
+	ids := make(map[int]bool)
+	said, _, _ := engine.ParseItems("[" + text + "]")
+	for _, r := range said.Records {
+		if r.Value != "" {
+			ids[w.idOf(r.Value)] = true
+		} else if b := w.stamped[r.Stamp]; b != nil {
+			ids[b.id] = true
+		}
+	}
+	if b := w.stamped[said.Cleared]; b != nil {
+		ids[b.id] = true
+	}
+	return ids
+}
+
+// left returns the batches that a tab sees in the items of an owner, but for those that
+// others have removed.
+func (t *tab) left(owner string) map[int]bool {
+	d := t.device
+	left := make(map[int]bool)
+	for key, text := range t.view {
+		of, _, ok := itemOf(key)
+		_, there := d.truth[key]
+		removed := slices.ContainsFunc(d.tabs, func(other *tab) bool {
+			return other != t && slices.ContainsFunc(other.pending, func(c change) bool { return c.key == key && c.kind == 'r' })
+		})
+		if ok && of == owner && (there || t.mine[key] > 0) && !removed {
+			maps.Copy(left, d.world.idsIn(text))
+		}
+	}
+	return left
+}
+
+// said returns what the items of an owner say that a tab sees.
+func (t *tab) said(owner string) engine.Said {
+	var texts []string
+	for key, text := range t.view {
+		if of, _, ok := itemOf(key); ok && of == owner {
+			texts = append(texts, text)
+		}
+	}
+	said, _, err := engine.ParseItems("[" + strings.Join(texts, ",") + "]")
+	if err != nil {
+		t.device.world.fail("%s: %v", t.name, err)
+	}
+	return said
 }
 
 func (t *tab) change(c change) {
@@ -1329,7 +1475,7 @@ func (t *tab) all() map[string]string {
 func (t *tab) load() map[string]string {
 	w := t.device.world
 	owner, all := t.owner(), t.all()
-	w.check(t.name, owner, all)
+	w.check(t.name, owner, all, t)
 	if owner != t.shows {
 		// What was sent of a session is not here when it is shown again.
 		t.shows = owner
@@ -1399,15 +1545,15 @@ func (w *world) alive(owner string, b *batch) bool {
 	return w.time <= last+w.maxAge-margin
 }
 
-// check holds what somebody loads against what was saved.
-func (w *world) check(who, owner string, all map[string]string) {
+// check holds what somebody loads, in a tab or on the server, against what was saved.
+func (w *world) check(who, owner string, all map[string]string, t *tab) {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		value := all[key]
 		id := w.idOf(value)
 		if w.batches[id].failed || !w.batches[id].set[key] {
 			w.fail("INVENTED: %s has %s=%s, which nobody saved", who, key, value)
 		}
-		if !w.isOf(id, key, owner) && (owner == "" || !w.isOf(id, key, "")) {
+		if !w.isOf(id, key, owner) && (owner == "" || !w.isOf(id, key, "")) && (t == nil || !t.mayShow(id, key, owner)) {
 			w.fail("LEAK: %s has %s=%s, which is not of %s", who, key, value, owner)
 		}
 	}
@@ -1606,16 +1752,33 @@ func (t *tab) exchange() {
 		d.cookie = a.cookie
 	}
 	defer t.turned(shown) // also when it is killed
+	var had engine.Said
+	if a.answered == engine.Inherited && f.owner == shown && !w.aged {
+		had = t.said(shown)
+	}
 	err := f.x.Answer(d.now(), a.answered, a.got, a.late)
 	if err != nil {
 		t.land(err)
+	} else if owner, _, _ := strings.Cut(t.view["/cart"], " "); owner == a.got.Owner {
+		t.hasAll(owner, had)
+	}
+}
+
+// hasAll checks that an owner has what is alive of what was said for another.
+func (t *tab) hasAll(owner string, had engine.Said) {
+	has := t.said(owner)
+	for _, r := range had.Records {
+		there := slices.ContainsFunc(has.Records, func(is engine.Record) bool { return is.Key == r.Key && is.Stamp >= r.Stamp })
+		if r.Value != "" && !there && has.Cleared < r.Stamp {
+			t.device.world.fail("LOST: %s gives %s not what he inherits: %s=%s", t.name, owner, r.Key, r.Value)
+		}
 	}
 }
 
 // turned notes what is not here any more, when another's session is shown than
 // before.
 func (t *tab) turned(before string) {
-	w, d := t.device.world, t.device
+	d := t.device
 	owner, _, _ := strings.Cut(t.view["/cart"], " ")
 	if owner != before {
 		for _, other := range d.tabs {
@@ -1625,27 +1788,7 @@ func (t *tab) turned(before string) {
 	if before == "" || owner == before {
 		return
 	}
-	left := make(map[int]bool)
-	for key, text := range t.view {
-		if of, _, ok := itemOf(key); ok && of == before {
-			said, _, _ := engine.ParseItems("[" + text + "]")
-			for _, r := range said.Records {
-				if r.Value != "" {
-					left[w.idOf(r.Value)] = true
-				} else if b := w.stamped[r.Stamp]; b != nil {
-					left[b.id] = true
-				}
-			}
-			if b := w.stamped[said.Cleared]; b != nil {
-				left[b.id] = true
-			}
-		}
-	}
-	for _, c := range w.of[before] {
-		if c.device == d && !left[c.id] {
-			c.local = false
-		}
-	}
+	t.gone(before)
 }
 
 // anew notes that a tab stamped something anew. What the server has may be
@@ -1666,7 +1809,7 @@ func (t *tab) anew(owner string, what any, stamp engine.Stamp) {
 // send sends a request, which may get lost, or come again later.
 func (t *tab) send(f *flight, sent engine.Sent) {
 	w, d := t.device.world, t.device
-	f.waiting, f.lost, f.at = true, false, w.time
+	f.waiting, f.lost, f.at, f.owner = true, false, w.time, sent.Owner
 	if w.losses && !w.calm {
 		n := w.r.IntN(12)
 		if n < 3 {
@@ -1680,6 +1823,8 @@ func (t *tab) send(f *flight, sent engine.Sent) {
 	f.answer = w.request(d.cookie, sent)
 	if a := f.answer; a.answered == engine.Unknown && a.got.Owner == "" {
 		d.heirs[heir{sent.Owner, anybody}] = true
+	} else if a.answered == engine.Inherited {
+		d.heirs[heir{sent.Owner, a.got.Owner}] = true
 	}
 	w.note("%s sends as %s for %.4s at %t: %s\n  %d for %.4s: %s", t.name, d.cookie, sent.Owner, sent.Cursor != "", sent.Items,
 		f.answer.answered, f.answer.got.Owner, f.answer.got.Item)
@@ -1874,6 +2019,9 @@ func (w *world) happen(d *device) {
 		d.cookie = ""
 		w.note("%s loses its cookie", d.name)
 	}
+	if w.adopts && strings.HasPrefix(d.cookie, "visitor") && !w.adopted(d.cookie) && w.chance(25) {
+		d.adopt()
+	}
 	if w.writer && w.chance(20) {
 		w.time++
 		w.saveOnServer()
@@ -1993,7 +2141,7 @@ func (t *tab) act() {
 func (t *tab) join() {
 	w, d := t.device.world, t.device
 	to, from := w.users[w.r.IntN(len(w.users))], t.owner()
-	if to == d.cookie {
+	if to == d.cookie || w.adopted(to) {
 		return
 	}
 	w.note("%s joins %s", t.name, to)
@@ -2025,7 +2173,7 @@ func (w *world) end() {
 		d.meet()
 	}
 	for _, user := range slices.Clone(w.users) {
-		if len(w.of[sqlstore.Tag(user)]) > 0 {
+		if len(w.of[sqlstore.Tag(user)]) > 0 && !w.adopted(user) {
 			w.endFor(user)
 		}
 	}
@@ -2048,7 +2196,14 @@ func (w *world) endFor(user string) {
 		d.meet()
 	}
 	want := w.entries(user)
-	w.check("the server", tag, want)
+	w.check("the server", tag, want, nil)
+	for _, d := range w.devices {
+		for key := range d.truth {
+			if of, _, ok := itemOf(key); ok && of != tag && inherits(d.truth, tag, of) {
+				w.fail("LEFT: %s has %s, whose heir is %s", d.name, key, tag)
+			}
+		}
+	}
 	if last := w.of[tag][len(w.of[tag])-1]; w.aged {
 		given := func(c *claim) bool { return c.keys != nil }
 		switch age := w.time - last.at; {

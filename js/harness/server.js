@@ -110,6 +110,8 @@ function withoutProtocol(wasm) {
  * @property {((path: string) => unknown) | undefined} meanwhile is awaited when
  *   there is an answer, before that passes
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
+ * @property {Map<string, string>} heirs the tags of owners' heirs by those of the owners:
+ *   when the other server answers for an heir, it is said that he is one
  */
 
 /** The ports of all servers that this process has started, and those for others. */
@@ -264,7 +266,8 @@ export async function startSite({ isolated = false } = {}) {
       /** @type {Forward} */
       const forward = {
         ...{ origin, passes: "both", passed: [] },
-        ...{ user: undefined, meanwhile: undefined, jars: new Map() },
+        ...{ user: undefined, meanwhile: undefined },
+        ...{ jars: new Map(), heirs: new Map() },
       };
       forwards.push([prefix, forward]);
       return forward;
@@ -307,6 +310,11 @@ async function pass(forward, request, response) {
         jar.set(name, value);
       }
       delete answer.headers["set-cookie"];
+    }
+    const { searchParams } = new URL(path, forward.origin);
+    const heir = forward.heirs.get(searchParams.get("owner") ?? "");
+    if (heir && heir === answer.headers["session-owner"]) {
+      answer.headers["session-heir"] = "true";
     }
     try {
       await forward.meanwhile?.(path);

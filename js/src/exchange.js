@@ -152,7 +152,8 @@ export class Exchange {
           break;
         case "unknown":
           if (asks || !ledger) throw noServer();
-          if (answer.owner !== ledger.owner) this.#turn(ledger, answer.owner);
+          if (answer.owner !== ledger.owner) this.#turn(ledger, answer);
+          else if (answer.heir) throw noServer();
           else this.#begin(ledger.owner, ledger.active); // the copy is lost
           return false;
         case "noRoom":
@@ -358,10 +359,7 @@ export class Exchange {
     if (owner === "" && !keeps) return true;
     if (owner === "") throw noServer();
     if (!ledger) this.#begin(owner);
-    else if (owner !== ledger.owner) {
-      this.#engine.area.setItem(heirKey(ledger.owner), owner);
-      this.#give(ledger, owner);
-    }
+    else if (owner !== ledger.owner) this.#give(ledger, owner);
     this.#heir = "";
     return false;
   }
@@ -370,12 +368,13 @@ export class Exchange {
    * Follows a server that answers for another owner.
    *
    * @param {Ledger} before
-   * @param {string} owner
+   * @param {Answer} answer
    */
-  #turn(before, owner) {
+  #turn(before, { owner, heir }) {
     const ledger = this.#read();
     if (ledger?.owner !== before.owner) return;
     if (owner === "") {
+      if (heir) throw noServer();
       // The server gave this browser an owner in this exchange, and has forgotten
       // it.
       if (this.#knewNobody) {
@@ -387,17 +386,18 @@ export class Exchange {
       this.#heir = ledger.owner;
       return;
     }
-    let heir = ledger.owner;
-    for (let i = 0; i < maxHeirs && heir && heir !== owner; i++) {
-      heir = this.#engine.area.getItem(heirKey(heir)) ?? "";
+    let last = heir ? owner : ledger.owner;
+    for (let i = 0; i < maxHeirs && last && last !== owner; i++) {
+      last = this.#engine.area.getItem(heirKey(last)) ?? "";
     }
-    if (heir === owner) this.#give(ledger, owner);
+    if (last === owner) this.#give(ledger, owner);
     else this.#leave(ledger, owner);
   }
 
   /**
-   * Gives what is alive here to another owner. Removals and clearings do not go
-   * along, because whoever made them had not seen the other owner's entries.
+   * Notes that another owner is the heir, and gives him what is alive here. Removals
+   * and clearings do not go along, because whoever made them had not seen the other
+   * owner's entries.
    *
    * @param {Ledger} ledger
    * @param {string} owner
@@ -407,6 +407,8 @@ export class Exchange {
     const had = this.#own(ledger);
     const text = this.#engine.alive();
     const copied = text && this.#key(owner, this.#engine.stamp(text));
+    // First, for a tab that saves for the former owner meanwhile.
+    area.setItem(heirKey(ledger.owner), owner);
     if (copied) area.setItem(copied, text);
     try {
       this.#begin(owner, ledger.active);

@@ -25,6 +25,7 @@ import { utf8 } from "./utf8.js";
  *   a stamp is too late, or anything else.
  * @property {string} owner The tag of the session's owner. Empty if the server
  *   does not know this browser.
+ * @property {boolean} heir Whether this owner is the heir of the one that was sent.
  * @property {string} cursor
  * @property {string} item
  * @property {boolean} complete Whether the item has all that the server has, with
@@ -115,6 +116,7 @@ export class Client {
       };
       if (refusal.reason === "cursor") answer.owner = sent.owner;
       if (refusal.reason === "owner") {
+        answer.heir = headers.has("Session-Heir");
         answer.owner = header("Session-Owner", tagForm);
       }
       if (answer.answered === "tooLate") {
@@ -393,6 +395,7 @@ class Silence {
 /** What an answer says that says nothing. */
 const nothing = {
   owner: "",
+  heir: false,
   cursor: "",
   item: "",
   complete: false,

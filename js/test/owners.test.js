@@ -218,6 +218,135 @@ withServer(
   },
 );
 
+/**
+ * The tag of the owner whose session a page shows.
+ *
+ * @param {Page} page
+ */
+const ownerOf = (page) =>
+  page.evaluate(() => String(localStorage.getItem("/cart")?.split(" ")[0]));
+
+/**
+ * Has a user come to a visitor's browser, and the server say that he is the visitor's
+ * heir.
+ *
+ * @param {import("./synced.js").SyncVisit} visit
+ * @param {string} user
+ */
+async function signIn({ page, newDevice, forward }, user) {
+  const former = await ownerOf(page);
+  forward.user = user;
+  const other = await newDevice();
+  await sync(other);
+  forward.heirs.set(former, await ownerOf(other));
+  await other.close();
+  return former;
+}
+
+withServer(
+  "what a visitor's page has not sent becomes his heir's",
+  async (visit) => {
+    const { page, newPage, forward } = visit;
+    await known(visit, "ada");
+    const home = await visit.newDevice();
+    await sync(home);
+    await saveAs(home, forward, "ada", { address: "x", note: "y" });
+    forward.user = undefined;
+    await sync(page);
+    await save(page, { cart: [1] });
+    await now(page);
+    await save(page, { cart: [1, 2], coupon: "z" });
+    await page.evaluate(() => inPage.kept.session.remove("note"));
+    const deaf = await newPage();
+    await deaf.evaluate(() =>
+      addEventListener("storage", (event) => event.stopImmediatePropagation()),
+    );
+    await sync(deaf);
+
+    const former = await signIn(visit, "ada");
+    await now(page);
+    const all = { address: "x", note: "y", cart: [1, 2], coupon: "z" };
+    assert.deepEqual(await load(page), all);
+    assert.deepEqual(await onAnotherDevice(visit, "ada"), all);
+
+    // A tab that has not heard of the heir saves for the visitor.
+    for (let i = 0; i < 40; i++) await save(deaf, { late: i });
+    await now(page);
+    assert.deepEqual(await load(page), { ...all, late: 39 });
+    assert.equal((await state(page)).unsent, 0);
+    assert.deepEqual(await onAnotherDevice(visit, "ada"), { ...all, late: 39 });
+    await now(deaf);
+    assert.deepEqual(await load(deaf), { ...all, late: 39 });
+    assert.deepEqual(
+      await page.evaluate(
+        (former) =>
+          inPage.items().filter(([key]) => key.startsWith(`cart/${former}`)),
+        former,
+      ),
+      [],
+      "nothing is left of the visitor's",
+    );
+  },
+);
+
+withServer("an heir is noted when there is room", async (visit) => {
+  const { page, forward } = visit;
+  await known(visit, "ada");
+  forward.user = undefined;
+  await sync(page);
+  await save(page, { cart: [1] });
+  await now(page);
+  await save(page, { cart: [1, 2] });
+  const former = await signIn(visit, "ada");
+  const [before, error, after] = await page.evaluate(async (former) => {
+    const { sync } = inPage.kept;
+    const { setItem } = Storage.prototype;
+    Storage.prototype.setItem = function (
+      /** @type {string} */ key,
+      /** @type {string} */ text,
+    ) {
+      if (key === `//${former}`) {
+        throw new DOMException("full", "QuotaExceededError");
+      }
+      setItem.call(this, key, text);
+    };
+    const before = inPage.items();
+    const { error } = await inPage.attempt(() => sync.now());
+    Storage.prototype.setItem = setItem;
+    return [before, error, inPage.items()];
+  }, former);
+  assert.equal(error?.code, "quota");
+  assert.deepEqual(after, before);
+  await now(page);
+  assert.deepEqual(await load(page), { cart: [1, 2] });
+  assert.deepEqual(await onAnotherDevice(visit, "ada"), { cart: [1, 2] });
+});
+
+withServer("an heir who makes no sense is none", async (visit) => {
+  const { page, forward } = visit;
+  await known(visit, "ada");
+  await sync(page);
+  await saveAs(page, forward, "ada", { diary: 1 });
+  await save(page, { draft: 1 });
+  for (const owner of ["", await ownerOf(page)]) {
+    const before = await page.evaluate(() => inPage.items());
+    const error = await page.evaluate(async (owner) => {
+      const { session } = inPage.kept;
+      const headers = { "Session-Owner": owner, "Session-Heir": "true" };
+      const sync = await session.sync("/sessions/", {
+        ...{ delay: 1000, interval: 1000 },
+        fetch: async () =>
+          new Response('{"code":"owner"}', { status: 412, headers }),
+      });
+      const { error } = await inPage.attempt(() => sync.now());
+      sync.close();
+      return error;
+    }, owner);
+    assert.deepEqual([error?.code, error?.reason], ["sync", "no-server"]);
+    assert.deepEqual(await page.evaluate(() => inPage.items()), before);
+  }
+});
+
 withServer(
   "forget drops what is here, in every tab, and nothing on the server",
   async (visit) => {

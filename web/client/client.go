@@ -239,7 +239,8 @@ func refusal(res *http.Response, body []byte) error {
 		if err != nil {
 			return err
 		}
-		refused.means = &session.OwnerError{Owner: owner}
+		_, heir := res.Header["Session-Heir"]
+		refused.means = &session.OwnerError{Owner: owner, Heir: heir}
 	case res.StatusCode == http.StatusUnprocessableEntity && refused.Code == "stamp":
 		latest, err := millisIn(res.Header, "Session-Latest")
 		if err != nil {

@@ -110,7 +110,11 @@ func meaning(got session.Received, err error) any {
 	stamp, isStamp := errors.AsType[*session.StampError](err)
 	switch {
 	case isOwner:
-		means["unknown"] = map[string]any{"owner": owner.Owner}
+		unknown := map[string]any{"owner": owner.Owner}
+		if owner.Heir {
+			unknown["heir"] = true
+		}
+		means["unknown"] = unknown
 	case errors.Is(err, session.ErrCursor):
 		means["unknown"] = map[string]any{"owner": tag}
 	case errors.Is(err, session.ErrQuota):

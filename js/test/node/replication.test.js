@@ -83,10 +83,48 @@ class Device {
       headers: { ...init.headers, ...(cookie && { cookie }) },
     });
     const [made] = response.headers.getSetCookie();
-    if (made) this.cookie = made.replace(/;.*/, "");
+    const owner = response.headers.get("Session-Owner") ?? "";
+    if (made) {
+      this.cookie = made.replace(/;.*/, "");
+      cookies.set(owner, this.cookie);
+    }
     if (this.passes === "requests") throw new TypeError("the line is broken");
-    return response;
+    const heir = heirs.get(new URL(url).searchParams.get("owner") ?? "");
+    if (!heir || heir !== owner) return response;
+    const headers = new Headers(response.headers);
+    headers.set("Session-Heir", "true");
+    return new Response(response.body, { status: response.status, headers });
   };
+}
+
+/**
+ * Has a visitor turn out to be a user: what the server has of the one becomes the other's,
+ * too. Reports whether it takes that.
+ *
+ * @param {string} name the session's
+ * @param {{ cookie: string, tag: string }} visitor
+ * @param {{ cookie: string, tag: string }} user
+ */
+async function adopt(name, visitor, user) {
+  const exchange = (
+    /** @type {{ cookie: string, tag: string }} */ { cookie, tag },
+    body = "",
+  ) =>
+    fetch(`${server.origin}/sessions/exchange?session=${name}&owner=${tag}`, {
+      ...{ method: "POST", body },
+      headers: { cookie, ...(body && { "Content-Type": "application/json" }) },
+    });
+  const text = await (await exchange(visitor)).text();
+  // Like a page that joins: what he removed is not removed for the user.
+  const batches = (text ? JSON.parse(text).batches : [])
+    .filter((/** @type {any} */ { set }) => set)
+    .map((/** @type {any} */ { stamp, set }) => ({ stamp, set }));
+  if (batches.length > 0) {
+    const items = JSON.stringify([{ format: 1, batches }]);
+    if (!(await exchange(user, items)).ok) return false;
+  }
+  heirs.set(visitor.tag, user.tag);
+  return true;
 }
 
 class Tab {
@@ -127,6 +165,10 @@ let server;
 const devices = [];
 /** @type {Map<string, { cookie: string, tag: string }>} */
 const known = new Map();
+/** The tags of the users that visitors turned out to be. @type {Map<string, string>} */
+const heirs = new Map();
+/** The cookies that browsers were given, by the tags of their owners. @type {Map<string, string>} */
+const cookies = new Map();
 
 before(async () => {
   server = await startNative();
@@ -212,17 +254,25 @@ async function schedule(seed) {
       (error) => error,
     );
     log.push(error ? `  ${error.message}` : "  done");
-    if (error || owner === "" || tab.owner() !== owner) return;
+    if (error || owner === "") return;
+    if ([owner, heirs.get(owner)].includes(tab.owner())) {
+      acknowledge(tab.owner(), before);
+    }
+  };
+  const acknowledge = (
+    /** @type {string} */ owner,
+    /** @type {Iterable<string>} */ keys,
+  ) => {
     const has = acknowledged.get(owner) ?? new Set();
     acknowledged.set(owner, has);
-    for (const key of before) has.add(key);
+    for (const key of keys) has.add(key);
   };
 
   await makeUsers();
   for (const device of there) {
     Object.assign(device, { cookie: "", ahead: 0, passes: "everything" });
     device.area.clear();
-    if (random() < 0.7) {
+    if (random() < 0.5) {
       device.cookie = known.get(one(users))?.cookie ?? "";
     }
     await visit(device);
@@ -267,7 +317,18 @@ async function schedule(seed) {
     } else if (step < 94) {
       const user = one(users);
       log.push(`${user} signs in at ${who}`);
-      device.cookie = known.get(user)?.cookie;
+      const { cookie = "", tag = "" } = known.get(user) ?? {};
+      const visitor = { cookie: device.cookie, tag: tab.owner() };
+      if (
+        labelOf(tab) === "guest" &&
+        cookies.get(visitor.tag) === visitor.cookie &&
+        random() < 0.7 &&
+        (await adopt(name, visitor, { cookie, tag }))
+      ) {
+        log.push("  who was the visitor there");
+        acknowledge(tag, acknowledged.get(visitor.tag) ?? []);
+      }
+      device.cookie = cookie;
     } else if (step < 97) {
       log.push(`${who} is opened again`);
       await visit(device);

@@ -19,12 +19,12 @@ const examples = JSON.parse(
  * @param {import("../../src/http.js").Answer} answer
  */
 function meaningOf(answer) {
-  const { answered, owner, cursor, item, complete, age } = answer;
+  const { answered, owner, heir, cursor, item, complete, age } = answer;
   const { latest, newest, reason } = answer;
   /** @type {Record<string, unknown>} */
   const details = {
     merged: { owner, cursor, item, complete, age },
-    unknown: { owner },
+    unknown: { owner, ...(heir && { heir }) },
     tooLate: { latest, newest },
   };
   return {
