@@ -312,14 +312,15 @@ export interface Sync {
 
   /**
    * Lists the devices that have this owner's sessions, the first one first. From then on
-   * they are not new to this one. It rejects with a SessionError: `closed`, or `sync`, with
+   * they are not new to this one. Names are whatever their owner, or who joined, has chosen:
+   * show them as text. It rejects with a SessionError: `closed`, or `sync`, with
    * the reason `identity` if the server does not know this browser.
    */
   devices(): Promise<Device[]>;
 
   /**
    * Gives a device a name of 1 to 100 bytes of UTF-8. It rejects with a SessionError:
-   * `closed`, or `sync`, with the reason `device` if there is none of that id, and
+   * `closed`, `config`, or `sync`, with the reason `device` if there is none of that id, and
    * `malformed` for another name.
    */
   rename(id: string, name: string): Promise<void>;
@@ -327,7 +328,7 @@ export interface Sync {
   /**
    * Ends the access of a device. Its pages show nothing of the owner's any more once they
    * exchange; what they had not sent stays in that browser. It rejects with a SessionError:
-   * `closed`, or `sync`, with the reason `device` if there is none of that id.
+   * `closed`, `config`, or `sync`, with the reason `device` if there is none of that id.
    */
   revoke(id: string): Promise<void>;
 
