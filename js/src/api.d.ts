@@ -256,7 +256,10 @@ export interface SyncState {
 export interface Device {
   /** 16 hexadecimal digits, by which the server tells it apart. */
   readonly id: string;
-  /** "Firefox on Linux", or as it was renamed. */
+  /**
+   * "Firefox on Linux", or as it was renamed. Empty if the server knew it before devices
+   * had names.
+   */
   readonly name: string;
   /** When the server first and last saw it, in milliseconds since 1970. */
   readonly first: number;
@@ -327,7 +330,8 @@ export interface Sync {
 
   /**
    * Ends the access of a device. Its pages show nothing of the owner's any more once they
-   * exchange; what they had not sent stays in that browser. It rejects with a SessionError:
+   * exchange; what they had not sent stays in that browser. Those of a user who is signed in
+   * are refused instead, with the reason `device`, until he signs in again. It rejects with a SessionError:
    * `closed`, `config`, or `sync`, with the reason `device` if there is none of that id.
    */
   revoke(id: string): Promise<void>;

@@ -55,7 +55,7 @@ export function describeDevices(devices) {
     create(
       "li",
       {},
-      create("strong", {}, formatKey(name)),
+      create("strong", {}, nameOf(name)),
       ", ",
       ...wordsOf("last", last),
     ),
@@ -90,7 +90,7 @@ class DeviceList {
     const rename = setUpRename(async ({ id }, name) => {
       await sync.rename(id, name);
       this.#failure.textContent = "";
-      this.#note.textContent = `The device is called ${formatKey(name)} now.`;
+      this.#note.textContent = `The device is called ${nameOf(name)} now.`;
       await this.#ask();
     });
     const revoke = setUpRevoke((device) => this.#revoke(device));
@@ -180,7 +180,7 @@ class DeviceList {
       const before = this.#rows.get(device.id);
       const comes = device.new || !(before || others);
       if (comes) {
-        joined.push(formatKey(device.name));
+        joined.push(nameOf(device.name));
       }
       const fresh = comes || before?.fresh === true;
       if (before) {
@@ -212,7 +212,7 @@ class DeviceList {
       await this.#sync.revoke(id);
       this.#note.textContent = current
         ? "This browser has no access any more."
-        : `${formatKey(name)} has no access any more.`;
+        : `${nameOf(name)} has no access any more.`;
       if (current) {
         await this.#sync.now().catch(() => {}); // the state tells of it
       }
@@ -262,7 +262,7 @@ function createRow() {
 /** @param {Row} row */
 function update({ device, fresh, element }) {
   const { name, current, first, last } = device;
-  const shown = formatKey(name);
+  const shown = nameOf(name);
   const [title, times] = element.querySelectorAll("p");
   title.replaceChildren(create("strong", {}, shown));
   if (current) title.append(" ", markOf("this one"));
@@ -283,6 +283,16 @@ function update({ device, fresh, element }) {
 /** @param {string} text */
 function markOf(text) {
   return create("span", { className: "mark" }, text);
+}
+
+/**
+ * Returns a device's name for a person to read. One that the server knew before devices
+ * had names has none.
+ *
+ * @param {string} name
+ */
+function nameOf(name) {
+  return name === "" ? "A device without a name" : formatKey(name);
 }
 
 /**
@@ -367,7 +377,7 @@ function setUpRevoke(revoke) {
   });
   return (device, alone) => {
     asked = device;
-    const name = formatKey(device.name);
+    const name = nameOf(device.name);
     text.textContent = device.current
       ? `This browser, ${name}, will have no access any more, and begin with nothing. What is saved here and not sent yet stays in it, unseen.` +
         (alone
