@@ -256,7 +256,10 @@ export interface SyncState {
 export interface Device {
   /** 16 hexadecimal digits, by which the server tells it apart. */
   readonly id: string;
-  /** "Firefox on Linux", or as it was renamed. */
+  /**
+   * "Firefox on Linux", or as it was renamed. Empty if the server knew it before devices
+   * had names.
+   */
   readonly name: string;
   /** When the server first and last saw it, in milliseconds since 1970. */
   readonly first: number;
@@ -312,14 +315,15 @@ export interface Sync {
 
   /**
    * Lists the devices that have this owner's sessions, the first one first. From then on
-   * they are not new to this one. It rejects with a SessionError: `closed`, or `sync`, with
+   * they are not new to this one. Names are whatever their owner, or who joined, has chosen:
+   * show them as text. It rejects with a SessionError: `closed`, or `sync`, with
    * the reason `identity` if the server does not know this browser.
    */
   devices(): Promise<Device[]>;
 
   /**
    * Gives a device a name of 1 to 100 bytes of UTF-8. It rejects with a SessionError:
-   * `closed`, or `sync`, with the reason `device` if there is none of that id, and
+   * `closed`, `config`, or `sync`, with the reason `device` if there is none of that id, and
    * `malformed` for another name.
    */
   rename(id: string, name: string): Promise<void>;
@@ -327,7 +331,7 @@ export interface Sync {
   /**
    * Ends the access of a device. Its pages show nothing of the owner's any more once they
    * exchange; what they had not sent stays in that browser. It rejects with a SessionError:
-   * `closed`, or `sync`, with the reason `device` if there is none of that id.
+   * `closed`, `config`, or `sync`, with the reason `device` if there is none of that id.
    */
   revoke(id: string): Promise<void>;
 

@@ -1,7 +1,8 @@
-import { attempt, describe, say } from "./describe.js";
+import { attempt, say } from "./describe.js";
 import { noServer, noServerReason, SessionError } from "./error.js";
 import { cursorForm, isStamp, tagForm } from "./item.js";
 import { maxAnswer } from "./limits.js";
+import { unfit } from "./options.js";
 import { utf8 } from "./utf8.js";
 
 /**
@@ -165,9 +166,8 @@ export class Client {
    * @returns {Promise<{ code: string, expiresIn: number }>}
    */
   pair() {
-    return this.#answered(async () => {
-      const response = await this.#accepted(this.#request("pair"));
-      const { code, expiresIn } = JSON.parse(await this.#text(response));
+    return this.#call("pair", undefined, async (response) => {
+      const { code, expiresIn } = await this.#object(response);
       if (
         typeof code !== "string" ||
         !/^[\w-]+$/.test(code) ||
@@ -186,15 +186,21 @@ export class Client {
    * @returns {Promise<import("./api.js").Device[]>}
    */
   devices(code) {
-    return this.#answered(async () => {
-      const response = await this.#accepted(
-        code === undefined
-          ? this.#request("devices")
-          : this.#request("join", JSON.stringify({ code, ask: true })),
-      );
-      const { devices } = JSON.parse(await this.#text(response));
-      if (!Array.isArray(devices)) throw this.#none();
-      if (code === undefined) this.news = false;
+    const [path, given] =
+      code === undefined ? ["devices"] : ["join", { code, ask: true }];
+    return this.#call(path, given, async (response) => {
+      const { devices } = await this.#object(response);
+      for (const { id, name, first, last } of devices) {
+        if (
+          typeof id !== "string" ||
+          typeof name !== "string" ||
+          !Number.isFinite(first) ||
+          !Number.isFinite(last)
+        ) {
+          throw this.#none();
+        }
+      }
+      if (!given) this.news = false;
       return devices;
     });
   }
@@ -206,9 +212,7 @@ export class Client {
    * @param {{ id: string, name?: string }} device
    */
   change(how, device) {
-    return this.#answered(async () => {
-      await this.#accepted(this.#request(how, JSON.stringify(device)));
-    });
+    return this.#call(how, device, () => {});
   }
 
   /**
@@ -216,15 +220,33 @@ export class Client {
    * browser has from then on.
    *
    * @param {string} code
-   * @returns {Promise<string>}
    */
   join(code) {
-    return this.#answered(async () => {
-      const body = JSON.stringify({ code });
-      const { headers } = await this.#accepted(this.#request("join", body));
+    return this.#call("join", { code }, ({ headers }) => {
       const owner = this.#header(headers, "Session-Owner", tagForm);
       if (!owner) throw this.#none();
       return owner;
+    });
+  }
+
+  /**
+   * Makes a request that is no exchange. Throws if the answer is a refusal.
+   *
+   * @template T
+   * @param {string} path
+   * @param {object | undefined} given what is sent
+   * @param {(response: Response) => T | Promise<T>} read
+   */
+  #call(path, given, read) {
+    return this.#answered(async () => {
+      const response = await this.#request(
+        path,
+        given && JSON.stringify(given),
+      );
+      if (response.ok) return read(response);
+      const { status } = response;
+      const { why, reason } = refusalOf(status, await this.#text(response));
+      throw new SessionError("sync", why, { reason });
     });
   }
 
@@ -275,19 +297,9 @@ export class Client {
     return response;
   }
 
-  /**
-   * Returns the answer to a request. Throws if it is a refusal.
-   *
-   * @param {Response | Promise<Response>} answer
-   */
-  async #accepted(answer) {
-    const response = await answer;
-    if (response.ok) return response;
-    const { why, reason } = refusalOf(
-      response.status,
-      await this.#text(response),
-    );
-    throw new SessionError("sync", why, { reason });
+  /** @param {Response} response */
+  async #object(response) {
+    return JSON.parse(await this.#text(response));
   }
 
   /** @param {Response} response */
@@ -463,9 +475,6 @@ function baseOf(url) {
     base.search = base.hash = "";
     return base.href;
   } catch {
-    throw new SessionError(
-      "config",
-      `the server is ${describe(url)}: give its URL`,
-    );
+    throw unfit("server is", url, "its URL");
   }
 }

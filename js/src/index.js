@@ -13,6 +13,7 @@ import { checked, openIn, whenRestored } from "./open.js";
 export { SessionError };
 
 /** @typedef {import("./api.js").Change} Change */
+/** @typedef {import("./api.js").Device} Device */
 /** @typedef {import("./api.js").Entries} Entries */
 /** @typedef {import("./api.js").Options} Options */
 /** @typedef {import("./api.js").Session} Session */

@@ -1,6 +1,6 @@
-import { attempt, describe } from "./describe.js";
-import { SessionError } from "./error.js";
+import { attempt } from "./describe.js";
 import { cursorForm, readItem, tagForm } from "./item.js";
+import { unfit } from "./options.js";
 
 /**
  * A session as a server has put it into the page: what it would answer to an exchange
@@ -38,9 +38,10 @@ export function readInitial(given) {
     );
   });
   if (!initial) {
-    throw new SessionError(
-      "config",
-      `the option initial is ${describe(given)}: give what the server's Embed has put into the page`,
+    throw unfit(
+      "option initial is",
+      given,
+      "what the server's Embed has put into the page",
     );
   }
   if (!initial.owner) return undefined;

@@ -27,7 +27,7 @@ export function read(options, known) {
     () => typeof options === "object" && isPlain(options) && { ...options },
   );
   if (!copy) {
-    throw refused(`the options are ${describe(options)}: give a plain object`);
+    throw unfit("options are", options, "a plain object");
   }
   for (const [option, value] of Object.entries(copy)) {
     if (!Object.hasOwn(known, option)) {
@@ -37,12 +37,32 @@ export function read(options, known) {
     }
     const { expected, accepts } = known[option];
     if (value !== undefined && !attempt(() => accepts(value))) {
-      throw refused(
-        `the option ${option} is ${describe(value)}: give ${expected}`,
-      );
+      throw unfit(`option ${option} is`, value, expected);
     }
   }
   return copy;
+}
+
+/**
+ * Throws unless a function was given.
+ *
+ * @param {string} what
+ * @param {unknown} value
+ */
+export function needFunction(what, value) {
+  if (typeof value !== "function")
+    throw unfit(`${what} is`, value, "a function");
+}
+
+/**
+ * Returns the error for what was given, and should have been something else.
+ *
+ * @param {string} what with its verb
+ * @param {unknown} value
+ * @param {string} wanted
+ */
+export function unfit(what, value, wanted) {
+  return refused(`the ${what} ${describe(value)}: give ${wanted}`);
 }
 
 /** @param {string} why */

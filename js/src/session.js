@@ -1,10 +1,10 @@
-import { attempt, describe, within } from "./describe.js";
+import { attempt, within } from "./describe.js";
 import { checkKey, encodeEntries, encodeKeys } from "./entries.js";
 import { SessionError } from "./error.js";
 import { Exchange } from "./exchange.js";
 import { ledgerKey, watermarkKey } from "./item.js";
 import { MemoryArea, memoryOfPage, realOf } from "./areas.js";
-import { aBoolean, read } from "./options.js";
+import { aBoolean, needFunction, read } from "./options.js";
 import { hasMirror, MirroredArea } from "./mirror.js";
 import { Sync } from "./sync.js";
 
@@ -365,12 +365,7 @@ export class Session {
     const subscription = { listener };
     this.#use("subscribe", (engine) => {
       this.#mustBeActive();
-      if (typeof listener !== "function") {
-        throw new SessionError(
-          "config",
-          `the listener is ${describe(listener)}: give a function`,
-        );
-      }
+      needFunction("listener", listener);
       if (this.#subscriptions.size === 0) {
         this.#view.takeAll(engine.watch());
         this.#taken = "";

@@ -4,7 +4,7 @@ import { SessionError } from "./error.js";
 import { draft, Exchange, join, sizeOf } from "./exchange.js";
 import { Client } from "./http.js";
 import { ledgerKey, prefixOf } from "./item.js";
-import { read } from "./options.js";
+import { needFunction, read, unfit } from "./options.js";
 
 /** Why a Sync that was closed does nothing. */
 const closed = "the sync is closed: call session.sync again";
@@ -104,24 +104,25 @@ export class Sync {
     } catch {
       // The storage is disabled. The next exchange says so.
     }
-    const told = {
+    const error = this.#error;
+    const status = this.#busy
+      ? "syncing"
+      : this.#client.unreachable
+        ? "offline"
+        : error
+          ? "error"
+          : "idle";
+    return {
+      status,
       unsent: this.#count,
+      ...(status === "error" && { error }),
       ...(this.#client.news && { newDevices: true }),
     };
-    if (this.#busy) return { status: "syncing", ...told };
-    if (this.#client.unreachable) return { status: "offline", ...told };
-    if (this.#error) return { status: "error", ...told, error: this.#error };
-    return { status: "idle", ...told };
   }
 
   /** @param {(state: SyncState) => void} listener */
   subscribe(listener) {
-    if (typeof listener !== "function") {
-      throw new SessionError(
-        "config",
-        `the listener is ${describe(listener)}: give a function`,
-      );
-    }
+    needFunction("listener", listener);
     const subscription = { listener };
     this.#subscriptions.add(subscription);
     return () => {
@@ -148,11 +149,7 @@ export class Sync {
 
   async pair() {
     await this.now(); // so that the other device finds all that is here
-    try {
-      return await this.#client.pair();
-    } catch (cause) {
-      throw this.#own(cause);
-    }
+    return this.#ask(() => this.#client.pair());
   }
 
   async devices() {
@@ -166,19 +163,50 @@ export class Sync {
    * @param {string} name
    */
   rename(id, name) {
-    return this.#ask(() => this.#client.change("rename", { id, name }));
+    return this.#ask(() =>
+      this.#client.change("rename", {
+        id: textOf("id", id),
+        name: textOf("name", name),
+      }),
+    );
   }
 
   /** @param {string} id */
   revoke(id) {
-    return this.#ask(() => this.#client.change("revoke", { id }));
+    return this.#ask(() =>
+      this.#client.change("revoke", { id: textOf("id", id) }),
+    );
   }
 
   /**
-   * Makes a request that is about devices.
+   * @param {string} code
+   * @param {(devices: import("./api.js").Device[]) => unknown} [agree]
+   */
+  async join(code, agree) {
+    const devices = await this.#ask(() => {
+      code = textOf("code", code);
+      if (agree === undefined) return;
+      needFunction("parameter agree", agree);
+      return this.#client.devices(code);
+    });
+    if (devices && !(await agree?.(devices))) return false;
+    await this.#ask(async () => {
+      // The server then keeps what was saved here as this browser's, whether the
+      // join succeeds or not.
+      await this.now().catch(() => {});
+      await this.#inTurn(() =>
+        join(this.#engine, () => this.#client.join(code)),
+      );
+    });
+    await this.now().catch(() => {});
+    return true;
+  }
+
+  /**
+   * Makes a request that is no exchange.
    *
    * @template T
-   * @param {() => Promise<T>} request
+   * @param {() => T | Promise<T>} request
    */
   async #ask(request) {
     try {
@@ -187,36 +215,6 @@ export class Sync {
     } catch (cause) {
       throw this.#own(cause);
     }
-  }
-
-  /**
-   * @param {string} code
-   * @param {(devices: import("./api.js").Device[]) => unknown} [agree]
-   */
-  async join(code, agree) {
-    const text = attempt(() => String(code));
-    if (text === undefined) {
-      throw this.#own(
-        new SessionError(
-          "config",
-          `the code is ${describe(code)}: give a string`,
-        ),
-      );
-    }
-    if (agree) {
-      const devices = await this.#ask(() => this.#client.devices(text));
-      if (!(await agree(devices))) return false;
-    }
-    await this.#ask(async () => {
-      // The server then keeps what was saved here as this browser's, whether the
-      // join succeeds or not.
-      await this.now().catch(() => {});
-      await this.#inTurn(() =>
-        join(this.#engine, () => this.#client.join(text)),
-      );
-    });
-    await this.now().catch(() => {});
-    return true;
   }
 
   close() {
@@ -413,6 +411,16 @@ export class Sync {
       }
     });
   }
+}
+
+/**
+ * @param {string} what
+ * @param {unknown} value
+ */
+function textOf(what, value) {
+  const text = attempt(() => String(value));
+  if (text === undefined) throw unfit(`${what} is`, value, "a string");
+  return text;
 }
 
 /** @type {import("./options.js").Known} */

@@ -5,7 +5,7 @@ import { engine } from "../harness/browser.js";
 import { repository } from "../harness/go.js";
 import { startSessions } from "../harness/sessions-server.js";
 import { inBrowser } from "./in-browser.js";
-import { click, until } from "./served-page.js";
+import { click, text, until } from "./served-page.js";
 
 /** @typedef {import("../harness/browser.js").Page} Page */
 /** @typedef {import("./in-browser.js").Visit} Visit */
@@ -165,13 +165,55 @@ inBrowser("axe finds nothing wrong in the dialogs", async (visit) => {
   await click(page, "Close");
   await click(page, "Enter a code…");
   await type(page, { "join-code": "0" });
-  await page.evaluate(() => document.getElementById("join-own")?.click());
-  await click(page, "Join");
+  await click(page, "Show its devices");
   await until(
     page,
     () => document.getElementById("join-code-error")?.textContent,
   );
   await assertAccessible(page, "joining with a wrong code");
+});
+
+inBrowser("axe finds nothing wrong with devices", async (visit) => {
+  await serveWithAxe(visit);
+  const page = await visit.newPage(visit.site.url("/site/index.html"));
+  await ready(page);
+  await until(page, () =>
+    document.getElementById("devices")?.checkVisibility(),
+  );
+  await assertAccessible(page, "nobody's devices");
+  await type(page, { batch: '{"a": 1}' });
+  await click(page, "Save batch");
+  await until(page, () => document.querySelector("#device-list > li"));
+  await click(page, "Pair another device…");
+  await until(page, () => document.querySelector("#pair-picture svg"));
+  const code = await text(page, "#pair-code");
+  await click(page, "Close");
+
+  const other = await visit.newDevice(visit.site.url("/site/index.html"));
+  await ready(other);
+  await click(other, "Enter a code…");
+  await type(other, { "join-code": code });
+  await click(other, "Show its devices");
+  await until(other, () => document.activeElement?.id === "join-own");
+  await assertAccessible(other, "whose devices a code is from");
+  await other.evaluate(() => document.getElementById("join-own")?.click());
+  await assertAccessible(other, "about to join");
+  await click(other, "Join these devices");
+  await until(other, () => document.querySelectorAll("#device-list > li")[1]);
+
+  await click(page, "Sync now");
+  await until(page, () => document.querySelectorAll("#device-list > li")[1]);
+  await assertAccessible(page, "two devices");
+  const name = await page.evaluate(
+    () => document.querySelector("#device-list strong")?.textContent,
+  );
+  await click(page, `Rename: ${name}`);
+  await type(page, { "device-name": "" });
+  await click(page, "Rename");
+  await assertAccessible(page, "a device without a name");
+  await click(page, "Cancel");
+  await click(page, `Revoke: ${name}`);
+  await assertAccessible(page, "asking whether to revoke");
 });
 
 inBrowser("axe finds nothing wrong where nothing opens", async (visit) => {

@@ -121,6 +121,10 @@ inBrowser(
           "subscribe to a sync": () =>
             typeof x === "object" && sync.subscribe(x),
           join: () => sync.join(x),
+          "join with": () => typeof x === "object" && sync.join("0000", x),
+          rename: () => sync.rename(x, "mine"),
+          "rename to": () => sync.rename("0123456789abcdef", x),
+          revoke: () => sync.revoke(x),
         };
         for (const [call, f] of Object.entries(calls)) {
           try {

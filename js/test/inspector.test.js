@@ -354,18 +354,30 @@ const asksToJoin = (page) =>
   until(page, () => document.querySelector("#join-dialog[open]"));
 
 /**
+ * Has the dialog show whose devices a code is from.
+ *
+ * @param {Page} page
+ * @param {string} [code] what is typed in; without it, that of the link
+ */
+async function showDevices(page, code) {
+  await page.evaluate((code) => {
+    const field = document.getElementById("join-code");
+    if (code) /** @type {HTMLInputElement} */ (field).value = code;
+  }, code);
+  await click(page, "Show its devices");
+}
+
+/**
  * Joins as the dialog asks for it.
  *
  * @param {Page} page
  * @param {string} [code] what is typed in; without it, that of the link
  */
 async function join(page, code) {
-  await page.evaluate((code) => {
-    const field = document.getElementById("join-code");
-    if (code) /** @type {HTMLInputElement} */ (field).value = code;
-    document.getElementById("join-own")?.click();
-  }, code);
-  await click(page, "Join");
+  await showDevices(page, code);
+  await until(page, () => document.activeElement?.id === "join-own");
+  await page.evaluate(() => document.getElementById("join-own")?.click());
+  await click(page, "Join these devices");
 }
 
 /**
@@ -456,7 +468,10 @@ inBrowser(
         release,
         fetch: async (/** @type {Parameters<typeof fetch>} */ ...args) => {
           const answer = await own(...args);
-          if (String(args[0]).endsWith("/join")) {
+          if (
+            String(args[0]).endsWith("/join") &&
+            !String(args[1]?.body).includes("ask")
+          ) {
             Object.assign(globalThis, { joined: true });
             await released;
           }
@@ -511,9 +526,11 @@ inBrowser("nobody joins by a link alone", async (visit) => {
     await b.evaluate(() => [location.href, document.activeElement?.id]),
     [url, "join-cancel"],
   );
-  // Nor by a click, or by Enter, which clicks the same button: both may have
-  // been meant for what was there before the dialog.
-  await click(b, "Join");
+  // Nor by clicks, or by Enter, which clicks the same button: they may have been
+  // meant for what was there before the dialog.
+  await showDevices(b);
+  await until(b, () => document.activeElement?.id === "join-own");
+  await click(b, "Join these devices");
   await submit(b, "batch-form", { batch: '{"b": 2}' });
   await sync(b);
   await shows(b, ["b", "2"]);
@@ -536,6 +553,157 @@ inBrowser("nobody joins by a link alone", async (visit) => {
   await shows(c, ["a", "1"]);
 });
 
+/**
+ * The lines of a list of devices.
+ *
+ * @param {Page} page
+ */
+const devices = (page, list = "#device-list") =>
+  page.evaluate(
+    (list) =>
+      [...document.querySelectorAll(`${list} > li`)].map(({ textContent }) =>
+        textContent?.replace(/\d{4}-\d\d-\d\d \d\d:\d\d/, "TIME"),
+      ),
+    list,
+  );
+
+/**
+ * Waits until the page says that of devices.
+ *
+ * @param {Page} page
+ * @param {string} note
+ */
+const notes = (page, note) =>
+  until(
+    page,
+    (note) => document.getElementById("devices-note")?.textContent === note,
+    note,
+  );
+
+/**
+ * Names a device, as its dialog asks for it.
+ *
+ * @param {Page} page
+ * @param {string} former
+ * @param {string} name
+ */
+async function rename(page, former, name) {
+  await click(page, `Rename: ${former}`);
+  await submit(page, "rename-form", { "device-name": name });
+}
+
+inBrowser(
+  "devices are shown, told of a join, renamed and revoked",
+  async (visit) => {
+    const url = await startServer(visit);
+    const a = await visit.newPage(url);
+    await ready(a);
+    await notes(
+      a,
+      "The server does not know this browser yet. It does once something is saved here.",
+    );
+    await watchPolicy(a);
+    await submit(a, "batch-form", { batch: '{"a": 1}' });
+    await says(a, synced);
+    await notes(a, "Devices that join turn up here.");
+    const agent = await text(a, "#device-list strong");
+    assert.deepEqual(await devices(a), [
+      `${agent} this onefirst seen TIME, here nowRename…Revoke…`,
+    ]);
+
+    const markup = "<b>Ada's</b> laptop";
+    await rename(a, agent, "x".repeat(101));
+    assert.match(await text(a, "#device-name-error"), /^This name has 101 /);
+    await submit(a, "rename-form", { "device-name": " " });
+    assert.equal(await text(a, "#device-name-error"), "A device needs a name.");
+    await submit(a, "rename-form", { "device-name": markup });
+    await notes(a, `The device is called ${markup} now.`);
+    await until(
+      a,
+      (name) =>
+        document.querySelector("#device-list strong")?.textContent === name,
+      markup,
+    );
+
+    const link = await makeLink(a);
+    const b = await visit.newDevice(url);
+    await ready(b);
+    await watchPolicy(b);
+    await submit(b, "batch-form", { batch: '{"b": 2}' });
+    await says(b, synced);
+    const [, code] = link.split("=");
+    await click(b, "Enter a code…");
+    await showDevices(b, code);
+    await until(b, () => document.activeElement?.id === "join-own");
+    assert.deepEqual(await devices(b, "#join-devices"), [
+      `${markup}, seen within the hour`,
+    ]);
+    // Another code would be another's.
+    await b.evaluate(() => {
+      document.getElementById("join-own")?.click();
+      const field = document.getElementById("join-code");
+      /** @type {HTMLInputElement} */ (field).value = "0000-0000-0000-0000";
+    });
+    await click(b, "Join these devices");
+    await until(
+      b,
+      () => document.getElementById("join-code-error")?.textContent,
+    );
+    assert.deepEqual(await devices(b, "#join-devices"), []);
+    await join(b, code);
+    await shows(b, ["a", "1"], ["b", "2"]);
+    await until(b, () => document.querySelectorAll("#device-list > li")[1]);
+    assert.deepEqual(await devices(b), [
+      `${markup}first seen TIME, seen within the hourRename…Revoke…`,
+      `${agent} this onefirst seen TIME, here nowRename…Revoke…`,
+    ]);
+
+    await click(a, "Close");
+    await sync(a);
+    await notes(a, `${agent} has joined.`);
+    assert.deepEqual(await devices(a), [
+      `${markup} this onefirst seen TIME, here nowRename…Revoke…`,
+      `${agent} newfirst seen TIME, seen within the hourRename…Revoke…`,
+    ]);
+
+    await click(a, `Revoke: ${agent}`);
+    assert.match(await text(a, "#revoke-text"), /will have no access any more/);
+    await click(a, "Cancel");
+    await sync(a);
+    assert.equal((await devices(a)).length, 2);
+    await a.evaluate(() => {
+      const [, last] = document.querySelectorAll('[data-action="revoke"]');
+      /** @type {HTMLElement} */ (last).focus(); // as a press does
+    });
+    await click(a, `Revoke: ${agent}`);
+    await click(a, "Revoke");
+    await until(a, () => !document.querySelectorAll("#device-list > li")[1]);
+    assert.equal(
+      await text(a, "#devices-note"),
+      `${agent} has no access any more.`,
+    );
+    assert.equal(
+      await a.evaluate(() => document.activeElement?.id),
+      "device-list",
+    );
+
+    await sync(b);
+    await shows(b);
+    await notes(b, "Devices that join turn up here.");
+    assert.deepEqual(await devices(b), [
+      `${agent} this onefirst seen TIME, here nowRename…Revoke…`,
+    ]);
+    await shows(a, ["a", "1"], ["b", "2"]);
+
+    await click(a, `Revoke: ${markup}`);
+    assert.match(await text(a, "#revoke-text"), /the only device/);
+    await click(a, "Revoke");
+    await shows(a);
+    assert.deepEqual(await violations(a), []);
+    assert.deepEqual(await violations(b), []);
+  },
+);
+
 inBrowser("a code that is used or wrong is refused in words", async (visit) => {
   const url = await startServer(visit);
   const a = await visit.newPage(url);
@@ -547,15 +715,15 @@ inBrowser("a code that is used or wrong is refused in words", async (visit) => {
   const b = await visit.newDevice(url);
   await ready(b);
   await click(b, "Enter a code…");
-  await join(b, "0000-0000-0000-0000");
+  await showDevices(b, "0000-0000-0000-0000");
   await until(b, () => document.getElementById("join-code-error")?.textContent);
   assert.match(await text(b, "#join-code-error"), /^This code is not good/);
-  await submit(b, "join-form", { "join-code": code.toLowerCase() });
+  await join(b, code.toLowerCase());
   await shows(b, ["a", "1"]);
 
   const c = await visit.newDevice(link);
   await asksToJoin(c);
-  await join(c);
+  await showDevices(c);
   await until(c, () => document.getElementById("join-code-error")?.textContent);
   assert.match(await text(c, "#join-code-error"), /^This code is not good/);
   await shows(c);
@@ -663,7 +831,7 @@ inBrowser(
       visit.site.url("/inspector/index.html#pair=0000-0000-0000-0000"),
     );
     await asksToJoin(page);
-    await join(page);
+    await showDevices(page);
     await until(
       page,
       () => document.getElementById("join-code-error")?.textContent,
@@ -671,6 +839,9 @@ inBrowser(
     assert.match(await text(page, "#join-code-error"), /keeps no copies/);
     await click(page, "Cancel");
     await says(page, "This server keeps no copies.");
+    assert.ok(
+      await page.evaluate(() => document.querySelector("#devices[hidden]")),
+    );
     await submit(page, "entry-form", { "entry-key": "a", "entry-value": "1" });
     await shows(page, ["a", "1"]);
     await page.reload();

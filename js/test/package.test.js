@@ -112,6 +112,7 @@ import {
   openSync,
   SessionError,
   type Change,
+  type Device,
   type Entries,
   type Options,
   type Session,
@@ -200,6 +201,15 @@ const known: "idle" | "syncing" | "offline" | "error" = status;
 sync.subscribe((state: SyncState) => console.log(state, known, unsent, failed));
 const { code, expiresIn }: { code: string; expiresIn: number } = await sync.pair();
 await sync.join(code);
+const agree = (devices: Device[]): boolean => devices.every(({ current }) => !current);
+const joined: boolean = await sync.join(code, agree);
+for (const device of await sync.devices()) {
+  const { id, name, first, last, new: fresh, current }: Device = device;
+  const shown: [string, number, number, boolean, boolean] = [name, first, last, fresh, current];
+  await sync.rename(id, name);
+  await sync.revoke(id);
+  console.log(shown, joined, sync.state.newDevices === true);
+}
 const done: void = await sync.now();
 sync.close();
 console.log(done, expiresIn);

@@ -58,8 +58,8 @@ export function formatTime(milliseconds) {
 }
 
 /**
- * Returns a key for a person to read. A key with characters that would not show,
- * or could be mistaken, becomes a JSON string.
+ * Returns a key, or the name of a device, for a person to read. One with characters
+ * that would not show, or could be mistaken, becomes a JSON string.
  *
  * @param {string} key
  */

@@ -1,5 +1,6 @@
 import { Announcer, ChangeLog } from "./changes.js";
 import { setUpDemo } from "./demo-frames.js";
+import { setUpDevices } from "./devices.js";
 import { byId, formatKey, formatNumber, showError } from "./dom.js";
 import { EntryTable } from "./entries.js";
 import { codeOf, messageOf, withCode } from "./error.js";
@@ -40,8 +41,9 @@ async function start() {
     // missing.
     const { open } = await import("./session-writer/index.js");
     const session = await open(name, { storage });
-    inspect(session, storage === "local" ? localStorage : sessionStorage);
-    await connect(session, code);
+    const area = storage === "local" ? localStorage : sessionStorage;
+    inspect(session, area);
+    await connect(session, area, code);
   } catch (error) {
     fail(codeOf(error), messageOf(error));
   }
@@ -51,11 +53,13 @@ async function start() {
  * Syncs the session with the server, and lets the user pair devices.
  *
  * @param {Session} session
+ * @param {Storage} area where the session is stored
  * @param {string} code the code of the link that opened the page, if any
  */
-async function connect(session, code) {
+async function connect(session, area, code) {
   const sync = await setUpSync(session);
   if (sync) {
+    setUpDevices(sync, session, area);
     setUpPair(sync);
     setUpJoin(sync, code);
   }

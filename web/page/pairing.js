@@ -1,3 +1,4 @@
+import { describeDevices } from "./devices.js";
 import { byId, showError } from "./dom.js";
 import { codeOf, messageOf, reasonOf, withCode } from "./error.js";
 import { keepsNoCopies } from "./sync.js";
@@ -112,12 +113,33 @@ export function setUpJoin(sync, linked) {
   const button = byId("join-button", HTMLButtonElement);
   const note = byId("join-note", HTMLElement);
 
+  const devices = byId("join-devices", HTMLElement);
+  const offer = byId("join-offer", HTMLElement);
+
+  /** The code and its devices that are shown. Nothing else is joined. */
+  let shown = "";
+  let busy = false;
+
   // Anybody may have made the link, and its dialog may open under the pointer or
   // while Enter is pressed. A disabled button cannot be pressed by accident.
   const enable = () => {
-    button.disabled = !own.checked;
+    button.disabled = busy || (shown !== "" && !own.checked);
   };
   own.addEventListener("change", enable);
+
+  /**
+   * @param {string} which the code and its devices, or nothing
+   * @param {HTMLElement[]} lines
+   */
+  const show = (which, ...lines) => {
+    shown = which;
+    devices.replaceChildren(...lines);
+    offer.hidden = !which;
+    own.checked = false;
+    button.textContent = which ? "Join these devices" : "Show its devices";
+    enable();
+  };
+  code.addEventListener("input", () => show(""));
 
   // The number of the dialog's latest question. A link may bring a second question
   // while the first code is tried, and the answer to the first must not close it.
@@ -128,10 +150,9 @@ export function setUpJoin(sync, linked) {
     asked++;
     byId("join-text", HTMLElement).textContent =
       `Join the session of the device that ${given ? "made this link" : "shows the code"}? ` +
-      "What is saved here is added to it, and that device sees it.";
+      "See first which devices share it.";
     code.value = given;
-    own.checked = false;
-    enable();
+    show("");
     showError(code, "");
     note.textContent = "";
     if (!dialog.open) {
@@ -149,18 +170,33 @@ export function setUpJoin(sync, linked) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     showError(code, "");
-    button.disabled = true;
+    busy = true;
+    enable();
     const answered = asked;
+    const given = code.value;
+    let joined = false;
     try {
-      await sync.join(code.value);
+      joined = await sync.join(given, (found) => {
+        const known = found.map(({ id, name }) => [id, name]);
+        const which = JSON.stringify([given, known]);
+        if (which === shown) return true;
+        if (asked === answered) show(which, ...describeDevices(found));
+        return false;
+      });
     } catch (error) {
       if (asked === answered) {
+        show("");
         showError(code, refusal(error));
         code.focus();
       }
       return;
     } finally {
+      busy = false;
       enable();
+    }
+    if (!joined) {
+      if (asked === answered) own.focus();
+      return;
     }
     if (asked === answered) dialog.close();
     note.textContent = "This device has joined the other.";

@@ -92,9 +92,9 @@ func (s *sessions) name(r *http.Request, who visitor, id, name string) error {
 }
 
 // Revoke ends the access of a device of whoever makes a request, in other processes within
-// five seconds. Its pages drop what they have exchanged once they exchange again, and are
-// somebody new's. A user's device is refused with the code "device" until Logout or Adopt
-// gives it a new id; so a program with a login of its own has to end that, too. The error
+// five seconds. Its pages drop what they have exchanged once they exchange again, and are a
+// visitor's. Until Logout or Adopt gives a user's device a new id, Open and Devices fail there
+// with the code "device": a program with a login of its own has to end that, too. The error
 // wraps sqlstore.ErrDevice if there is no device of that ID.
 func (h *Handler) Revoke(r *http.Request, id string) error {
 	who, err := h.owns(r)

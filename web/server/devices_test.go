@@ -305,14 +305,19 @@ func TestAUsersDevice(t *testing.T) {
 	if res := one.do(t, "POST", "/sessions/revoke", `{"id":"`+second.ID+`"}`, asJSON...); res.StatusCode != 204 {
 		t.Fatalf("revoke: %d %s", res.StatusCode, res.body)
 	}
-	for _, res := range []reply{two.send(t, "", ""), two.do(t, "GET", "/open", ""), two.do(t, "POST", "/sessions/devices", "")} {
+	owner := two.owner
+	if res := two.send(t, "", "["+item(`"set":{"revoked":1}`)+"]"); res.StatusCode != 412 || two.owner == owner || two.owner == "" {
+		t.Errorf("the revoked device's page: %d %v", res.StatusCode, res.Header)
+	}
+	for _, res := range []reply{two.do(t, "GET", "/open", ""), two.do(t, "POST", "/sessions/devices", "")} {
 		if res.StatusCode != 401 || res.code(t) != "device" {
 			t.Errorf("%s: %d %s, want 401 device", res.Request.URL.Path, res.StatusCode, res.body)
 		}
 	}
 	two.do(t, "POST", "/logout", "")
 	two.do(t, "POST", "/login?user=ada", "")
-	if res := two.send(t, "", ""); res.StatusCode != 204 {
+	two.ask(t, nil, "")
+	if res := two.send(t, "", ""); res.StatusCode != 204 || two.owner != sqlstore.Tag("ada") {
 		t.Errorf("after another login: %d %s", res.StatusCode, res.body)
 	}
 	// Who keeps no cookies is no device, and has the session all the same.
@@ -392,7 +397,7 @@ func TestTheProgramsOwnHandlersHaveDevices(t *testing.T) {
 	if _, err := h.Devices(b.request()); err == nil {
 		t.Error("a device that was revoked is told of others")
 	}
-	b.send(t, "", "")
+	b.do(t, "GET", "/open", "")
 	b.do(t, "POST", "/logout", "")
 	tag := sqlstore.Tag("ada")
 	of := " owner=" + tag + " device=" + id

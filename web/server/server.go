@@ -391,6 +391,10 @@ func answerText(w http.ResponseWriter, status int, text string) {
 
 func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	who, err := s.identify(r)
+	if err == ended {
+		// Its pages are to show nothing of the user's: it is the visitor's that it was.
+		who, err = s.visitor(r)
+	}
 	if err != nil {
 		return err
 	}
