@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,15 +150,16 @@ func grow(b *testing.B, address string, from, to, entries int) {
 		b.Fatal(err)
 	}
 	numbers, owner := `(WITH RECURSIVE n (i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %d) SELECT i FROM n)`, `stored_as(i)`
-	before, after := `PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000`, `PRAGMA journal_mode = WAL`
+	before, after := `PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000`, []string{`PRAGMA journal_mode = WAL`}
 	if db.postgresql {
 		numbers, owner = `(SELECT generate_series(%d, %d - 1) AS i)`, `encode(sha256(convert_to(lpad(to_hex(i), 32, '0'), 'UTF8')), 'hex')`
-		before, after = `SET synchronous_commit = off`, `VACUUM ANALYZE`
+		before, after = `SET synchronous_commit = off`, []string{`VACUUM ANALYZE`, `CHECKPOINT`}
 	}
 	now := time.Now()
 	millis, today := now.Add(-time.Hour).UnixMilli(), now.UTC().Format(time.DateOnly)
 	fresh := `owners o WHERE NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = o.owner)`
-	if err := db.exec(before,
+	if err := db.exec(append([]string{
+		before,
 		fmt.Sprintf(`INSERT INTO owners (owner, made, used)
 SELECT `+owner+`, '%s', '%s' FROM `+numbers+` numbers ORDER BY 1`, now.Add(-time.Hour).UTC().Format(time.RFC3339), today, from, to),
 		fmt.Sprintf(`INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
@@ -168,10 +170,10 @@ FROM (SELECT owner FROM `+fresh+` ORDER BY owner) f CROSS JOIN `+numbers+` numbe
 SELECT owner, '"cart"', 'newest', '%s', %d, '%s', '', '%d' FROM `+fresh, stamp(millis, 0, 0), entries, today, millis),
 		fmt.Sprintf(`INSERT INTO sessions (owner, name, epoch, version, used)
 SELECT owner, '"cart"', substr(owner, 1, 16), 0, '%s' FROM `+fresh, today),
-		after,
-	); err != nil {
+	}, after...)...); err != nil {
 		b.Fatal(err)
 	}
+	syscall.Sync() // or the first commits that are measured would wait for it
 }
 
 // cursorOf returns the cursor of who has all of the session as it was grown.
