@@ -180,21 +180,3 @@ SELECT owner, '"cart"', substr(owner, 1, 16), 0, '%s' FROM `+fresh, today),
 func cursorOf(number, entries int) string {
 	return fmt.Sprintf("%s-%d", storedAs(number)[:16], entries)
 }
-
-// size returns how many bytes a database takes.
-func size(b *testing.B, address string) (bytes int64) {
-	b.Helper()
-	db, err := open(address)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	query := `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`
-	if db.postgresql {
-		query = `SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace`
-	}
-	if err := db.QueryRow(query).Scan(&bytes); err != nil {
-		b.Fatal(err)
-	}
-	return bytes
-}

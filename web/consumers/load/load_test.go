@@ -10,12 +10,16 @@ package load
 import (
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 var (
@@ -26,58 +30,137 @@ var (
 	publishing  = flag.Bool("publish", false, "put the tables into "+readme)
 )
 
+// A setting is what all contestants bear in turn.
+type setting struct {
+	on               engine
+	entries, clients int
+	crowds           map[string]*crowd // by contestant
+}
+
 // BenchmarkContestants has clients of each contestant save as fast as they can. The
 // contestants take turns, so that all have the same machine.
 func BenchmarkContestants(b *testing.B) {
-	text := fmt.Sprintf("%s, %d cores, in one run.", strings.Replace(runtime.Version(), "go", "Go ", 1), runtime.NumCPU())
-	ratios := [][]string{{"", "entries", "clients", exchange, save, bySCS, "p99 of " + exchange, "p99 of " + save, "p99 of " + bySCS}}
-	var details []string
+	var settings []setting
 	for _, on := range engines(b) {
-		head := []string{on.name, "entries", "clients", "a second", "p50, ms", "p99, ms", "CPU of the server, ms"}
-		if on.pid != 0 {
-			head = append(head, "CPU of PostgreSQL, ms")
-		}
-		detail := [][]string{append(head, "bytes")}
 		var servers []served
 		for _, c := range contestants {
 			servers = append(servers, c.start(b, on, on.address()))
 		}
 		for _, entries := range []int{1, 20} {
 			for _, clients := range []int{8, 64, 512} {
-				what := []string{number(float64(entries)), number(float64(clients))}
-				crowds := make(map[string]*crowd)
-				for _, s := range servers {
-					crowds[s.name] = newCrowd(b, s, clients, entries)
+				s := setting{on, entries, clients, make(map[string]*crowd)}
+				for _, server := range servers {
+					s.crowds[server.name] = newCrowd(b, server, clients, entries)
 				}
 				for range *turnsEach {
-					for _, s := range servers {
-						crowds[s.name].run(*turn)
+					for _, server := range servers {
+						s.crowds[server.name].run(*turn)
 					}
 				}
-				times := func(of func(*crowd) float64) (cells []string) {
-					for _, name := range []string{exchange, save, bySCS} {
-						cells = append(cells, number(of(crowds[name])/of(crowds[plainly])))
-					}
-					return cells
-				}
-				row := append([]string{on.name}, what...)
-				row = append(row, times(func(c *crowd) float64 { return c.rate() })...)
-				ratios = append(ratios, append(row, times(func(c *crowd) float64 { return c.percentile(99) })...))
-				progress(ratios)
-				for _, s := range servers {
-					c := crowds[s.name]
-					detail = append(detail, append(append([]string{s.name}, what...), c.cells()...))
-					progress(detail)
+				for _, c := range s.crowds {
 					c.client.CloseIdleConnections()
 				}
+				settings = append(settings, s)
+				progress(s.times())
 			}
 		}
-		details = append(details, table(detail...))
-		for _, s := range servers {
-			s.stop()
+		for _, server := range servers {
+			server.stop()
 		}
 	}
-	publish(b, "contestants", strings.Join(append([]string{text, "Times the plain handler's:", table(ratios...)}, details...), "\n\n"))
+	parts := []string{
+		fmt.Sprintf("%s on %d cores, %d turns of %v each, two clients of each owner.", strings.Replace(runtime.Version(), "go", "Go ", 1), runtime.NumCPU(), *turnsEach, *turn),
+		goals(settings),
+		"All of it, as multiples of the plain handler's:", ratios(settings),
+	}
+	for _, on := range []bool{false, true} {
+		parts = append(parts, details(slices.DeleteFunc(slices.Clone(settings), func(s setting) bool { return (s.on.pid != 0) != on })))
+	}
+	publish(b, "contestants", strings.Join(parts, "\n\n"))
+}
+
+// rate and p99 return how many times as many requests a contestant bears as the plain
+// handler, and how many times as long 99 of 100 take at most.
+func (s setting) rate(name string) float64 { return s.crowds[name].rate() / s.crowds[plainly].rate() }
+
+func (s setting) p99(name string) float64 {
+	return s.crowds[name].percentile(99) / s.crowds[plainly].percentile(99)
+}
+
+// times returns a row of ratios.
+func (s setting) times() []string {
+	row := []string{s.on.name, count(s.entries), count(s.clients)}
+	for _, of := range []func(string) float64{s.rate, s.p99} {
+		for _, name := range []string{exchange, save, bySCS} {
+			row = append(row, number(of(name)))
+		}
+	}
+	return row
+}
+
+func ratios(settings []setting) string {
+	rows := [][]string{{"", "entries", "clients", exchange, save, bySCS, "p99 of " + exchange, "p99 of " + save, "p99 of " + bySCS}}
+	for _, s := range settings {
+		rows = append(rows, s.times())
+	}
+	return table(rows...)
+}
+
+// details returns all that was measured on one engine.
+func details(settings []setting) string {
+	head := []string{settings[0].on.name, "entries", "clients", "a second", "p50, ms", "p99, ms", "CPU of the server, ms"}
+	if settings[0].on.pid != 0 {
+		head = append(head, "CPU of PostgreSQL, ms")
+	}
+	rows := [][]string{append(head, "bytes")}
+	for _, s := range settings {
+		for _, c := range contestants {
+			rows = append(rows, append([]string{c.name, count(s.entries), count(s.clients)}, s.crowds[c.name].cells()...))
+		}
+	}
+	return table(rows...)
+}
+
+// goals returns what ours should reach beside the plain handler, and how far it is.
+func goals(settings []setting) string {
+	rows := [][]string{{"beside the plain handler", "goal"}}
+	var names []string
+	for _, s := range settings {
+		if !slices.Contains(names, s.on.name) {
+			names = append(names, s.on.name)
+			rows[0] = append(rows[0], s.on.name, "reached")
+		}
+	}
+	reached := map[bool]string{false: "no", true: "yes"}
+	for _, name := range []string{exchange, save} {
+		for _, goal := range []struct {
+			entries int
+			rate    float64
+		}{{1, 1}, {20, 5}} {
+			what := fmt.Sprintf("%s, entries: %d, ", name, goal.entries)
+			many := []string{what + "times as many", "at least " + number(goal.rate)}
+			late := []string{what + "times the p99 of 512 clients", "at most " + number(1)}
+			for _, on := range names {
+				rate, p99 := worst(settings, on, goal.entries, name)
+				many = append(many, number(rate), reached[rate >= goal.rate])
+				late = append(late, number(p99), reached[p99 <= 1])
+			}
+			rows = append(rows, many, late)
+		}
+	}
+	return table(rows...)
+}
+
+// worst returns the smallest ratio of rates, however many clients there are, and the ratio
+// of the p99s with the most of them.
+func worst(settings []setting, on string, entries int, name string) (rate, p99 float64) {
+	rate = math.Inf(1)
+	for _, s := range settings {
+		if s.on.name == on && s.entries == entries {
+			rate, p99 = min(rate, s.rate(name)), s.p99(name)
+		}
+	}
+	return rate, p99
 }
 
 // cells returns what was measured.
@@ -93,21 +176,44 @@ func (t *traffic) cells() []string {
 // and more.
 func BenchmarkOwners(b *testing.B) {
 	const clients, entries = 8, 10
-	rows := [][]string{{"", "owners", "a second", "p50, ms", "p99, ms", "CPU of the server, ms", "CPU of PostgreSQL, ms", "bytes of the database for an owner"}}
+	rows := [][]string{{"", "owners", "a second", "p50, ms", "p99, ms", "CPU of the server, ms", "CPU of PostgreSQL, ms", "bytes an owner", "Prune, s"}}
 	for _, on := range engines(b) {
 		address := on.address()
 		before := 0
 		for owners := 1000; owners <= *mostOwners; owners *= 10 {
 			grow(b, address, before, owners, entries)
 			before = owners
-			bytes := size(b, address)
+			bytes, pruned := prune(b, address)
 			v := visitsOf(b, on, address, clients, entries)
 			v.run(clients, time.Duration(*turnsEach)*(*turn), func(client int) error { return v.visit(rand.IntN(owners), client) })
-			rows = append(rows, v.row(on, owners, number(float64(bytes)/float64(owners))))
+			rows = append(rows, v.row(on, owners, number(float64(bytes)/float64(owners)), number(pruned.Seconds())))
 			v.to.stop()
 		}
 	}
 	publish(b, "owners", table(rows...))
+}
+
+// prune returns how many bytes a database has, and how long Prune takes that finds nothing
+// to delete, while nobody else is there.
+func prune(b *testing.B, address string) (bytes int64, took time.Duration) {
+	b.Helper()
+	db, err := open(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	query := `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`
+	if db.postgresql {
+		query = `SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace`
+	}
+	if err := db.QueryRow(query).Scan(&bytes); err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	if err := db.sessions(sqlstore.Limits{}).Prune(ctx, began); err != nil {
+		b.Fatal(err)
+	}
+	return bytes, time.Since(began)
 }
 
 // BenchmarkEntries has clients exchange one entry of sessions that have more and more, or
@@ -147,15 +253,15 @@ func visitsOf(b *testing.B, on engine, address string, clients, entries int) *vi
 }
 
 // row returns what was measured on an engine with so many of something.
-func (v *visits) row(on engine, many int, last string) []string {
+func (v *visits) row(on engine, many int, more ...string) []string {
 	cells := v.cells()
 	if on.pid == 0 {
 		cells = append(cells[:4], "")
 	}
-	row := append(append([]string{on.name, number(float64(many))}, cells[:5]...), last)
-	progress([][]string{row})
+	row := slices.Concat([]string{on.name, count(many)}, cells[:5], more)
+	progress(row)
 	return row
 }
 
-// progress prints the last of some rows, as a run takes long.
-func progress(rows [][]string) { fmt.Fprintln(os.Stderr, strings.Join(rows[len(rows)-1], " | ")) }
+// progress prints a row, as a run takes long.
+func progress(row []string) { fmt.Fprintln(os.Stderr, strings.Join(row, " | ")) }

@@ -2,7 +2,9 @@ package load
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,17 +62,20 @@ func table(rows ...[]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// number returns a number with three digits, or more if it is larger.
+// number returns a number with about two digits, or with all of them before the point.
 func number(n float64) string {
 	switch {
-	case n < 1:
+	case n < 0.995:
 		return fmt.Sprintf("%.2f", n)
-	case n < 10:
+	case n < 9.95:
 		return fmt.Sprintf("%.1f", n)
-	case n < 1000:
-		return fmt.Sprintf("%.0f", n)
 	}
-	digits := fmt.Sprintf("%.0f", n)
+	return count(int(math.Round(n)))
+}
+
+// count returns a whole number.
+func count(n int) string {
+	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}
