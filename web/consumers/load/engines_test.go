@@ -29,6 +29,9 @@ type engine struct {
 	name string
 	// address returns the address of a new one, for open.
 	address func() string
+	// logged returns how many bytes have been written into the engine's log, or 0 if it does
+	// not tell.
+	logged func() float64
 	// pid is the process of the engine, or 0 if that is the server's.
 	pid int
 }
@@ -67,7 +70,7 @@ func engines(b *testing.B) []engine {
 	}
 	schemas := 0
 	return []engine{
-		{"SQLite " + sqliteVersion, func() string { return filepath.Join(b.TempDir(), "sessions.db") }, 0},
+		{"SQLite " + sqliteVersion, func() string { return filepath.Join(b.TempDir(), "sessions.db") }, func() float64 { return 0 }, 0},
 		{"PostgreSQL " + version, func() string {
 			schemas++
 			name := fmt.Sprint("contestant", schemas)
@@ -75,6 +78,11 @@ func engines(b *testing.B) []engine {
 				b.Fatal(err)
 			}
 			return postgres + "&" + url.Values{"search_path": {name}}.Encode()
+		}, func() (bytes float64) {
+			if err := db.QueryRow(`SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')`).Scan(&bytes); err != nil {
+				b.Fatal(err)
+			}
+			return bytes
 		}, process},
 	}
 }

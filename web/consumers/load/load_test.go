@@ -23,8 +23,8 @@ import (
 )
 
 var (
-	turn        = flag.Duration("turn", 2*time.Second, "how long a contestant's turn is")
-	turnsEach   = flag.Int("turns", 3, "how many turns each contestant has")
+	turn        = flag.Duration("turn", time.Second, "how long a contestant's turn is")
+	turnsEach   = flag.Int("turns", 6, "how many turns each contestant has")
 	mostOwners  = flag.Int("owners", 1_000_000, "up to how many owners to measure")
 	mostEntries = flag.Int("entries", 10_000, "up to how many entries of a session to measure")
 	publishing  = flag.Bool("publish", false, "put the tables into "+readme)
@@ -176,7 +176,7 @@ func (t *traffic) cells() []string {
 // and more.
 func BenchmarkOwners(b *testing.B) {
 	const clients, entries = 8, 10
-	rows := [][]string{{"", "owners", "a second", "p50, ms", "p99, ms", "CPU of the server, ms", "CPU of PostgreSQL, ms", "bytes an owner", "Prune, s"}}
+	rows := [][]string{{"", "owners", "a second", "p50, ms", "p99, ms", "CPU of the server, ms", "CPU of PostgreSQL, ms", "bytes an owner", "bytes of PostgreSQL's log", "Prune, s"}}
 	for _, on := range engines(b) {
 		address := on.address()
 		before := 0
@@ -185,8 +185,13 @@ func BenchmarkOwners(b *testing.B) {
 			before = owners
 			bytes, pruned := prune(b, address)
 			v := visitsOf(b, on, address, clients, entries)
+			logged := on.logged()
 			v.run(clients, time.Duration(*turnsEach)*(*turn), func(client int) error { return v.visit(rand.IntN(owners), client) })
-			rows = append(rows, v.row(on, owners, number(float64(bytes)/float64(owners)), number(pruned.Seconds())))
+			log := ""
+			if on.pid != 0 {
+				log = number((on.logged() - logged) / float64(len(v.times)))
+			}
+			rows = append(rows, v.row(on, owners, number(float64(bytes)/float64(owners)), log, number(pruned.Seconds())))
 			v.to.stop()
 		}
 	}
@@ -236,7 +241,7 @@ func BenchmarkEntries(b *testing.B) {
 				v := visitsOf(b, on, address, clients, entries)
 				v.run(clients, 0, func(client int) error { return what.ask(v, client) })
 				v.forget()
-				v.run(clients, *turn, func(client int) error { return what.ask(v, client) })
+				v.run(clients, time.Duration(*turnsEach)*(*turn), func(client int) error { return what.ask(v, client) })
 				rows = append(rows, v.row(engine{name: on.name + ", " + what.name, pid: on.pid}, entries, number(v.bytes())))
 				v.to.stop()
 			}
