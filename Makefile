@@ -23,7 +23,8 @@
 #   make tinygo  builds the TinyGo that fits, for Debian 12
 #   make tabs    measures what several tabs lose, for js/tabs/README.md
 #   make bench   times session-writer beside its peers, for js/bench/README.md
-#   make bench-server  times the server beside a plain one: see web/server/README.md
+#   make bench-server  times the server beside a plain handler and scs, and with many
+#                owners and entries, for web/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -215,11 +216,12 @@ tabs kills: build
 bench: build chromium
 	cd js && $(with_tinygo) node bench/run.js
 
-# What a server does on this machine, and a plain one that inserts entries one
-# by one.
+# So does this one, on SQLite and PostgreSQL, into web/README.md. It takes a quarter of an
+# hour and 20 GB of the disk for temporary files, most of both for a million owners.
 .PHONY: bench-server
 bench-server:
-	go test -run '^$$' -bench Exchange -benchtime 10s ./web/server
+	@.ci/apt postgresql
+	cd web/consumers && go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./load -publish
 
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack

@@ -104,11 +104,14 @@ test("what a README links to is there", () => {
 });
 
 test("what is measured has a place", () => {
-  for (const [name, mark] of Object.entries({
-    "js/bench/README.md": "bench",
-    "js/kills/README.md": "survival",
-    "js/tabs/README.md": "tabs",
-  })) {
+  for (const [name, mark] of [
+    ["js/bench/README.md", "bench"],
+    ["js/kills/README.md", "survival"],
+    ["js/tabs/README.md", "tabs"],
+    ["web/README.md", "contestants"],
+    ["web/README.md", "owners"],
+    ["web/README.md", "entries"],
+  ]) {
     const [start, end] = [`<!-- ${mark} -->\n`, `<!-- /${mark} -->\n`].map(
       (text) => texts[name].indexOf(text),
     );
