@@ -170,6 +170,9 @@ func grow(b *testing.B, address string, from, to, entries int) {
 		before,
 		fmt.Sprintf(`INSERT INTO owners (owner, made, used)
 SELECT `+owner+`, '%s', '%s' FROM `+numbers+` numbers ORDER BY 1`, now.Add(-time.Hour).UTC().Format(time.RFC3339), today, from, to),
+		// One device each, whose secret is the owner's id.
+		fmt.Sprintf(`INSERT INTO devices (device, owner, sealed, name, made, seen, told, ended)
+SELECT owner, owner, '', '', made, '%s', made, '' FROM `+fresh, now.UTC().Format(time.RFC3339)),
 		fmt.Sprintf(`INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
 SELECT f.owner, '"cart"', '"key' || i || '"', '%s', i + 1, '%s', '%[3]d', '%s'
 FROM (SELECT owner FROM `+fresh+` ORDER BY owner) f CROSS JOIN `+numbers+` numbers`,
