@@ -178,10 +178,57 @@ function inPages({ name }) {
         await withServer(folder, server, async (url) => {
           await lookAtRendering(await visit.newDevice(`${url}template`));
           await lookAtRendering(await visit.newDevice(`${url}templ`));
+          await signIn(() => visit.newDevice(`${url}template`));
         });
       }),
     300_000, // as it is downloaded
   );
+}
+
+/**
+ * A visitor's cart becomes the user's by the login, with what his page has not sent, and
+ * nothing of it is shown after the logout.
+ *
+ * @param {() => Promise<Page>} newDevice
+ */
+async function signIn(newDevice) {
+  /** @type {(page: Page, path: string) => Promise<unknown>} */
+  const post = (page, path) =>
+    page.evaluate(async (path) => {
+      const { ok, status } = await fetch(path, { method: "POST" });
+      if (!ok) throw new Error(`${path}: ${status}`);
+    }, path);
+  const shown = async (/** @type {Page} */ page) =>
+    page.evaluate(async () => {
+      const { session, sync } = /** @type {any} */ (globalThis);
+      await sync.now();
+      return session.load();
+    });
+  const save = (/** @type {Page} */ page, /** @type {unknown} */ entries) =>
+    page.evaluate((entries) => {
+      /** @type {any} */ (globalThis).session.save(entries);
+    }, entries);
+
+  const home = await newDevice();
+  await post(home, "/login?user=ada");
+  await save(home, { apples: 1, at: "home" });
+  assert.deepEqual(await shown(home), { apples: 1, at: "home" });
+
+  const page = await newDevice();
+  await save(page, { apples: 2, pears: 1 });
+  await shown(page);
+  await save(page, { unsent: true });
+  await post(page, "/login?user=ada");
+  const both = { apples: 3, pears: 1, unsent: true, at: "home" };
+  assert.deepEqual(await shown(page), both);
+  assert.deepEqual(await shown(home), both);
+
+  await post(page, "/logout");
+  assert.deepEqual(await shown(page), {});
+  await post(page, "/login?user=bob");
+  assert.deepEqual(await shown(page), {});
+  await post(page, "/login?user=ada");
+  assert.deepEqual(await shown(page), both);
 }
 
 /** @param {Page} page */

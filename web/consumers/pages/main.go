@@ -1,4 +1,5 @@
-// The command pages renders a page with a session in it, by html/template and by templ.
+// The command pages renders a page with a session in it, by html/template and by templ. It
+// has a login, which makes a visitor's cart the user's.
 //
 //	pages -port 8080 -package FOLDER
 //
@@ -81,7 +82,7 @@ func run(port, folder string) error {
 	if err := db.Create(context.Background()); err != nil {
 		return err
 	}
-	sessions, err := server.New(server.Config{DB: db})
+	sessions, err := server.New(server.Config{DB: db, Identify: identify, Combine: combine})
 	if err != nil {
 		return err
 	}
@@ -116,6 +117,24 @@ func run(port, folder string) error {
 		}
 	})
 
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		user := &http.Cookie{Name: "user", Value: r.FormValue("user"), Path: "/"} // a real one is signed
+		signedIn := r.Clone(r.Context())
+		signedIn.AddCookie(user)
+		if err := sessions.Adopt(w, signedIn); err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		http.SetCookie(w, user)
+	})
+	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		if err := sessions.Logout(w, r); err != nil {
+			sessions.Error(w, r, err)
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "user", Path: "/", MaxAge: -1})
+	})
+
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return err
@@ -123,6 +142,24 @@ func run(port, folder string) error {
 	fmt.Printf("http://%s\n", listener.Addr())
 	protection := http.NewCrossOriginProtection()
 	return http.Serve(listener, protection.Handler(sessions.Wrap(mux)))
+}
+
+// identify returns the user who has signed in.
+func identify(r *http.Request) (string, error) {
+	user, err := r.Cookie("user")
+	if err != nil {
+		return "", nil // a visitor
+	}
+	return user.Value, nil
+}
+
+// combine adds up how many there are of something in a visitor's and a user's carts.
+func combine(_, _ string, user, visitor json.RawMessage) (any, bool) {
+	var a, b int
+	if json.Unmarshal(user, &a) != nil || json.Unmarshal(visitor, &b) != nil {
+		return nil, false // the later one stays
+	}
+	return a + b, true
 }
 
 // cart returns what a page shows of the visitor's cart.
