@@ -28,9 +28,10 @@ type OwnerError struct {
 	// Owner is the tag of the owner that the server takes the sender for. It is empty
 	// if the server does not know the sender.
 	Owner string
-	// Heir says that this owner has by now what the one who was sent had there, and is to
-	// get what that one has here. A server says so of a visitor who has signed in.
-	Heir bool
+	// Heir is the tag of the heir of the owner whose session was sent: what that one had
+	// there is the heir's by now, and what he has here is to be. It is empty if there is none.
+	// A server tells so of a visitor who has signed in.
+	Heir string
 }
 
 // Error says whose session the server has.
@@ -152,27 +153,24 @@ func (s *Session) sync(ctx context.Context, replica Replica) error {
 			break
 		}
 		got, err := s.ask(ctx, replica, Sent(sent))
-		answered, late := engine.Merged, engine.Late{}
+		answered, terms := engine.Merged, engine.Terms{}
 		if err != nil {
 			var owner *OwnerError
 			var stamp *StampError
 			switch {
 			case errors.As(err, &owner):
-				answered, got = engine.Unknown, Received{Owner: owner.Owner}
-				if owner.Heir {
-					answered = engine.Inherited
-				}
+				answered, got, terms.Heir = engine.Unknown, Received{Owner: owner.Owner}, owner.Heir
 			case errors.Is(err, ErrCursor):
 				answered, got = engine.Unknown, Received{Owner: sent.Owner}
 			case errors.As(err, &stamp):
-				answered, late = engine.TooLate, engine.Late{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
+				answered, terms = engine.TooLate, engine.Terms{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
 			case errors.Is(err, ErrQuota) && sent.Owner != "" && sent.Items != "":
 				answered, noRoom = engine.NoRoom, err
 			default:
 				return err
 			}
 		}
-		if failed := x.Answer(now(), answered, engine.Received(got), late); failed != nil {
+		if failed := x.Answer(now(), answered, engine.Received(got), terms); failed != nil {
 			return errors.Join(failed, err)
 		}
 	}

@@ -75,11 +75,11 @@ func TestSyncErrors(t *testing.T) {
 		{"the server's own", lost, func(err error) bool { return errors.Is(err, lost) }},
 		{"an unknown cursor, again and again", session.ErrCursor, func(err error) bool { return errors.Is(err, session.ErrCursor) }},
 		{"an owner that is none", &session.OwnerError{Owner: "x"}, func(err error) bool { var o *session.OwnerError; return errors.As(err, &o) }},
-		{"an heir who is nobody", &session.OwnerError{Heir: true}, func(err error) bool {
+		{"an heir beside nobody", &session.OwnerError{Heir: ben}, func(err error) bool {
 			var o *session.OwnerError
 			return errors.As(err, &o) && strings.Contains(err.Error(), "no server")
 		}},
-		{"an heir of himself", &session.OwnerError{Owner: ada, Heir: true}, func(err error) bool {
+		{"an heir of himself", &session.OwnerError{Owner: ben, Heir: ada}, func(err error) bool {
 			var o *session.OwnerError
 			return errors.As(err, &o) && strings.Contains(err.Error(), "no server")
 		}},
@@ -195,7 +195,7 @@ func TestAnHeirGetsWhatWasNotSent(t *testing.T) {
 	save(t, s, entries{"a": 1})
 	server := remote{answers: []func(session.Sent) (session.Received, error){
 		answer(session.Received{Owner: ada, Age: -1}),
-		refuse(&session.OwnerError{Owner: ben, Heir: true}),
+		refuse(&session.OwnerError{Owner: ben, Heir: ben}),
 		answer(session.Received{Owner: ben, Cursor: "1"}),
 	}}
 	if err := s.Sync(t.Context(), server.serve); err != nil {

@@ -125,16 +125,19 @@ type Answered int
 
 // After any but Merged it has merged nothing.
 const (
-	Merged    Answered = iota
-	Unknown            // it does not know the cursor or the owner; Received.Owner is its owner
-	Inherited          // Received.Owner is its owner, and the heir of the one that was sent
+	Merged  Answered = iota
+	Unknown          // it does not know the cursor or the owner; Received.Owner is its owner
 	NoRoom
-	TooLate // a stamp is later than it accepts: see Late
+	TooLate // a stamp is later than it accepts: see Terms.Latest
 )
 
-// Late says which stamps a server accepts.
-type Late struct {
-	// Latest is the latest time of a stamp, in milliseconds since 1970.
+// Terms are what a server says with a refusal.
+type Terms struct {
+	// Heir is the tag of the heir of the owner that was sent, if it is Unknown to the server
+	// and he has one.
+	Heir string
+	// Latest is the latest time of a stamp that the server accepts, in milliseconds since
+	// 1970.
 	Latest int64
 	// Newest is the greatest stamp that the server has up to that time, or empty. New
 	// stamps must come after it.
@@ -423,7 +426,7 @@ func (x *Exchange) Next(now int64) (sent Sent, more bool) {
 // the server has no room for. Refused tells of that.
 //
 // After an error the session keeps what was exchanged before.
-func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late) error {
+func (x *Exchange) Answer(now int64, answered Answered, got Received, terms Terms) error {
 	s := x.s
 	s.hear(now)
 	if answered == Merged {
@@ -438,12 +441,15 @@ func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late)
 		return x.resume(now, l) // it is not for this one
 	case x.sent.Owner == "":
 		return ErrServer
-	case answered == Inherited && (!IsTag(got.Owner) || got.Owner == l.owner):
+	case answered == Unknown && terms.Heir != "" && (!IsTag(got.Owner) || !IsTag(terms.Heir) || l.owner == got.Owner || l.owner == terms.Heir):
 		return ErrServer
-	case answered == Inherited:
-		err = s.give(now, l, got.Owner)
 	case answered == Unknown && got.Owner != x.sent.Owner:
-		err = x.turn(now, l, got.Owner)
+		if terms.Heir != "" {
+			err = s.storage.SetItem(heirKey(l.owner), terms.Heir)
+		}
+		if err == nil {
+			err = x.turn(now, l, got.Owner)
+		}
 	case answered == Unknown: // the copy is lost
 		_, err = s.begin(l.owner, l.active)
 	case answered == NoRoom && len(x.part) > 1: // find out which item is too large
@@ -457,12 +463,12 @@ func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late)
 			x.refuse(now, x.part[0])
 		}
 		return nil
-	case answered == TooLate && late.Latest > 0:
+	case answered == TooLate && terms.Latest > 0:
 		if l.cursor != x.with.cursor {
 			return x.begin(now) // others have exchanged since
 		}
-		if err = x.after(l, late); err == nil {
-			err = s.Restamp(now, late.Latest)
+		if err = x.after(l, terms); err == nil {
+			err = s.Restamp(now, terms.Latest)
 		}
 		if err == nil {
 			// Now a removal or clearing may be older than what it removed. That may
@@ -481,24 +487,24 @@ func (x *Exchange) Answer(now int64, answered Answered, got Received, late Late)
 
 // after notes which stamp the new ones must come after. It returns ErrServer if they
 // would be older than what the server has.
-func (x *Exchange) after(l ledger, late Late) error {
+func (x *Exchange) after(l ledger, terms Terms) error {
 	snap, err := x.s.read()
 	if err != nil {
 		return err
 	}
 	for _, it := range snap.items {
-		if l.lists(it.stamp()) && it.says.newest.Millis() > late.Latest {
+		if l.lists(it.stamp()) && it.says.newest.Millis() > terms.Latest {
 			return ErrServer
 		}
 	}
-	if late.Newest == "" {
+	if terms.Newest == "" {
 		return nil
 	}
-	if _, ok := ParseStamp(string(late.Newest)); !ok || late.Newest.Millis() > late.Latest {
+	if _, ok := ParseStamp(string(terms.Newest)); !ok || terms.Newest.Millis() > terms.Latest {
 		return ErrServer
 	}
 	// Listed as if the server had this item, because restamp looks there.
-	l.stamps += " " + string(late.Newest)
+	l.stamps += " " + string(terms.Newest)
 	return x.s.storage.SetItem(x.s.ledgerKey(), l.text())
 }
 

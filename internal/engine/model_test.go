@@ -49,7 +49,7 @@ const (
 func dayOf(millis int64) int64 { return millis / (24 * hour) }
 
 // Exchange is for the tests of other packages.
-func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Late) {
+func (m *modelServer) Exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Terms) {
 	return m.exchange(now, owner, sent)
 }
 
@@ -67,15 +67,12 @@ func (m *modelServer) Entries(now int64, owner string) map[string]string {
 }
 
 // exchange is what a server answers to what the owner of that tag sends.
-func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Late) {
+func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Answered, got Received, late Terms) {
 	if sent.Owner != "" && sent.Owner != owner {
-		if m.heirs[sent.Owner] == owner {
-			return Inherited, Received{Owner: owner}, Late{}
-		}
-		return Unknown, Received{Owner: owner}, Late{}
+		return Unknown, Received{Owner: owner}, Terms{Heir: m.heirs[sent.Owner]}
 	}
 	if sent.Owner == "" {
-		return Merged, Received{Owner: owner, Age: -1}, Late{}
+		return Merged, Received{Owner: owner, Age: -1}, Terms{}
 	}
 	at := m.sessions[owner]
 	since, life := 0, ""
@@ -83,7 +80,7 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Ans
 		epoch := 0
 		fmt.Sscanf(sent.Cursor, "%d-%d-%s", &epoch, &since, &life)
 		if at == nil || epoch != at.epoch || since > len(at.versions) {
-			return Unknown, Received{Owner: owner}, Late{}
+			return Unknown, Received{Owner: owner}, Terms{}
 		}
 	}
 	var said Said
@@ -106,7 +103,7 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Ans
 		return TooLate, Received{Owner: owner}, late
 	}
 	if at == nil && said.Newest == "" {
-		return Merged, Received{Owner: owner, Age: -1}, Late{}
+		return Merged, Received{Owner: owner, Age: -1}, Terms{}
 	}
 	at = m.Use(now, owner)
 
@@ -151,7 +148,7 @@ func (m *modelServer) exchange(now int64, owner string, sent Sent) (answered Ans
 	if at.newest != "" && is != "over" {
 		got.Age = max(0, now-at.touched)
 	}
-	return Merged, got, Late{}
+	return Merged, got, Terms{}
 }
 
 // has reports whether a row is there, if the session is not over.

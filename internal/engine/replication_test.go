@@ -424,7 +424,7 @@ func (w *world) claim(b *batch, owner string, d *device) *claim {
 type answer struct {
 	answered engine.Answered
 	got      engine.Received
-	late     engine.Late
+	late     engine.Terms
 	cookie   string // that the browser gets
 }
 
@@ -474,14 +474,12 @@ func (w *world) request(user string, sent engine.Sent) (a answer) {
 		a.answered, a.got = engine.Merged, engine.Received(done.Received)
 	case errors.As(err, &owner):
 		a.answered, a.got.Owner = engine.Unknown, owner.Owner
-		if w.model.Heir(sent.Owner) == owner.Owner {
-			a.answered = engine.Inherited
-		}
+		a.late.Heir = w.model.Heir(sent.Owner)
 	case errors.Is(err, session.ErrCursor):
 		a.answered, a.got.Owner = engine.Unknown, tag
 	case errors.As(err, &stamp):
 		a.answered, a.got.Owner = engine.TooLate, tag
-		a.late = engine.Late{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
+		a.late = engine.Terms{Latest: stamp.Latest.UnixMilli(), Newest: engine.Stamp(stamp.Newest)}
 	case errors.Is(err, session.ErrQuota) && w.limits:
 		a.answered, a.got.Owner = engine.NoRoom, tag
 		w.refused(tag, err)
@@ -1753,7 +1751,7 @@ func (t *tab) exchange() {
 	}
 	defer t.turned(shown) // also when it is killed
 	var had engine.Said
-	if a.answered == engine.Inherited && f.owner == shown && !w.aged {
+	if a.late.Heir != "" && a.late.Heir == a.got.Owner && f.owner == shown && !w.aged {
 		had = t.said(shown)
 	}
 	err := f.x.Answer(d.now(), a.answered, a.got, a.late)
@@ -1823,8 +1821,8 @@ func (t *tab) send(f *flight, sent engine.Sent) {
 	f.answer = w.request(d.cookie, sent)
 	if a := f.answer; a.answered == engine.Unknown && a.got.Owner == "" {
 		d.heirs[heir{sent.Owner, anybody}] = true
-	} else if a.answered == engine.Inherited {
-		d.heirs[heir{sent.Owner, a.got.Owner}] = true
+	} else if a.late.Heir != "" {
+		d.heirs[heir{sent.Owner, a.late.Heir}] = true
 	}
 	w.note("%s sends as %s for %.4s at %t: %s\n  %d for %.4s: %s", t.name, d.cookie, sent.Owner, sent.Cursor != "", sent.Items,
 		f.answer.answered, f.answer.got.Owner, f.answer.got.Item)

@@ -111,7 +111,7 @@ function withoutProtocol(wasm) {
  *   there is an answer, before that passes
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
  * @property {Map<string, string>} heirs the tags of owners' heirs by those of the owners:
- *   when the other server answers for an heir, it is said that he is one
+ *   what the other server refuses as such an owner's is said to be the heir's
  */
 
 /** The ports of all servers that this process has started, and those for others. */
@@ -313,8 +313,8 @@ async function pass(forward, request, response) {
     }
     const { searchParams } = new URL(path, forward.origin);
     const heir = forward.heirs.get(searchParams.get("owner") ?? "");
-    if (heir && heir === answer.headers["session-owner"]) {
-      answer.headers["session-heir"] = "true";
+    if (heir && answer.headers["session-owner"] && passed.status === 412) {
+      answer.headers["session-heir"] = heir;
     }
     try {
       await forward.meanwhile?.(path);

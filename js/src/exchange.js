@@ -152,6 +152,7 @@ export class Exchange {
           break;
         case "unknown":
           if (asks || !ledger) throw noServer();
+          if (answer.heir === ledger.owner) throw noServer();
           if (answer.owner !== ledger.owner) this.#turn(ledger, answer);
           else if (answer.heir) throw noServer();
           else this.#begin(ledger.owner, ledger.active); // the copy is lost
@@ -386,7 +387,8 @@ export class Exchange {
       this.#heir = ledger.owner;
       return;
     }
-    let last = heir ? owner : ledger.owner;
+    if (heir) this.#engine.area.setItem(heirKey(ledger.owner), heir);
+    let last = ledger.owner;
     for (let i = 0; i < maxHeirs && last && last !== owner; i++) {
       last = this.#engine.area.getItem(heirKey(last)) ?? "";
     }

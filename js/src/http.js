@@ -26,7 +26,7 @@ import { utf8 } from "./utf8.js";
  *   a stamp is too late, or anything else.
  * @property {string} owner The tag of the session's owner. Empty if the server
  *   does not know this browser.
- * @property {boolean} heir Whether this owner is the heir of the one that was sent.
+ * @property {string} heir The tag of the heir of the owner that was sent, or empty.
  * @property {string} cursor
  * @property {string} item
  * @property {boolean} complete Whether the item has all that the server has, with
@@ -117,7 +117,7 @@ export class Client {
       };
       if (refusal.reason === "cursor") answer.owner = sent.owner;
       if (refusal.reason === "owner") {
-        answer.heir = headers.has("Session-Heir");
+        answer.heir = header("Session-Heir", tagForm);
         answer.owner = header("Session-Owner", tagForm);
       }
       if (answer.answered === "tooLate") {
@@ -407,7 +407,7 @@ class Silence {
 /** What an answer says that says nothing. */
 const nothing = {
   owner: "",
-  heir: false,
+  heir: "",
   cursor: "",
   item: "",
   complete: false,

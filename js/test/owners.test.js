@@ -328,20 +328,30 @@ withServer("an heir who makes no sense is none", async (visit) => {
   await sync(page);
   await saveAs(page, forward, "ada", { diary: 1 });
   await save(page, { draft: 1 });
-  for (const owner of ["", await ownerOf(page)]) {
+  const own = await ownerOf(page);
+  const another = "0011223344556677";
+  for (const [owner, heir] of [
+    ["", another],
+    [own, another],
+    [another, own],
+    [another, "true"],
+  ]) {
     const before = await page.evaluate(() => inPage.items());
-    const error = await page.evaluate(async (owner) => {
-      const { session } = inPage.kept;
-      const headers = { "Session-Owner": owner, "Session-Heir": "true" };
-      const sync = await session.sync("/sessions/", {
-        ...{ delay: 1000, interval: 1000 },
-        fetch: async () =>
-          new Response('{"code":"owner"}', { status: 412, headers }),
-      });
-      const { error } = await inPage.attempt(() => sync.now());
-      sync.close();
-      return error;
-    }, owner);
+    const error = await page.evaluate(
+      async ([owner, heir]) => {
+        const { session } = inPage.kept;
+        const headers = { "Session-Owner": owner, "Session-Heir": heir };
+        const sync = await session.sync("/sessions/", {
+          ...{ delay: 1000, interval: 1000 },
+          fetch: async () =>
+            new Response('{"code":"owner"}', { status: 412, headers }),
+        });
+        const { error } = await inPage.attempt(() => sync.now());
+        sync.close();
+        return error;
+      },
+      [owner, heir],
+    );
     assert.deepEqual([error?.code, error?.reason], ["sync", "no-server"]);
     assert.deepEqual(await page.evaluate(() => inPage.items()), before);
   }

@@ -239,7 +239,10 @@ func refusal(res *http.Response, body []byte) error {
 		if err != nil {
 			return err
 		}
-		_, heir := res.Header["Session-Heir"]
+		heir := valueIn(res.Header, "Session-Heir")
+		if heir != "" && !engine.IsTag(heir) {
+			return unexpected("Session-Heir", heir)
+		}
 		refused.means = &session.OwnerError{Owner: owner, Heir: heir}
 	case res.StatusCode == http.StatusUnprocessableEntity && refused.Code == "stamp":
 		latest, err := millisIn(res.Header, "Session-Latest")

@@ -111,8 +111,8 @@ func meaning(got session.Received, err error) any {
 	switch {
 	case isOwner:
 		unknown := map[string]any{"owner": owner.Owner}
-		if owner.Heir {
-			unknown["heir"] = true
+		if owner.Heir != "" {
+			unknown["heir"] = owner.Heir
 		}
 		means["unknown"] = unknown
 	case errors.Is(err, session.ErrCursor):

@@ -66,14 +66,16 @@ func serverURL(t testing.TB) string {
 }
 
 // openDB returns an empty database.
-func openDB(t testing.TB) *sqlstore.DB {
+func openDB(t testing.TB) *sqlstore.DB { return openDBWith(t, sqlstore.Limits{}) }
+
+func openDBWith(t testing.TB, limits sqlstore.Limits) *sqlstore.DB {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "sessions.db"), sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	d := sqlstore.New(db, sqlstore.Limits{})
+	d := sqlstore.New(db, limits)
 	if err := d.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
-// A Device is a browser, or another client that keeps cookies, under its owner. Of a user's it
-// is one from its second exchange on.
+// A Device is a browser, or another client that keeps cookies, under its owner. A user's gets
+// its cookie with his first exchange, or by Adopt, and is one once it comes with that.
 type Device struct {
 	sqlstore.Device
 	// Current says that it makes the request.
@@ -30,16 +31,24 @@ func (s *sessions) known(r *http.Request) (visitor, error) {
 	return who, err
 }
 
-// note adds a user's device once its cookie has come.
-func (s *sessions) note(r *http.Request, who *visitor) error {
-	if who.user && who.device == "" && !who.stale {
-		return s.add(r.Context(), r, "make", who)
+// issue sets the cookie of a device that a user has not had yet. Not every client keeps
+// cookies, so it is one once it comes with that. A database that is full keeps nobody from his
+// sessions.
+func (s *sessions) issue(w http.ResponseWriter, r *http.Request, user string) error {
+	who, err := s.addDevice(r.Context(), r, "make", sqlstore.Added{Owner: user, User: true, Pending: true})
+	if err == nil {
+		s.remember(w, r, who)
 	}
-	return nil
+	if errors.Is(err, session.ErrFull) {
+		return nil
+	}
+	return err
 }
 
 // Devices returns the devices of whoever makes a request, the first one first. From then on
 // this device has been told of them: see Device.New. Error answers with its error.
+//
+// Devices, Rename, Revoke and Erase refuse a request that another site has made, but for GET.
 func (h *Handler) Devices(r *http.Request) ([]Device, error) {
 	who, err := h.owns(r)
 	var devices []Device
@@ -54,7 +63,7 @@ func (h *Handler) Devices(r *http.Request) ([]Device, error) {
 
 // owns is as known, for a request that a program's handler got.
 func (h *Handler) owns(r *http.Request) (visitor, error) {
-	if err := h.api.origins.check(r); err != nil {
+	if err := h.mayChange(r); err != nil {
 		return visitor{}, err
 	}
 	return h.api.known(r)
@@ -86,7 +95,7 @@ func (h *Handler) Rename(r *http.Request, id, name string) error {
 func (s *sessions) name(r *http.Request, who visitor, id, name string) error {
 	err := s.DB.NameDevice(r.Context(), who.id, id, name)
 	if err == nil {
-		s.audit(r, "rename", visitor{id: who.id, device: id})
+		s.audit(r, "rename", visitor{id: who.id, device: id}, slog.String("by", who.device))
 	}
 	return err
 }
@@ -110,15 +119,16 @@ func (h *Handler) Revoke(r *http.Request, id string) error {
 func (s *sessions) end(r *http.Request, who visitor, id string) error {
 	err := s.DB.RevokeDevice(r.Context(), who.id, id)
 	if err == nil {
-		s.audit(r, "revoke", visitor{id: who.id, device: id})
+		s.audit(r, "revoke", visitor{id: who.id, device: id}, slog.String("by", who.device))
 	}
 	return err
 }
 
 // Erase removes all entries of all sessions of whoever makes a request, here and on all
 // devices once they exchange, and revokes all devices but the one that makes the request. The
-// names of sessions remain for 400 days, so that no device brings entries back. To remove
-// those of one session, call its Clear.
+// names of sessions, revoked devices without their names, and what his own device is called
+// remain for 400 days, so that no device brings entries back. To remove those of one session,
+// call its Clear. If Erase fails, it may be called again.
 func (h *Handler) Erase(r *http.Request) error {
 	who, err := h.owns(r)
 	if err == nil {
@@ -145,8 +155,13 @@ func (s *sessions) erase(r *http.Request, who visitor) error {
 // by a cookie, only the id is new.
 //
 // Adopt sets cookies, so it must come before the header is written. It refuses requests that
-// another site has made. If it fails, some sessions may be given already, each whole, and a
-// further call goes on: the error wraps session.ErrQuota if the user has no room for one.
+// another site has made, but for GET. Sessions that were opened before it in the same request
+// are not to be used after it. If it fails, some sessions may be given already, each whole, and
+// the next call for that user goes on.
+//
+// If the error wraps session.ErrQuota, the user has no room for one of the sessions, and all
+// else is done: the visitor is gone, and the session is given by a later call, once there is
+// room. So a program should go on with its login then.
 func (h *Handler) Adopt(w http.ResponseWriter, r *http.Request) error {
 	if err := h.adopt(w, r); err != nil {
 		return fmt.Errorf("adopt: %w", err)
@@ -156,7 +171,10 @@ func (h *Handler) Adopt(w http.ResponseWriter, r *http.Request) error {
 
 func (h *Handler) adopt(w http.ResponseWriter, r *http.Request) error {
 	s := h.api
-	if err := h.mayChange(r); err != nil {
+	if err := h.mayWrite(r); err != nil {
+		return err
+	}
+	if err := s.checkCookies(r); err != nil {
 		return err
 	}
 	user, err := s.user(r)
@@ -166,30 +184,46 @@ func (h *Handler) adopt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	guest, err := s.visitor(r)
-	if err == nil && guest.id != "" {
-		err = s.DB.Adopt(r.Context(), guest.id, user, s.Combine)
-	}
+	guest, err := h.guest(r)
 	if err != nil {
 		return err
+	}
+	if heir, _, err := s.DB.Heir(r.Context(), sqlstore.Tag(guest.id)); err != nil {
+		return err
+	} else if heir != "" && heir != sqlstore.Tag(user) {
+		guest = visitor{} // whose sessions are somebody else's since a login that was given up
+	}
+	adopted := s.DB.Adopt(r.Context(), guest.id, user, s.Combine)
+	if adopted != nil && !errors.Is(adopted, session.ErrQuota) {
+		return adopted
 	}
 	if _, err := s.dropUser(r); err != nil {
 		return err
 	}
-	who, err := s.addDevice(r.Context(), r, "adopt", user, true)
+	who, err := s.addDevice(r.Context(), r, "adopt", sqlstore.Added{Owner: user, User: true})
 	if err != nil {
-		return err
+		return errors.Join(adopted, err)
 	}
 	s.remember(w, r, who)
 	h.leave(w, r)
-	return nil
+	return adopted
+}
+
+// guest returns the visitor as he is in this request, in which he may have become one.
+func (h *Handler) guest(r *http.Request) (visitor, error) {
+	find := func() (visitor, error) { return h.api.visitor(r) }
+	if v := h.visitOf(r); v != nil {
+		return v.whose(find)
+	}
+	return find()
 }
 
 // Logout ends the access of the browser that makes a request: a user's with Config.Identify,
-// and otherwise a visitor's. It drops the cookie, so it must come before the header is
-// written. The page should call session.forget, too, which drops what is in the browser. Who
-// signs out of a device that was revoked may sign in again. Logout refuses requests that
-// another site has made.
+// whose visitor stays the one that he was, and otherwise the visitor's. It must come before the
+// header is written. The page should call session.forget for each session, too, which drops
+// what is in the browser; otherwise it shows it until its next exchange. Who signs out of a
+// device that was revoked may sign in again. Logout refuses requests that another site has
+// made, but for GET.
 func (h *Handler) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := h.logout(w, r); err != nil {
 		return fmt.Errorf("logout: %w", err)
@@ -198,7 +232,7 @@ func (h *Handler) Logout(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := h.mayChange(r); err != nil {
+	if err := h.mayWrite(r); err != nil {
 		return err
 	}
 	if h.api.Identify != nil {
@@ -206,19 +240,22 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		h.api.audit(r, "logout", who)
+		if who.id != "" {
+			h.api.audit(r, "logout", who)
+		}
 		h.api.setCookie(w, r, true, "", -1)
 		return nil
 	}
-	who, err := h.api.visitor(r)
-	if err == nil && who.secret != "" {
-		err = h.api.DB.DropDevice(r.Context(), who.secret)
+	who, err := h.guest(r)
+	if err != nil || who.id == "" {
+		return err
 	}
-	if err != nil {
+	// The cookie stays, or his pages would take it for lost, and give all to somebody new.
+	if err := h.api.DB.RevokeDevice(r.Context(), who.id, who.device); err != nil {
 		return err
 	}
 	h.api.audit(r, "logout", who)
-	h.leave(w, r)
+	h.unknown(r)
 	return nil
 }
 
@@ -227,13 +264,18 @@ func (h *Handler) mayChange(r *http.Request) error {
 	if err := h.api.origins.check(r); err != nil {
 		return err
 	}
-	if v := h.visitOf(r); v != nil && v.isWritten() {
-		return ErrTooLate
-	}
 	if h.api.origins.isCrossOrigin(r) {
 		return crossOrigin
 	}
 	return nil
+}
+
+// mayWrite also refuses one whose header is written.
+func (h *Handler) mayWrite(r *http.Request) error {
+	if v := h.visitOf(r); v != nil && v.isWritten() {
+		return ErrTooLate
+	}
+	return h.mayChange(r)
 }
 
 // dropUser drops the device that a user's cookie is of, and returns it.
@@ -249,13 +291,18 @@ func (s *sessions) dropUser(r *http.Request) (visitor, error) {
 	return visitor{id: known.Owner, device: known.ID}, err
 }
 
-// leave drops the visitor's cookie. For the rest of the request he is unknown.
-func (h *Handler) leave(w http.ResponseWriter, r *http.Request) {
+// unknown has the visitor be unknown for the rest of the request.
+func (h *Handler) unknown(r *http.Request) {
 	if v := h.visitOf(r); v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.who, v.asked = visitor{}, true
+		v.who, v.admitted, v.asked = visitor{}, visitor{}, true
 	}
+}
+
+// leave drops the visitor's cookie.
+func (h *Handler) leave(w http.ResponseWriter, r *http.Request) {
+	h.unknown(r)
 	if _, err := r.Cookie(h.api.cookieName(r, false)); !errors.Is(err, http.ErrNoCookie) {
 		h.api.setCookie(w, r, false, "", -1)
 	}
@@ -266,8 +313,10 @@ func (s *sessions) devices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(r, &who); err != nil {
-		return err
+	if who.user && who.device == "" {
+		if err := s.issue(w, r, who.id); err != nil {
+			return err
+		}
 	}
 	s.remember(w, r, who)
 	return s.answerDevices(w, r, who)
@@ -338,11 +387,7 @@ func (s *sessions) deleteSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	stored, err := s.DB.Open(r.Context(), who.id, name)
-	if err == nil {
-		err = stored.Clear(r.Context())
-	}
-	if err != nil {
+	if err := s.DB.EraseSession(r.Context(), who.id, name); err != nil {
 		return err
 	}
 	s.audit(r, "delete", who, slog.String("session", name))

@@ -73,6 +73,7 @@ func testDevices(t *testing.T, url string) {
 		t.Fatalf("join: %d %s", res.StatusCode, res.body)
 	}
 	three.do(t, "POST", "/sessions/join", `{"code":"`+code()+`"}`, append(asJSON, "User-Agent", "curl/8")...)
+	three.send(t, "", "") // it is one of them once it comes
 	devices, second := two.listed(t)
 	if len(devices) != 3 || devices[0].Name != "Firefox on Linux" || devices[2].Name != "a device" || second.ID == before[0].ID {
 		t.Errorf("the second device is told of %+v, and was %+v", devices, before)
@@ -120,7 +121,7 @@ func testDevices(t *testing.T, url string) {
 	owner := two.owner
 	within(t, func() bool { // another process may have served it a moment ago
 		res := two.ask(t, map[string][]string{"owner": {owner}}, "["+item(`"set":{"b":1}`)+"]")
-		return res.StatusCode == 412 && res.Header.Get("Session-Owner") != owner && res.Header.Get("Session-Owner") != "" && res.Header.Get("Session-Heir") == "" && len(res.Cookies()) == 1
+		return res.StatusCode == 412 && res.Header.Get("Session-Owner") == sqlstore.Nobody && res.Header.Get("Session-Heir") == ""
 	})
 	if res := two.send(t, "", ""); res.StatusCode != 204 {
 		t.Errorf("the revoked device has %d %s", res.StatusCode, res.body)
@@ -167,6 +168,12 @@ type userKey struct{}
 func newProgram(t *testing.T, config Config) (*Handler, string) {
 	t.Helper()
 	config.DB = openDB(t)
+	return newProgramOn(t, config)
+}
+
+// newProgramOn does so with the database of a Config.
+func newProgramOn(t *testing.T, config Config) (*Handler, string) {
+	t.Helper()
 	config.Identify = func(r *http.Request) (string, error) {
 		if user, ok := r.Context().Value(userKey{}).(string); ok {
 			return user, nil
@@ -246,7 +253,7 @@ func TestLoginAndLogout(t *testing.T) {
 	}
 	asVisitor := map[string][]string{"owner": {visitor}}
 	res := b.ask(t, asVisitor, "")
-	if res.StatusCode != 412 || res.code(t) != "owner" || res.Header.Get("Session-Owner") != sqlstore.Tag("ada") || res.Header.Get("Session-Heir") != "true" {
+	if res.StatusCode != 412 || res.code(t) != "owner" || res.Header.Get("Session-Owner") != sqlstore.Tag("ada") || res.Header.Get("Session-Heir") != sqlstore.Tag("ada") {
 		t.Errorf("the page, as the visitor: %d %v", res.StatusCode, res.Header)
 	}
 	for _, of := range []*browser{b, adas} {
@@ -255,16 +262,32 @@ func TestLoginAndLogout(t *testing.T) {
 		}
 	}
 	// By the cookie of before, and by the page of it, nobody gets anything.
-	if res := other.ask(t, asVisitor, "["+item(`"set":{"late":1}`)+"]"); res.StatusCode != 412 || res.Header.Get("Session-Heir") != "" || other.owner == visitor || other.owner == sqlstore.Tag("ada") {
+	late := "[" + item(`"set":{"late":1}`) + "]"
+	if res := other.ask(t, asVisitor, late); res.StatusCode != 503 || res.code(t) != "busy" {
+		t.Errorf("while the answer to the login is on its way: %d %s", res.StatusCode, res.body)
+	}
+	defer func(was time.Duration) { signingIn = was }(signingIn)
+	signingIn = 0
+	if res := other.ask(t, asVisitor, late); res.StatusCode != 412 || res.Header.Get("Session-Heir") != sqlstore.Tag("ada") || other.owner != sqlstore.Nobody || len(res.Cookies()) > 0 {
 		t.Errorf("the visitor's cookie is answered %d %v", res.StatusCode, res.Header)
 	}
-	if res := other.send(t, "", ""); res.StatusCode != 204 {
-		t.Errorf("it has %d %s", res.StatusCode, res.body)
+	for range 2 { // as often as it asks, nobody is added
+		if res := other.send(t, "", ""); res.StatusCode != 204 || other.owner != sqlstore.Nobody {
+			t.Errorf("it has %d %s", res.StatusCode, res.body)
+		}
+	}
+	// What is saved there now is somebody's who is new.
+	if res := other.send(t, "", late); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
+		t.Errorf("somebody saves there: %d %v", res.StatusCode, res.Header)
+	}
+	other.hello(t)
+	if res := other.ask(t, map[string][]string{"owner": {sqlstore.Nobody}}, ""); res.StatusCode != 412 || res.Header.Get("Session-Heir") != other.owner || other.owner == sqlstore.Nobody {
+		t.Errorf("by then, another page of that browser: %d %v", res.StatusCode, res.Header)
 	}
 	// Bob is not the visitor's heir.
 	bobs := newBrowser(t, url)
 	bobs.do(t, "POST", "/login?user=bob", "")
-	if res := bobs.ask(t, asVisitor, ""); res.StatusCode != 412 || res.Header.Get("Session-Heir") != "" {
+	if res := bobs.ask(t, asVisitor, ""); res.StatusCode != 412 || res.Header.Get("Session-Heir") != sqlstore.Tag("ada") || bobs.owner != sqlstore.Tag("bob") {
 		t.Errorf("the page, as Bob: %d %v", res.StatusCode, res.Header)
 	}
 
@@ -274,7 +297,7 @@ func TestLoginAndLogout(t *testing.T) {
 	if res := b.do(t, "POST", "/logout", ""); res.StatusCode != 200 || len(b.cookies(t)) != 0 {
 		t.Errorf("logout: %d, and the cookies %q", res.StatusCode, b.cookies(t))
 	}
-	if res := b.ask(t, map[string][]string{"owner": {sqlstore.Tag("ada")}}, "["+item(`"set":{"after":1}`)+"]"); res.StatusCode != 412 || res.Header.Get("Session-Heir") != "" || b.owner == sqlstore.Tag("ada") {
+	if res := b.ask(t, map[string][]string{"owner": {sqlstore.Tag("ada")}}, "["+item(`"set":{"after":1}`)+"]"); res.StatusCode != 412 || res.Header.Get("Session-Heir") != "" || b.owner != sqlstore.Nobody {
 		t.Errorf("the page, after the logout: %d %v", res.StatusCode, res.Header)
 	}
 	if res := b.send(t, "", ""); res.StatusCode != 204 {
@@ -306,7 +329,7 @@ func TestAUsersDevice(t *testing.T) {
 		t.Fatalf("revoke: %d %s", res.StatusCode, res.body)
 	}
 	owner := two.owner
-	if res := two.send(t, "", "["+item(`"set":{"revoked":1}`)+"]"); res.StatusCode != 412 || two.owner == owner || two.owner == "" {
+	if res := two.send(t, "", "["+item(`"set":{"revoked":1}`)+"]"); res.StatusCode != 412 || two.owner != sqlstore.Nobody || owner == two.owner {
 		t.Errorf("the revoked device's page: %d %v", res.StatusCode, res.Header)
 	}
 	for _, res := range []reply{two.do(t, "GET", "/open", ""), two.do(t, "POST", "/sessions/devices", "")} {
@@ -346,8 +369,8 @@ func TestDevicesHaveALifetime(t *testing.T) {
 		b := newBrowser(t, server.URL)
 		b.hello(t)
 		owner := b.owner
-		if res := b.send(t, "", "["+item(`"set":{"a":1}`)+"]"); res.StatusCode != 412 || b.owner == owner || b.owner == "" {
-			t.Errorf("%s: %d %v, want to be somebody new", name, res.StatusCode, res.Header)
+		if res := b.send(t, "", "["+item(`"set":{"a":1}`)+"]"); res.StatusCode != 412 || b.owner != sqlstore.Nobody || owner == b.owner {
+			t.Errorf("%s: %d %v, want to be nobody", name, res.StatusCode, res.Header)
 		}
 	}
 	for _, config := range []Config{{Idle: -1}, {Lifetime: -1}} {
@@ -374,6 +397,9 @@ func TestTheProgramsOwnHandlersHaveDevices(t *testing.T) {
 	}
 	b.do(t, "POST", "/login?user=ada", "")
 	b.send(t, "", "")
+	if err := h.Revoke(elsewhere(b.request()), ""); err == nil {
+		t.Error("another site may revoke")
+	}
 	devices, err := h.Devices(b.request())
 	if err != nil || len(devices) != 1 || !devices[0].Current || devices[0].Name != "a program in Go" {
 		t.Fatalf("Ada has %+v, %v", devices, err)
@@ -401,26 +427,189 @@ func TestTheProgramsOwnHandlersHaveDevices(t *testing.T) {
 	b.do(t, "POST", "/logout", "")
 	tag := sqlstore.Tag("ada")
 	of := " owner=" + tag + " device=" + id
-	want := []string{"msg=adopt" + of, "msg=rename" + of, "msg=delete" + of, "msg=revoke" + of, "msg=refuse code=device", "msg=logout" + of}
+	by := " by=" + id + of
+	want := []string{"msg=adopt" + of, "msg=rename" + by, "msg=delete" + of, "msg=revoke" + by, "msg=refuse code=device", "msg=logout" + of}
 	if got := strings.Split(strings.TrimSpace(log.String()), "\n"); !slices.Equal(got, want) {
 		t.Errorf("the audit has\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
+// elsewhere has another site make a request.
+func elsewhere(r *http.Request) *http.Request {
+	r.Method = "POST"
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	return r
+}
+
+// A secret gives a user's session to nobody without his login, and nobody chooses one.
+func TestSecretsOfUsers(t *testing.T) {
+	_, url := newProgram(t, Config{})
+	b := newBrowser(t, url)
+	b.do(t, "POST", "/login?user=ada", "")
+	b.ask(t, nil, "")
+	b.send(t, "", "["+item(`"set":{"diary":1}`)+"]")
+	var secret string
+	for _, cookie := range b.Jar.Cookies(mustURL(t, url)) {
+		if cookie.Name == "session-writer-user" {
+			secret = cookie.Value
+		}
+	}
+	plain := &browser{Client: new(http.Client), url: url, owner: b.owner}
+	day := secret[33:]
+	const chosen = "00112233445566778899aabbccddeeff-"
+	for name, cookie := range map[string]string{
+		"as a visitor's": "session-writer=" + secret, "without a login": "session-writer-user=" + secret,
+	} {
+		if res := plain.ask(t, map[string][]string{"owner": {sqlstore.Tag("ada")}}, "", "Cookie", cookie); res.StatusCode != 412 || res.Header.Get("Session-Owner") != sqlstore.Nobody {
+			t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
+		}
+	}
+	// A visitor's is not a user's either, and one that was chosen is nobody's.
+	v := newBrowser(t, url)
+	v.hello(t)
+	visitors := v.Jar.Cookies(mustURL(t, url))[0].Value
+	for _, value := range []string{chosen + day, visitors} {
+		for range 2 {
+			res := plain.ask(t, nil, "", "Cookie", "user=ada; session-writer-user="+value)
+			if set := res.Header.Get("Set-Cookie"); res.StatusCode != 204 || !strings.HasPrefix(set, "session-writer-user=") || strings.Contains(set, value[:32]) {
+				t.Errorf("the secret %s of a user: %d, and the cookie %q", value, res.StatusCode, set)
+			}
+		}
+	}
+	if res := plain.ask(t, nil, "[]", "Cookie", "session-writer="+chosen+day); res.Header.Get("Session-Owner") == sqlstore.Tag("ada") {
+		t.Errorf("the chosen secret is Ada's")
+	}
+	if devices, _ := b.listed(t); len(devices) != 1 {
+		t.Errorf("Ada has %+v", devices)
+	}
+}
+
+// A login that was given up, or had no room for all, is in nobody's way.
+func TestALoginThatHadNoRoom(t *testing.T) {
+	h, url := newProgramOn(t, Config{DB: openDBWith(t, sqlstore.Limits{Entries: 3})})
+	adas := newBrowser(t, url)
+	adas.do(t, "POST", "/login?user=ada", "")
+	adas.ask(t, nil, "")
+	adas.send(t, "", "["+item(`"set":{"a":1,"b":1}`)+"]")
+	b := newBrowser(t, url)
+	b.hello(t)
+	visitor := b.owner
+	b.send(t, "", "["+item(`"set":{"c":1,"d":1}`)+"]")
+	if res := b.do(t, "POST", "/login?user=ada", ""); res.StatusCode != 413 || !slices.Contains(b.cookies(t), "session-writer-user") || slices.Contains(b.cookies(t), "session-writer") {
+		t.Errorf("the login: %d %s, and the cookies %q", res.StatusCode, res.body, b.cookies(t))
+	}
+	b.Jar.SetCookies(mustURL(t, url), []*http.Cookie{{Name: "user", Value: "ada"}}) // as a program should
+	if res := b.ask(t, map[string][]string{"owner": {visitor}}, ""); res.StatusCode != 412 || res.Header.Get("Session-Heir") != sqlstore.Tag("ada") {
+		t.Errorf("the page hears of the heir: %d %s", res.StatusCode, res.body)
+	}
+	if res := b.send(t, "", "["+item(`"remove":["a","b"]`)+"]"); res.StatusCode != 200 {
+		t.Errorf("Ada makes room: %d %s", res.StatusCode, res.body)
+	}
+	s := mustOpen(t, h, b.request(), "cart")
+	if err := s.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if res := b.do(t, "POST", "/login?user=ada", ""); res.StatusCode != 200 {
+		t.Errorf("another login: %d %s", res.StatusCode, res.body)
+	}
+	if got := mustLoad(t, s); len(got) != 2 || got["c"] != "1" {
+		t.Errorf("then Ada has %v", got)
+	}
+	if res := b.do(t, "POST", "/login?user=bob", ""); res.StatusCode != 200 {
+		t.Errorf("a login of another user: %d %s", res.StatusCode, res.body)
+	}
+}
+
+// Where nobody new is admitted, a page whose user has signed out shows nothing of his.
+func TestALogoutWhereNobodyIsAdmitted(t *testing.T) {
+	_, url := newProgram(t, Config{Admit: func(*http.Request) error { return errors.New("for users only") }})
+	b := newBrowser(t, url)
+	b.do(t, "POST", "/login?user=ada", "")
+	b.ask(t, nil, "")
+	b.do(t, "POST", "/logout", "")
+	for range 2 {
+		if res := b.send(t, "", "["+item(`"set":{"a":1}`)+"]"); b.owner != sqlstore.Nobody {
+			t.Errorf("it shows %s: %d %s", b.owner, res.StatusCode, res.body)
+		}
+	}
+	if res := b.hello(t); res.StatusCode != 403 || res.code(t) != "admission" {
+		t.Errorf("what is saved there: %d %s", res.StatusCode, res.body)
+	}
+}
+
+// Who is a visitor is somebody new after Logout, and his pages give nothing to that one.
+func TestLogoutOfAVisitor(t *testing.T) {
+	h := mustNew(t, Config{DB: openDB(t)})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	b.send(t, "", "["+item(`"set":{"a":1}`)+"]")
+	r := b.request()
+	r.Method = "POST"
+	if err := h.Logout(httptest.NewRecorder(), r); err != nil {
+		t.Fatal(err)
+	}
+	if res := b.send(t, "", "["+item(`"set":{"b":1}`)+"]"); res.StatusCode != 412 || b.owner != sqlstore.Nobody {
+		t.Errorf("his page: %d %v", res.StatusCode, res.Header)
+	}
+	b.hello(t)
+	if res := b.send(t, "", ""); res.StatusCode != 204 {
+		t.Errorf("somebody new has %d %s", res.StatusCode, res.body)
+	}
+}
+
+// What came after a backup is sent again by those whom the server does not know any more.
+func TestARestoredBackupKnowsNoVisitors(t *testing.T) {
+	_, url := newProgram(t, Config{})
+	_, restored := newProgram(t, Config{})
+	b := newBrowser(t, url)
+	b.hello(t)
+	visitor := b.owner
+	b.url = restored
+	if res := b.send(t, "c-1", ""); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
+		t.Errorf("a visitor: %d %v, want that all is sent again", res.StatusCode, res.Header)
+	}
+	if !sqlstore.IsVisitors(visitor) {
+		t.Errorf("a visitor has the tag %s", visitor)
+	}
+}
+
+func TestAJoinForWhichThereIsNoRoom(t *testing.T) {
+	h := mustNew(t, Config{DB: openDBWith(t, sqlstore.Limits{Devices: 1})})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	one, two := newBrowser(t, server.URL), newBrowser(t, server.URL)
+	var got struct{ Code string }
+	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	join := `{"code":"` + got.Code + `"}`
+	for range 2 { // as the code is not used up
+		if res := two.do(t, "POST", "/sessions/join", join, asJSON...); res.StatusCode != 409 || res.code(t) != "devices" {
+			t.Errorf("join: %d %s, want 409 devices", res.StatusCode, res.body)
+		}
+	}
+}
+
 func TestAdoptAndLogoutRefuse(t *testing.T) {
 	h, _ := newProgram(t, Config{})
-	elsewhere := httptest.NewRequest("POST", "http://localhost/login", nil)
-	elsewhere.Header.Set("Sec-Fetch-Site", "cross-site")
+	other := elsewhere(httptest.NewRequest("POST", "http://localhost/login", nil))
+	doubled := httptest.NewRequest("POST", "http://localhost/login", nil)
+	doubled.Header.Set("Cookie", "session-writer=a; session-writer=b")
 	strange := httptest.NewRequest("POST", "http://evil.example/login", nil)
 	w := httptest.NewRecorder()
 	to, late := h.visit(w, httptest.NewRequest("POST", "http://localhost/login", nil))
 	to.begin()
-	for name, r := range map[string]*http.Request{"another site": elsewhere, "another host": strange, "a header that is written": late} {
+	for name, r := range map[string]*http.Request{"another site": other, "another host": strange, "a header that is written": late} {
 		for call, do := range map[string]func(http.ResponseWriter, *http.Request) error{"Adopt": h.Adopt, "Logout": h.Logout} {
 			if err := do(w, r.WithContext(context.WithValue(r.Context(), userKey{}, "ada"))); err == nil {
 				t.Errorf("%s of %s is not refused", call, name)
 			}
 		}
+	}
+	if err := h.Adopt(w, doubled.WithContext(context.WithValue(t.Context(), userKey{}, "ada"))); err == nil {
+		t.Error("of two cookies one is taken")
 	}
 	if err := h.Adopt(w, get()); err == nil {
 		t.Error("nobody is signed in, and adopts")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,8 +31,8 @@ type visitor struct {
 	ended bool
 }
 
-// newID returns a random id of an owner, or a secret of a device.
-func newID() string {
+// newSecret returns a random secret of a device.
+func newSecret() string {
 	var random [idBytes]byte
 	_, _ = rand.Read(random[:]) // never fails
 	return hex.EncodeToString(random[:])
@@ -48,27 +49,23 @@ func (s *sessions) admit(ctx context.Context, r *http.Request) (visitor, error) 
 			return visitor{}, problem{http.StatusForbidden, "admission", "this server keeps nothing for somebody unknown now"}
 		}
 	}
-	id := newID()
+	id := sqlstore.NewVisitor()
 	if err := s.DB.AddOwner(ctx, id); err != nil {
 		return visitor{}, err
 	}
-	return s.addDevice(ctx, r, "make", id, false)
+	return s.addDevice(ctx, r, "make", sqlstore.Added{Owner: id})
 }
 
-// addDevice adds the device that a request is from to an owner's, by a new secret.
-func (s *sessions) addDevice(ctx context.Context, r *http.Request, event, owner string, user bool) (visitor, error) {
-	who := visitor{id: owner, user: user, secret: newID(), stale: true}
-	return who, s.add(ctx, r, event, &who)
-}
-
-// add adds a device by the secret that it has. A user loses nothing with the device that makes
-// room for it.
-func (s *sessions) add(ctx context.Context, r *http.Request, event string, who *visitor) (err error) {
-	who.device, err = s.DB.AddDevice(ctx, who.id, who.secret, deviceName(r.UserAgent()), who.user)
-	if err == nil {
-		s.audit(r, event, *who)
+// addDevice adds the device that a request is from, by a new secret.
+func (s *sessions) addDevice(ctx context.Context, r *http.Request, event string, a sqlstore.Added) (visitor, error) {
+	a.Secret, a.Name, a.Lifetimes = newSecret(), deviceName(r.UserAgent()), s.lifetimes()
+	device, err := s.DB.AddDevice(ctx, a)
+	if err != nil {
+		return visitor{}, err
 	}
-	return err
+	who := visitor{id: a.Owner, user: a.User, secret: a.Secret, device: device, stale: true}
+	s.audit(r, event, who)
+	return who, nil
 }
 
 // checkCookies refuses a request with several cookies. A further cookie would not help,
@@ -107,24 +104,23 @@ func (s *sessions) identify(r *http.Request) (visitor, error) {
 	return s.visitor(r)
 }
 
-// ofUser returns a user, with the device that he uses. If that has no cookie yet, or
-// another's, the visitor is stale, and his device is none: not every client keeps cookies. It
-// becomes one when the cookie comes.
+// ofUser returns a user, with the device that he uses, if that has a cookie.
 func (s *sessions) ofUser(r *http.Request, user string) (visitor, error) {
 	who, ok := s.readCookie(r, true)
-	if ok {
-		known, found, err := s.DB.FindDevice(r.Context(), who.secret, s.lifetimes())
-		switch {
-		case err != nil:
-			return visitor{}, err
-		case found && known.Owner == user && known.Ended:
-			return visitor{}, ended
-		case !found || known.Owner == user:
-			who.id, who.device, who.news = user, known.ID, known.News
-			return who, nil
-		}
+	if !ok {
+		return visitor{id: user, user: true}, nil
 	}
-	return visitor{id: user, user: true, secret: newID(), stale: true}, nil
+	known, found, err := s.DB.FindDevice(r.Context(), who.secret, s.lifetimes())
+	switch {
+	case err != nil:
+		return visitor{}, err
+	case !found || !known.User || known.Owner != user:
+		return visitor{id: user, user: true}, nil
+	case known.Ended:
+		return visitor{}, ended
+	}
+	who.id, who.device, who.news = user, known.ID, known.News
+	return who, nil
 }
 
 // ended refuses a user's device that was revoked, or was not here for too long.
@@ -139,7 +135,11 @@ func (s *sessions) user(r *http.Request) (id string, err error) {
 	if s.Identify == nil {
 		return "", nil
 	}
-	if id, err = s.Identify(r); err != nil {
+	id, err = s.Identify(r)
+	if err == nil && sqlstore.IsVisitor(id) {
+		err = errors.New("the id of a user must not begin as those that NewVisitor makes")
+	}
+	if err != nil {
 		s.ErrorLog.Printf("identify: %v", err)
 		return "", signIn
 	}
@@ -157,8 +157,11 @@ func (s *sessions) visitor(r *http.Request) (visitor, error) {
 	}
 	// A secret that was not made here may be an attacker's, set to share a session.
 	known, found, err := s.DB.FindDevice(r.Context(), who.secret, s.lifetimes())
-	if err != nil || !found || known.Ended {
-		return visitor{ended: found && known.Ended}, err
+	if err != nil || !found || known.User {
+		return visitor{}, err
+	}
+	if known.Ended {
+		return visitor{ended: true}, nil
 	}
 	who.id, who.device, who.news = known.Owner, known.ID, known.News
 	return who, nil

@@ -121,16 +121,18 @@ type Config struct {
 	// its own in a cookie. Without Identify, pairing gives that id to another browser.
 	//
 	// A page that shows a user who is not signed in any more becomes a visitor's, and shows
-	// nothing of the user's. What he had not sent is kept in the browser for him.
+	// nothing of the user's. What he had not sent is kept in the browser for him. No id may
+	// begin with "visitor ".
 	Identify func(*http.Request) (id string, err error)
 
 	// Combine is for keys whose values are to be added up when Adopt makes a visitor's
 	// session a user's, such as a cart's quantities. By default the later one stays.
 	Combine sqlstore.Combine
 
-	// Idle is how long a device has access that does not come, and Lifetime how long after
-	// it was added any device has. After that a visitor's is somebody new, and a user has to
-	// sign in: see Logout. By default, devices that do not come have access for 400 days.
+	// Idle is how long a device has access that does not come, up to an eighth less, and
+	// Lifetime how long after it was added any device has. After that a visitor's is somebody
+	// new, and a user has to sign in: see Logout. By default, devices that do not come have
+	// access for 400 days.
 	Idle, Lifetime time.Duration
 
 	// Audit gets a record of each change of who has access: "make" for a new visitor or a
@@ -407,12 +409,23 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	}
 	held := s.memory.holder(who.id)
 	defer held.release()
+	if sent.Owner == sqlstore.Nobody && who.id != "" && !who.user {
+		// What was saved while nobody was known becomes the visitor's, as what is saved in a
+		// page that has never exchanged does.
+		w.Header().Set("Session-Heir", sqlstore.Tag(who.id))
+		return &session.OwnerError{Owner: sqlstore.Tag(who.id)}
+	}
 	if who.id == "" {
 		// The items are not merged yet: the sender sends them again with the owner.
 		size, err := s.read(w, r, s.DB.Limits().Body, io.Discard)
 		switch {
 		case err != nil:
 			return err
+		case sent.Owner == sqlstore.Nobody && size == 0:
+			w.Header().Set("Session-Owner", sqlstore.Nobody)
+			w.Header().Set("Session-Cursor", "")
+			w.WriteHeader(http.StatusNoContent)
+			return nil
 		case sent.Owner != "" || sent.Cursor != "":
 			return s.lost(w, r, who, sent.Owner)
 		case size == 0:
@@ -426,16 +439,21 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	} else if sent.Items, err = s.body(w, r, s.DB.Limits().Body, held); err != nil {
 		return err
 	}
-	if err := s.note(r, &who); err != nil {
-		return err
-	}
 	done, err := s.merge(r.Context(), who, name, sent)
-	if other, ok := errors.AsType[*session.OwnerError](err); ok && other.Heir {
-		// What Adopt was kept from comes before what the page gives.
-		if _, err := s.DB.Inherit(r.Context(), sent.Owner, who.id, s.Combine); err != nil {
+	other, isOther := errors.AsType[*session.OwnerError](err)
+	if isOther && other.Heir != "" {
+		if other.Heir == other.Owner {
+			// What Adopt was kept from comes before what the page gives, if there is room.
+			if err := s.DB.Inherit(r.Context(), sent.Owner, who.id, name, s.Combine); err != nil && !errors.Is(err, session.ErrQuota) {
+				return err
+			}
+		}
+		w.Header().Set("Session-Heir", other.Heir)
+	}
+	if (isOther || sent.Owner == "") && who.user && who.device == "" {
+		if err := s.issue(w, r, who.id); err != nil {
 			return err
 		}
-		w.Header().Set("Session-Heir", "true")
 	}
 	if err != nil {
 		if refused, ok := errors.AsType[*session.StampError](err); ok {
@@ -472,23 +490,26 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 // lost answers somebody unknown who sends what belongs to an owner. If he is that visitor, and
 // only his cookie is gone, everything is to be sent again, as somebody's who is new. But it may
 // be a user's who is not signed in any more, or that of a device without access, or a visitor's
-// whose sessions were given to a user. Then he becomes somebody new who gets nothing of it.
+// whose sessions were given to a user. Then it is nobody's, and the page shows nothing of it.
 func (s *sessions) lost(w http.ResponseWriter, r *http.Request, who visitor, tag string) error {
-	known, adopted, err := s.DB.FindTag(r.Context(), tag)
-	if err != nil {
+	heir, since, err := s.DB.Heir(r.Context(), tag)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !who.ended && !adopted && (known || s.Identify == nil) {
+	case heir != "" && time.Since(since) < signingIn:
+		return problem{http.StatusServiceUnavailable, "busy", "somebody signs in with this browser"}
+	case heir == "" && !who.ended && (sqlstore.IsVisitors(tag) || tag == sqlstore.Nobody || s.Identify == nil):
 		return &session.OwnerError{}
+	case heir != "":
+		w.Header().Set("Session-Heir", heir)
 	}
-	if who, err = s.admit(r.Context(), r); err != nil {
-		return err
-	}
-	s.remember(w, r, who)
-	owner := sqlstore.Tag(who.id)
-	w.Header().Set("Session-Owner", owner)
-	return &session.OwnerError{Owner: owner}
+	w.Header().Set("Session-Owner", sqlstore.Nobody)
+	return &session.OwnerError{Owner: sqlstore.Nobody, Heir: heir}
 }
+
+// signingIn is how long the answer to a login may take to reach the browser. Until then the
+// visitor's pages wait. Only tests change it.
+var signingIn = 30 * time.Second
 
 // merge makes the exchange. Long exchanges have their turns one at a time, and after each
 // comes a pause of the same length. So they take half of the time at most. Of an exchange
@@ -587,21 +608,17 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.answerDevices(w, r, visitor{id: owner})
 	}
-	had, err := s.visitor(r)
+	// The code is used up last, so that it is still good if there is no room for a device.
+	owner, err := s.DB.Invited(r.Context(), *given.Code)
 	if err != nil {
 		return err
 	}
-	owner, err := s.DB.Join(r.Context(), *given.Code)
+	who, err := s.addDevice(r.Context(), r, "join", sqlstore.Added{Owner: owner, Pending: true})
 	if err != nil {
 		return err
 	}
-	who, err := s.addDevice(r.Context(), r, "join", owner, false)
-	if err == nil && had.secret != "" {
-		// Nobody comes by it any more.
-		err = s.DB.DropDevice(r.Context(), had.secret)
-	}
-	if err != nil {
-		return err
+	if _, err := s.DB.Join(r.Context(), *given.Code); err != nil {
+		return errors.Join(err, s.DB.DropDevice(r.Context(), who.secret))
 	}
 	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", sqlstore.Tag(owner))

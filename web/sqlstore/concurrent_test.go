@@ -233,7 +233,7 @@ func TestLimitsHoldForAllProcessesTogether(t *testing.T) {
 		}, session.ErrQuota, "sessions"},
 		"codes": {func(d *DB, n int) error { _, _, err := d.Pair(t.Context(), owner); return err }, session.ErrQuota, "codes"},
 		"devices": {func(d *DB, n int) error {
-			_, err := d.AddDevice(t.Context(), owner, fmt.Sprint(n), "", false)
+			_, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: fmt.Sprint(n)})
 			return err
 		}, ErrDevices, "devices"},
 		"owners": {func(d *DB, n int) error { return d.AddOwner(t.Context(), fmt.Sprint(n)) }, ErrBusy, "owners"},

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -43,8 +45,27 @@ var (
 
 // Lifetimes are how long a device has access. A zero stands for as long as it is not pruned.
 type Lifetimes struct {
-	// Idle is since it was last here, up to an hour more, and Absolute since it was added.
+	// Idle is since it was last here, up to an eighth less, and Absolute since it was added.
 	Idle, Absolute time.Duration
+}
+
+// exactly is how exactly it is noted when a device was last here.
+func (l Lifetimes) exactly() time.Duration {
+	if l.Idle > 0 {
+		return min(lastSeen, l.Idle/8)
+	}
+	return lastSeen
+}
+
+// begin returns before when a device was made or seen last whose lifetime is over.
+func (l Lifetimes) begin(now time.Time) (made, seen string) {
+	if l.Absolute > 0 {
+		made = moment(now.Add(-l.Absolute))
+	}
+	if l.Idle > 0 {
+		seen = moment(now.Add(-l.Idle))
+	}
+	return made, seen
 }
 
 // over reports whether one of them is.
@@ -58,26 +79,45 @@ type Known struct {
 	Owner string
 	// ID is the Device's.
 	ID string
-	// Ended says that the device was revoked, or that its lifetime is over. It has no
-	// access then, until it is added again with another secret.
+	// User says that it was added as a user's.
+	User bool
+	// Ended says that the device was revoked, or that its lifetime is over. The secret gives
+	// no access any more.
 	Ended bool
 	// News says that another device was added after this one had last asked for them.
 	News bool
 }
 
-// lastSeen is how exactly it is noted when a device was last here.
+// lastSeen is how exactly it is noted when a device was last here, at least.
 const lastSeen = time.Hour
 
 // deviceID returns the ID of a device whose secret has the digest.
 func deviceID(digest string) string { return digest[:16] }
 
-// AddDevice adds a device to an owner's, by a new secret, and returns its ID. The database
-// alone does not tell the secret or the owner. A name that is too long is cut.
-//
-// The error wraps session.ErrConfig if the owner's id has more than 8,160 bytes, and
-// ErrDevices if there are too many devices. With replace, there never are: the one that was
-// not here for the longest time is dropped.
-func (d *DB) AddDevice(ctx context.Context, owner, secret, name string, replace bool) (id string, err error) {
+// An Added is a device that is to be added to an owner's.
+type Added struct {
+	Owner string
+	// Secret is a new one, which only the device is to know.
+	Secret string
+	// Name is cut if it is longer than MaxDeviceName. What is no UTF-8 in it is replaced.
+	Name string
+	// User says that the program knows the owner without the device. There are never too many
+	// of his devices: one that was not here for the longest time is dropped.
+	User bool
+	// Pending says that the secret may never reach the device. It is not among Devices until
+	// it was found.
+	Pending bool
+	Lifetimes
+}
+
+// AddDevice adds a device, and returns its ID. The database alone does not tell the secret,
+// nor the owner. The error wraps session.ErrConfig if the owner's id is empty or has more than
+// 8,160 bytes, and ErrDevices if there are too many devices.
+func (d *DB) AddDevice(ctx context.Context, a Added) (id string, err error) {
+	if a.Owner == "" {
+		return "", fmt.Errorf("add a device: %w: the owner is empty", session.ErrConfig)
+	}
+	owner, secret, name := a.Owner, a.Secret, strings.ToValidUTF8(strings.ReplaceAll(a.Name, "\x00", ""), "\ufffd")
 	sealed, err := seal(secret, "device", owner)
 	if err != nil {
 		return "", fmt.Errorf("add a device: %w: the owner's id: %w", session.ErrConfig, err)
@@ -94,15 +134,21 @@ func (d *DB) AddDevice(ctx context.Context, owner, secret, name string, replace 
 	var added string
 	err = d.hasRoom(ctx, len(owner)+len(name))
 	if err == nil {
-		now := moment(d.now())
+		now, kind := moment(d.now()), "visitor"
+		made, seen := a.begin(d.now())
+		at := now
+		if a.Pending {
+			at = ""
+		}
 		err = d.counting(ctx, "devices "+digest(owner), func(ctx context.Context) error {
-			if replace {
+			if a.User {
+				kind = "user"
 				if err := d.exec(ctx, dropUnseen, digest(owner), strconv.Itoa(d.limits.Devices-1)); err != nil {
 					return err
 				}
 			}
 			return d.queryRow(ctx, addDevice, []any{
-				digest(secret), digest(owner), hex.EncodeToString([]byte(sealed)), name, now, strconv.Itoa(d.limits.Devices),
+				digest(secret), digest(owner), hex.EncodeToString([]byte(sealed)), name, now, strconv.Itoa(d.limits.Devices), kind, at, made, seen,
 			}, &added)
 		})
 	}
@@ -124,6 +170,8 @@ func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000
 type knownDevices struct {
 	mu    sync.Mutex
 	found map[string]knownDevice
+	// forgotten counts the calls of forget. What was asked for before the last is not set.
+	forgotten int
 }
 
 type knownDevice struct {
@@ -137,18 +185,21 @@ const (
 	manyDevices = 10_000
 )
 
-// get returns what was found last, and whether that is still good.
-func (k *knownDevices) get(device string, now time.Time) (found knownDevice, good bool) {
+// get returns what was found last, whether that is still good, and forgotten.
+func (k *knownDevices) get(device string, now time.Time) (found knownDevice, good bool, forgotten int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	found, ok := k.found[device]
 	// Not for long either, if this clock was ahead.
-	return found, ok && now.Before(found.until) && now.After(found.until.Add(-2*remembered))
+	return found, ok && now.Before(found.until) && now.After(found.until.Add(-2*remembered)), k.forgotten
 }
 
-func (k *knownDevices) set(device string, found knownDevice) {
+func (k *knownDevices) set(device string, found knownDevice, forgotten int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.forgotten != forgotten {
+		return
+	}
 	if k.found == nil || len(k.found) >= manyDevices {
 		k.found = make(map[string]knownDevice)
 	}
@@ -158,6 +209,7 @@ func (k *knownDevices) set(device string, found knownDevice) {
 func (k *knownDevices) forget(which func(Known) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forgotten++
 	maps.DeleteFunc(k.found, func(_ string, found knownDevice) bool { return which(found.Known) })
 }
 
@@ -166,7 +218,7 @@ func (k *knownDevices) forget(which func(Known) bool) {
 // five seconds at most.
 func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
 	of, now := digest(secret), d.now()
-	found, good := d.known.get(of, now)
+	found, good, forgotten := d.known.get(of, now)
 	if good {
 		found.Ended = found.Ended || lifetimes.over(found.made, now, now)
 		return found.Known, true, nil
@@ -187,17 +239,17 @@ func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes)
 	if err != nil {
 		return Known{}, false, fmt.Errorf("find a device: %w", d.describe(err))
 	}
-	d.known.set(of, found)
+	d.known.set(of, found, forgotten)
 	return found.Known, true, nil
 }
 
 func (d *DB) findDevice(ctx context.Context, of, secret string, now time.Time, lifetimes Lifetimes) (found knownDevice, err error) {
-	var owner, sealed, made, seen, ended, ownerUsed, ownerTag string
-	err = d.queryRow(ctx, findDevice, []any{of}, &owner, &sealed, &made, &seen, &ended, &found.News, &ownerUsed, &ownerTag)
+	var owner, sealed, kind, made, seen, revoked, ownerUsed, ownerTag string
+	err = d.queryRow(ctx, findDevice, []any{of}, &owner, &sealed, &kind, &made, &seen, &revoked, &found.News, &ownerUsed, &ownerTag)
 	if err != nil {
 		return found, err
 	}
-	found.ID, found.Owner, found.until = deviceID(of), secret, now.Add(remembered)
+	found.ID, found.Owner, found.User, found.until = deviceID(of), secret, kind == "user", now.Add(remembered)
 	if sealed != "" {
 		text, err := hex.DecodeString(sealed)
 		if err == nil {
@@ -207,18 +259,19 @@ func (d *DB) findDevice(ctx context.Context, of, secret string, now time.Time, l
 			return found, err
 		}
 	}
-	last, err := time.Parse(time.RFC3339, seen)
-	if err == nil {
-		found.made, err = time.Parse(time.RFC3339, made)
+	found.made, err = time.Parse(time.RFC3339, made)
+	last, pending := found.made, seen == ""
+	if err == nil && !pending {
+		last, err = time.Parse(time.RFC3339, seen)
 	}
 	if err != nil {
 		return found, err
 	}
-	found.Ended = ended != "" || lifetimes.over(found.made, last, now)
+	found.Ended = revoked != "" || lifetimes.over(found.made, last, now)
 	if found.Ended {
 		return found, nil
 	}
-	if now.Sub(last) >= lastSeen {
+	if pending || now.Sub(last) >= lifetimes.exactly() {
 		err = d.exec(ctx, seeDevice, of, moment(now))
 	}
 	if tag := Tag(found.Owner); err == nil && ownerUsed != "" && (ownerUsed < date(now) || ownerTag == "") {
@@ -239,12 +292,13 @@ func (d *DB) Devices(ctx context.Context, owner, asks string, lifetimes Lifetime
 	}
 	defer done()
 	var devices []Device
-	var told, newest string
+	told, newest := math.MaxInt, 0
 	now := d.now()
-	made := make(map[string]string)
+	numbers := make(map[string]int)
 	err = d.query(ctx, allDevices, []any{digest(owner)}, func(row *sql.Rows) error {
-		var device, name, first, last, was string
-		err := row.Scan(&device, &name, &first, &last, &was)
+		var device, name, first, last string
+		var number, was int
+		err := row.Scan(&device, &name, &first, &last, &number, &was)
 		at := Device{ID: deviceID(device), Name: name}
 		if err == nil {
 			at.First, err = time.Parse(time.RFC3339, first)
@@ -258,18 +312,18 @@ func (d *DB) Devices(ctx context.Context, owner, asks string, lifetimes Lifetime
 		if at.ID == asks {
 			told = was
 		}
-		newest = max(newest, first)
-		made[at.ID] = first
+		newest = number
+		numbers[at.ID] = number
 		if !lifetimes.over(at.First, at.Last, now) {
 			devices = append(devices, at)
 		}
 		return nil
 	})
 	for i, at := range devices {
-		devices[i].New = told != "" && at.ID != asks && made[at.ID] > told
+		devices[i].New = at.ID != asks && numbers[at.ID] > told
 	}
-	if err == nil && newest > told && told != "" {
-		err = d.exec(ctx, tellDevice, digest(owner), asks, newest)
+	if err == nil && newest > told {
+		err = d.exec(ctx, tellDevice, digest(owner), asks, strconv.Itoa(newest))
 		d.known.forget(func(k Known) bool { return k.ID == asks })
 	}
 	if err != nil {
@@ -279,24 +333,26 @@ func (d *DB) Devices(ctx context.Context, owner, asks string, lifetimes Lifetime
 }
 
 // NameDevice names one of an owner's devices. The error wraps ErrDevice if there is none of
-// that ID, or session.ErrConfig if the name is empty, longer than MaxDeviceName, or not UTF-8.
+// that ID, or session.ErrConfig if the name is empty, longer than MaxDeviceName, not UTF-8, or
+// has a character U+0000.
 func (d *DB) NameDevice(ctx context.Context, owner, id, name string) error {
-	if name == "" || len(name) > MaxDeviceName || !utf8.ValidString(name) {
-		return fmt.Errorf("name a device: %w: the name is %q, and must be UTF-8 of 1 to %d bytes", session.ErrConfig, shorten(name), MaxDeviceName)
+	if name == "" || len(name) > MaxDeviceName || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
+		return fmt.Errorf("name a device: %w: the name is %q, and must be UTF-8 of 1 to %d bytes, without U+0000", session.ErrConfig, shorten(name), MaxDeviceName)
 	}
-	return d.changeDevice(ctx, "name", nameDevice, digest(owner), id, name)
+	return d.changeDevice(ctx, "name", digest(owner), id, nameDevice, digest(owner), id, name)
 }
 
 // RevokeDevice ends the access of one of an owner's devices: see Known.Ended. What it has
 // of the sessions stays on it. The error wraps ErrDevice if there is none of that ID.
 func (d *DB) RevokeDevice(ctx context.Context, owner, id string) error {
-	return d.changeDevice(ctx, "revoke", revokeDevice, digest(owner), id, moment(d.now()))
+	return d.changeDevice(ctx, "revoke", digest(owner), id, revokeDevice, digest(owner), id, moment(d.now()))
 }
 
-// Erase removes all entries of all sessions of an owner, as Clear does, so that no device has
-// them for longer than until its next exchange. It revokes his devices but the one of the ID
-// keep, and his pairing codes. What remains are the names of the sessions, and when they were
-// used.
+// Erase revokes the devices of an owner but the one of the ID keep, and his pairing codes. Then
+// it removes all entries of all his sessions, as Clear does, so that no device has them for
+// longer than until its next exchange. What remains for KeptFor, so that nothing comes back,
+// are the names of the sessions and when they were used and cleared, the revoked devices without
+// their names, and whose heir he is. If it fails, it may be called again.
 func (d *DB) Erase(ctx context.Context, owner, keep string) error {
 	if err := d.erase(ctx, digest(owner), keep); err != nil {
 		return fmt.Errorf("erase: %w", d.describe(err))
@@ -306,38 +362,69 @@ func (d *DB) Erase(ctx context.Context, owner, keep string) error {
 }
 
 func (d *DB) erase(ctx context.Context, owner, keep string) error {
-	names, err := d.names(ctx, owner)
-	for _, name := range names {
-		s := Session{db: d, name: name, id: id{owner, name}, writer: engine.NewWriter()}
-		if err == nil {
-			err = s.write(ctx, nil, true)
-		}
-	}
-	if err != nil {
-		return err
-	}
 	done, err := d.turn(ctx, owner, 0)
 	if err != nil {
 		return err
 	}
-	defer done()
 	if err = d.exec(ctx, dropCodes, owner); err == nil {
 		err = d.exec(ctx, revokeOthers, owner, keep, moment(d.now()))
+	}
+	done()
+	if err != nil {
+		return err
+	}
+	// With what was left of visitors whose heir he is, or it would become his another day.
+	owners, err := d.texts(ctx, owner, leftTo, owner)
+	for _, of := range append(owners, owner) {
+		if err != nil {
+			return err
+		}
+		var names []string
+		names, err = d.texts(ctx, owner, sessionsOf, of)
+		for _, name := range names {
+			if err == nil {
+				err = d.clear(ctx, id{of, name})
+			}
+		}
 	}
 	return err
 }
 
+// EraseSession removes all entries of a session, as Clear does. If there is no such session,
+// it makes none.
+func (d *DB) EraseSession(ctx context.Context, owner, name string) error {
+	of, err := d.newID(owner, name)
+	var found bool
+	if err == nil {
+		_, found, err = d.find(ctx, of)
+	}
+	if err == nil && found {
+		err = d.clear(ctx, of)
+	}
+	if err != nil {
+		return fmt.Errorf("session %q: erase: %w", name, d.describe(err))
+	}
+	return nil
+}
+
+// clear merges a clearing.
+func (d *DB) clear(ctx context.Context, of id) error {
+	s := Session{db: d, id: of, writer: engine.NewWriter()}
+	return s.write(ctx, nil, true)
+}
+
 // DropDevice has a device be as if it had never been added. An unknown secret is no error.
 func (d *DB) DropDevice(ctx context.Context, secret string) error {
-	err := d.changeDevice(ctx, "drop", dropDevice, digest(secret))
+	err := d.changeDevice(ctx, "drop", digest(secret), deviceID(digest(secret)), dropDevice, digest(secret))
 	if errors.Is(err, ErrDevice) {
 		err = nil
 	}
 	return err
 }
 
-func (d *DB) changeDevice(ctx context.Context, call, statement string, parameters ...any) error {
-	done, err := d.turn(ctx, newcomers, 0)
+// changeDevice runs a statement about the device of an ID, in the line of somebody.
+func (d *DB) changeDevice(ctx context.Context, call, line, id, statement string, parameters ...any) error {
+	done, err := d.turn(ctx, line, 0)
 	if err != nil {
 		return fmt.Errorf("%s a device: %w", call, err)
 	}
@@ -350,6 +437,6 @@ func (d *DB) changeDevice(ctx context.Context, call, statement string, parameter
 	if err != nil {
 		return fmt.Errorf("%s a device: %w", call, d.describe(err))
 	}
-	d.known.forget(func(Known) bool { return true })
+	d.known.forget(func(k Known) bool { return k.ID == id })
 	return nil
 }

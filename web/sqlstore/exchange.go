@@ -66,11 +66,11 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	}
 	tag := Tag(owner)
 	if sent.Owner != "" && sent.Owner != tag {
-		visitor, err := d.isHeir(ctx, sent.Owner, owner)
+		heir, _, err := d.Heir(ctx, sent.Owner)
 		if err != nil {
 			return Exchanged{}, err
 		}
-		return Exchanged{}, &session.OwnerError{Owner: tag, Heir: visitor != ""}
+		return Exchanged{}, &session.OwnerError{Owner: tag, Heir: heir}
 	}
 	if sent.Owner == "" {
 		if sent.Cursor != "" {
@@ -114,7 +114,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if said.Newest != "" && unmergeable != nil {
 		return Exchanged{}, unmergeable
 	}
-	at, err = d.mergeInto(ctx, of, at, found, batch{said, text, by, by.spans(said), sent.MaxAge})
+	at, err = d.mergeInto(ctx, of, at, found, batch{Said: said, text: text, by: by, spans: by.spans(said), maxAge: sent.MaxAge})
 	if err != nil {
 		return Exchanged{}, err
 	}
@@ -182,6 +182,8 @@ type batch struct {
 	// maxAge is the sender's maximum age in milliseconds, 0 if the session is never
 	// over, or unknown.
 	maxAge int64
+	// onto is the version that the session must have, or empty.
+	onto string
 }
 
 // merge merges a batch into a session, or nothing of it. It returns errGone if the
@@ -211,7 +213,7 @@ func (d *DB) merge(ctx context.Context, of id, at standing, b batch) (standing, 
 		err := d.runMerge(ctx, of.owner, of.session, b.text, at.epoch,
 			entries, bytes, date(d.now()),
 			string(cleared), string(b.Newest), strconv.FormatInt(next.touched, 10),
-			before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift))
+			before, after, next.lives.begin(), strconv.FormatInt(at.touched, 10), strconv.FormatInt(b.by.now, 10), strconv.Itoa(drift), b.onto)
 		if err != nil {
 			return err
 		}

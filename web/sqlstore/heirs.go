@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/internal/engine"
@@ -20,48 +21,74 @@ import (
 type Combine func(session, key string, user, visitor json.RawMessage) (value any, ok bool)
 
 // Adopt gives a user the sessions of a visitor, whom AddOwner added: merged with the user's
-// own, so that of each key the value stays that was saved later. What combine returns takes
-// its place; combine may be nil. What the visitor has removed removes nothing of the user's.
-// The visitor's devices are dropped, and his pages give what they have not sent to the user
-// alone, as Replica tells them. Each session is given whole or not at all, and combined
-// once, even if the process ends meanwhile: a further call, or Inherit, goes on.
+// own. An entry that only the visitor has is the user's from now on, also if he has removed it
+// once. Of a key that both have, the value stays that was saved later, or what combine returns
+// takes its place; combine may be nil. What the visitor has removed removes nothing of the
+// user's. The visitor's devices are dropped, and his pages give what they have not sent to the
+// user alone, as Replica tells them. Without a visitor, Adopt does what was left to do of other
+// adoptions of the user's.
 //
-// The error wraps session.ErrConfig if the visitor is none, or has another heir; it wraps
-// session.ErrQuota if a session has no room for what the other has, which stays as it is. All
-// others are given.
+// Each session is given whole or not at all, and combined once, even if the process ends
+// meanwhile: a further call, or Inherit, goes on. combine may be called more than once for that,
+// in a turn of this DB: it must not call its methods.
+//
+// The error wraps session.ErrConfig if the visitor is none, or has another heir. It wraps
+// session.ErrQuota if a session has no room for what the other has. That one stays as it is, the
+// visitor is gone all the same, and a further call gives it once there is room.
 func (d *DB) Adopt(ctx context.Context, visitor, user string, combine Combine) error {
-	if visitor == "" || user == "" || visitor == user {
-		return fmt.Errorf("adopt: %w: a visitor and a user must be named, and must not be the same", session.ErrConfig)
+	if user == "" || visitor == user {
+		return fmt.Errorf("adopt: %w: a user must be named, who is not the visitor", session.ErrConfig)
 	}
-	err := d.adopt(ctx, digest(visitor), digest(user), combine)
+	err := d.adopt(ctx, visitor, user, combine)
+	d.known.forget(func(k Known) bool { return k.Owner == visitor })
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	d.known.forget(func(k Known) bool { return k.Owner == visitor })
 	return nil
 }
 
 func (d *DB) adopt(ctx context.Context, visitor, user string, combine Combine) error {
-	done, err := d.turn(ctx, user, 0)
+	to := digest(user)
+	if visitor != "" {
+		if err := d.setHeir(ctx, digest(visitor), user); err != nil {
+			return err
+		}
+	}
+	owners, err := d.texts(ctx, to, leftTo, to)
 	if err != nil {
 		return err
 	}
+	var failed []error
+	for _, owner := range owners {
+		failed = append(failed, d.inherit(ctx, owner, to, combine))
+	}
+	if visitor != "" {
+		failed = append(failed, d.dropVisitor(ctx, digest(visitor), to))
+	}
+	return errors.Join(failed...)
+}
+
+// setHeir has no session of a visitor's begin from now on.
+func (d *DB) setHeir(ctx context.Context, visitor, user string) error {
+	done, err := d.turn(ctx, digest(user), 0)
+	if err != nil {
+		return err
+	}
+	defer done()
 	var heir string
-	// From now on no session of his can begin.
 	err = d.counting(ctx, "sessions "+visitor, func(ctx context.Context) error {
-		return d.queryRow(ctx, setHeir, []any{visitor, user}, &heir)
+		return d.queryRow(ctx, setHeir, []any{visitor, digest(user), Tag(user), timestamp(d.now())}, &heir)
 	})
-	done()
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%w: the visitor is none, or his sessions are another's", session.ErrConfig)
 	}
+	return d.describe(err)
+}
+
+// dropVisitor drops what gives access to a visitor's sessions.
+func (d *DB) dropVisitor(ctx context.Context, visitor, user string) error {
+	done, err := d.turn(ctx, user, 0)
 	if err != nil {
-		return d.describe(err)
-	}
-	if err := d.inherit(ctx, visitor, user, combine); err != nil {
-		return err
-	}
-	if done, err = d.turn(ctx, user, 0); err != nil {
 		return err
 	}
 	defer done()
@@ -72,56 +99,59 @@ func (d *DB) adopt(ctx context.Context, visitor, user string, combine Combine) e
 	return d.describe(err)
 }
 
-// Inherit reports whether a user has adopted the sessions of the visitor who has a tag. If he
-// has, it first does what Adopt had left to do.
-func (d *DB) Inherit(ctx context.Context, tag, user string, combine Combine) (heir bool, err error) {
-	visitor, err := d.isHeir(ctx, tag, user)
-	if err == nil && visitor != "" {
-		err = d.inherit(ctx, visitor, digest(user), combine)
+// Inherit does what Adopt had left to do for a session, if a user has adopted the sessions of
+// the visitor who has a tag. The error wraps session.ErrQuota if there is no room still.
+func (d *DB) Inherit(ctx context.Context, tag, user, name string, combine Combine) error {
+	to, err := d.newID(user, name)
+	var owner, heir string
+	if err == nil {
+		owner, heir, _, err = d.findTag(ctx, tag)
+	}
+	if err == nil && owner != "" && heir == Tag(user) {
+		err = d.give(ctx, id{owner, to.session}, to, combine)
 	}
 	if err != nil {
-		return false, fmt.Errorf("inherit: %w", err)
+		return fmt.Errorf("session %q: inherit: %w", name, err)
 	}
-	return visitor != "", nil
+	return nil
 }
 
-// isHeir returns the visitor of that tag if he is one whose heir is the user.
-func (d *DB) isHeir(ctx context.Context, tag, user string) (visitor string, err error) {
-	done, err := d.turn(ctx, digest(user), 0)
+// Heir returns the tag of the heir of the visitor who has a tag, and since when he is. They
+// are empty and zero if there is none.
+func (d *DB) Heir(ctx context.Context, tag string) (heir string, since time.Time, err error) {
+	_, heir, since, err = d.findTag(ctx, tag)
 	if err != nil {
-		return "", err
+		err = fmt.Errorf("find an heir: %w", err)
 	}
-	defer done()
-	err = d.queryRow(ctx, isHeir, []any{tag, digest(user)}, &visitor)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return visitor, d.describe(err)
+	return heir, since, err
 }
 
-// FindTag reports whether a tag is that of a visitor whom AddOwner added, and whether he has
-// an heir.
-func (d *DB) FindTag(ctx context.Context, tag string) (visitor, adopted bool, err error) {
+// findTag returns the owner of a tag, and his heir's tag, if he has one.
+func (d *DB) findTag(ctx context.Context, tag string) (owner, heir string, since time.Time, err error) {
+	if !engine.IsTag(tag) {
+		return "", "", since, nil
+	}
 	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {
-		return false, false, fmt.Errorf("find a tag: %w", err)
+		return "", "", since, err
 	}
 	defer done()
-	var heir string
-	switch err := d.queryRow(ctx, findTag, []any{tag}, &heir); {
-	case errors.Is(err, sql.ErrNoRows):
-		return false, false, nil
-	case err != nil:
-		return false, false, fmt.Errorf("find a tag: %w", d.describe(err))
+	var adopted string
+	err = d.queryRow(ctx, findTag, []any{tag}, &owner, &heir, &adopted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", "", since, nil
 	}
-	return true, heir != "", nil
+	if err == nil {
+		since, err = time.Parse(time.RFC3339, adopted)
+	}
+	return owner, heir, since, d.describe(err)
 }
 
 // inherit gives all sessions of one owner to another.
 func (d *DB) inherit(ctx context.Context, from, to string, combine Combine) error {
-	names, err := d.names(ctx, from)
+	names, err := d.texts(ctx, to, sessionsOf, from)
 	if err != nil {
-		return d.describe(err)
+		return err
 	}
 	var failed []error
 	for _, name := range names {
@@ -132,20 +162,20 @@ func (d *DB) inherit(ctx context.Context, from, to string, combine Combine) erro
 	return errors.Join(failed...)
 }
 
-// names returns the names of an owner's sessions, in the form of the tables.
-func (d *DB) names(ctx context.Context, owner string) (names []string, err error) {
-	done, err := d.turn(ctx, owner, 0)
+// texts returns the rows of a statement that returns texts, in a turn of its own.
+func (d *DB) texts(ctx context.Context, line, statement, parameter string) (texts []string, err error) {
+	done, err := d.turn(ctx, line, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	err = d.query(ctx, sessionsOf, []any{owner}, func(row *sql.Rows) error {
-		var name string
-		err := row.Scan(&name)
-		names = append(names, name)
+	err = d.query(ctx, statement, []any{parameter}, func(row *sql.Rows) error {
+		var text string
+		err := row.Scan(&text)
+		texts = append(texts, text)
 		return err
 	})
-	return names, err
+	return texts, d.describe(err)
 }
 
 // give gives a session to another owner. Each step can be the last one, and be done again. The
@@ -192,17 +222,24 @@ func (d *DB) give(ctx context.Context, from, to id, combine Combine) error {
 	return fmt.Errorf("%w: others change the session all the time", ErrBusy)
 }
 
-// take merges what is alive in one session into another, unless the mark says that it was.
+// take merges what is alive in one session into another, unless the mark says that it was. It
+// reads in this order: what the other session has, whether there is a mark, and what is to be
+// given. So if another process has given it meanwhile, and deleted the mark, nothing is left to
+// give; and if it gives it after that, the other session has another version than it had.
 func (d *DB) take(ctx context.Context, from, to id, given standing, mark string, combine Combine) error {
-	since := "-1"
-	err := d.queryRow(ctx, findMark, []any{to.owner, to.session, mark}, &since)
-	first := errors.Is(err, sql.ErrNoRows)
-	if err != nil && !first {
-		return err
-	}
 	at, found, err := d.find(ctx, to)
 	if err != nil || !found {
 		return errors.Join(err, errGone)
+	}
+	had, err := d.load(ctx, to)
+	if err != nil {
+		return err
+	}
+	since := "-1"
+	err = d.queryRow(ctx, findMark, []any{to.owner, to.session, mark}, &since)
+	first := errors.Is(err, sql.ErrNoRows)
+	if err != nil && !first {
+		return err
 	}
 	now := d.now().UnixMilli()
 	var clock engine.Clock
@@ -215,10 +252,10 @@ func (d *DB) take(ctx context.Context, from, to id, given standing, mark string,
 	if !ok {
 		return errClock
 	}
-	b := batch{by: newSenderClock(0, now), maxAge: unknown}
+	b := batch{by: newSenderClock(0, now), maxAge: unknown, onto: strconv.FormatInt(at.version, 10)}
 	b.Newest = stamp
 	began := given.touched
-	err = d.query(ctx, aliveSince, []any{from.owner, from.session, d.millis(), since}, func(row *sql.Rows) error {
+	err = d.query(ctx, aliveSince, []any{from.owner, from.session, d.millis(), since, given.epoch}, func(row *sql.Rows) error {
 		var key, stamp, made, value string
 		if err := row.Scan(&key, &stamp, &made, &value); err != nil {
 			return err
@@ -236,10 +273,11 @@ func (d *DB) take(ctx context.Context, from, to id, given standing, mark string,
 		return err
 	}
 	b.spans = []span{{began, given.touched}}
-	if first && combine != nil {
-		if err := d.combine(ctx, to, b.Records, stamp, combine); err != nil {
+	if first {
+		if err := combined(to, b.Records, had, stamp, combine); err != nil {
 			return err
 		}
+		b.spans = append(b.spans, span{now, now})
 	}
 	if b.text, err = d.parameter(b.Said, b.by); err != nil {
 		return err
@@ -249,12 +287,9 @@ func (d *DB) take(ctx context.Context, from, to id, given standing, mark string,
 	return err
 }
 
-// combine replaces the records of keys that a session has, too.
-func (d *DB) combine(ctx context.Context, of id, records []engine.Record, stamp engine.Stamp, combine Combine) error {
-	had, err := d.load(ctx, of)
-	if err != nil {
-		return err
-	}
+// combined gives a stamp to the records of keys that a session does not have, and to what
+// becomes of keys that both have.
+func combined(of id, records []engine.Record, had map[string]json.RawMessage, stamp engine.Stamp, combine Combine) error {
 	name := of.session
 	if text, err := decodeKey(name); err == nil {
 		name = text // or else it is the digest of one that is too long
@@ -262,6 +297,10 @@ func (d *DB) combine(ctx context.Context, of id, records []engine.Record, stamp 
 	for i, r := range records {
 		own, both := had[r.Key]
 		if !both {
+			records[i].Stamp = stamp
+			continue
+		}
+		if combine == nil {
 			continue
 		}
 		value, ok := combine(name, r.Key, own, json.RawMessage(r.Value))

@@ -29,12 +29,15 @@ func TestAdoptEndsAnywhere(t *testing.T) {
 			}
 			// By a page or by the next login.
 			if statement%2 == 0 {
-				if heir, err := d.Inherit(t.Context(), Tag(visitor), owner, sum); err != nil || !heir && statement > 1 {
-					t.Errorf("after statement %d (%t) the user is the heir: %t, %v", statement, killed, heir, err)
+				if err := d.Inherit(t.Context(), Tag(visitor), owner, "cart", sum); err != nil {
+					t.Errorf("after statement %d (%t): %v", statement, killed, err)
 				}
 			}
 			if err := d.Adopt(t.Context(), visitor, owner, sum); err != nil {
 				t.Fatalf("after statement %d (%t): %v", statement, killed, err)
+			}
+			if n := count(t, d, "owners WHERE heir <> ''"); n != 1 {
+				t.Errorf("after statement %d (%t) there are %d heirs", statement, killed, n)
 			}
 			if got := entriesIn(t, d, owner, "cart"); got != adopted {
 				t.Errorf("after statement %d (%t) and once more, the user has %s, want %s", statement, killed, got, adopted)
@@ -49,7 +52,7 @@ func TestSavesDuringAnAdoption(t *testing.T) {
 		path := file(t)
 		d := create(t, open(t, path), Limits{})
 		prepareAdoption(t, d)
-		late, other := "", ""
+		late, n, other := "", "5", ""
 		hooked, called := openHooked(t, path, Limits{}, statement, false, func(*DB) {
 			_, err := exchange(t.Context(), d, visitor, "cart", "", "["+item(past+9, `"set":{"late":1}`)+"]")
 			switch {
@@ -58,7 +61,11 @@ func TestSavesDuringAnAdoption(t *testing.T) {
 			case !errors.Is(err, ErrBusy):
 				t.Errorf("the visitor, after statement %d: %v", statement, err)
 			}
-			mustSave(t, d, owner, map[string]any{"zother": 1})
+			n = "30" // as it is saved later
+			if entriesIn(t, d, owner, "cart") != adopted {
+				n = "32"
+			}
+			mustSave(t, d, owner, map[string]any{"n": 30, "zother": 1})
 			other = `,"zother":1`
 		})
 		if err := hooked.Adopt(t.Context(), visitor, owner, sum); err != nil {
@@ -70,12 +77,48 @@ func TestSavesDuringAnAdoption(t *testing.T) {
 			}
 			return
 		}
-		want := `{"both":"visitor","kept":1,` + late + `"n":5,"user":1,"visitor":[1]` + other + `}`
+		want := `{"both":"visitor","kept":1,` + late + `"n":` + n + `,"user":1,"visitor":[1]` + other + `}`
 		if got := entriesIn(t, d, owner, "cart"); got != want {
 			t.Errorf("after statement %d the user has %s, want %s", statement, got, want)
 		}
 		if got := entriesIn(t, d, visitor, "cart"); got != `{}` {
 			t.Errorf("after statement %d the visitor has %s", statement, got)
+		}
+	}
+}
+
+// Another process adopts the same visitor, or another one, between any two statements.
+func TestTwoProcessesAdoptAtOnce(t *testing.T) {
+	const another = "another visitor"
+	for visitorOfOther, want := range map[string]string{
+		visitor: adopted,
+		another: `{"both":"visitor","kept":1,"n":15,"user":1,"visitor":[1]}`,
+	} {
+		for statement := 0; ; statement++ {
+			path := file(t)
+			d := create(t, open(t, path), Limits{})
+			prepareAdoption(t, d)
+			if err := addVisitor(t, d, another); err != nil {
+				t.Fatal(err)
+			}
+			mustSave(t, d, another, map[string]any{"n": 10})
+			hooked, called := openHooked(t, path, Limits{}, statement, false, func(*DB) {
+				if err := d.Adopt(t.Context(), visitorOfOther, owner, sum); err != nil {
+					t.Errorf("the other, after statement %d: %v", statement, err)
+				}
+			})
+			if err := hooked.Adopt(t.Context(), visitor, owner, sum); err != nil {
+				t.Errorf("after statement %d: %v", statement, err)
+			}
+			if !*called {
+				if statement < 5 {
+					t.Errorf("there were %d statements", statement)
+				}
+				break
+			}
+			if got := entriesIn(t, d, owner, "cart"); got != want {
+				t.Errorf("%s, after statement %d: the user has %s, want %s", visitorOfOther, statement, got, want)
+			}
 		}
 	}
 }

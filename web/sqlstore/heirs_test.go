@@ -3,12 +3,15 @@ package sqlstore
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/internal/engine"
 )
 
 const visitor = "fedcba9876543210fedcba9876543210"
@@ -98,20 +101,23 @@ func TestAdopt(t *testing.T) {
 	if _, err := exchange(t.Context(), d, visitor, "cart", "", "["+item(past, `"set":{"late":1}`)+"]"); !errors.Is(err, ErrBusy) {
 		t.Errorf("what the visitor saves that moment: %v, want ErrBusy", err)
 	}
-	if known, given, err := d.FindTag(t.Context(), Tag(visitor)); err != nil || !known || !given {
-		t.Errorf("the visitor is known: %t, and given: %t, %v", known, given, err)
+	if heir, since, err := d.Heir(t.Context(), Tag(visitor)); err != nil || heir != Tag(owner) || time.Since(since) > time.Minute {
+		t.Errorf("the visitor's heir is %q since %v: %v", heir, since, err)
 	}
-	for user, heir := range map[string]bool{owner: true, "another": false} {
+	for _, user := range []string{owner, "another"} {
 		_, err := d.Exchange(t.Context(), user, "cart", session.Sent{Owner: Tag(visitor)})
-		if refused, ok := errors.AsType[*session.OwnerError](err); !ok || refused.Owner != Tag(user) || refused.Heir != heir {
-			t.Errorf("the visitor's page, as %s: %v, want that he is the heir: %t", user, err, heir)
+		if refused, ok := errors.AsType[*session.OwnerError](err); !ok || refused.Owner != Tag(user) || refused.Heir != Tag(owner) {
+			t.Errorf("the visitor's page, as %s: %v, want that the first user is the heir", user, err)
 		}
-		if got, err := d.Inherit(t.Context(), Tag(visitor), user, sum); err != nil || got != heir {
-			t.Errorf("%s inherits: %t, %v", user, got, err)
+		if err := d.Inherit(t.Context(), Tag(visitor), user, "cart", sum); err != nil {
+			t.Errorf("%s inherits: %v", user, err)
+		}
+		if got := entriesIn(t, d, "another", "cart"); got != `{}` {
+			t.Errorf("another has %s", got)
 		}
 	}
 	for name, of := range map[string][2]string{
-		"another user": {visitor, "another"}, "somebody unknown": {"nobody", owner}, "himself": {visitor, visitor}, "no visitor": {"", owner}, "no user": {visitor, ""},
+		"another user": {visitor, "another"}, "somebody unknown": {"nobody", owner}, "himself": {visitor, visitor}, "no user": {visitor, ""},
 	} {
 		if err := d.Adopt(t.Context(), of[0], of[1], nil); !errors.Is(err, session.ErrConfig) {
 			t.Errorf("%s: %v, want ErrConfig", name, err)
@@ -119,12 +125,12 @@ func TestAdopt(t *testing.T) {
 	}
 	// Pages of the visitor may come for as long as browsers keep their cookies.
 	mustPrune(t, d, time.Now().Add(KeptFor-48*time.Hour))
-	if heir, err := d.Inherit(t.Context(), Tag(visitor), owner, nil); err != nil || !heir {
-		t.Errorf("after more than a year the user is the heir: %t, %v", heir, err)
+	if heir, _, err := d.Heir(t.Context(), Tag(visitor)); err != nil || heir != Tag(owner) {
+		t.Errorf("after more than a year the heir is %q, %v", heir, err)
 	}
 	mustPrune(t, d, time.Now().Add(KeptFor+48*time.Hour))
-	if known, _, err := d.FindTag(t.Context(), Tag(visitor)); err != nil || known {
-		t.Errorf("after KeptFor the visitor is known: %t, %v", known, err)
+	if heir, _, err := d.Heir(t.Context(), Tag(visitor)); err != nil || heir != "" {
+		t.Errorf("after KeptFor the heir is %q, %v", heir, err)
 	}
 }
 
@@ -142,20 +148,22 @@ func TestAdoptWithoutRoom(t *testing.T) {
 	if got := entriesIn(t, d, owner, "wish"); got != `{"w":1}` {
 		t.Errorf("the other session is %s", got)
 	}
-	if !isKnown(t, d, visitor) {
-		t.Error("the visitor has lost what was not given")
+	if got := entriesIn(t, d, visitor, "cart"); got != `{"both":"visitor","n":2,"visitor":[1]}` || isKnown(t, d, visitor) {
+		t.Errorf("what was not given is %s, or the visitor is known still", got)
 	}
+	// The user makes room, and signs in another day. What he removed then is no reason to
+	// remove what the visitor had.
 	s, err := d.Open(t.Context(), owner, "cart")
 	if err == nil {
 		err = s.Clear(t.Context())
 	}
 	if err == nil {
-		err = d.Adopt(t.Context(), visitor, owner, sum)
+		err = d.Adopt(t.Context(), "", owner, sum)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := entriesIn(t, d, owner, "cart"), `{"both":"visitor","n":2,"visitor":[1]}`; got != want && got != `{}` {
+	if got, want := entriesIn(t, d, owner, "cart"), `{"both":"visitor","n":2,"visitor":[1]}`; got != want {
 		t.Errorf("with room, the user has %s, want %s", got, want)
 	}
 }
@@ -195,7 +203,7 @@ func TestAdoptSessionsThatAreOver(t *testing.T) {
 
 func mustAdd(t *testing.T, d *DB, owner, secret, name string) string {
 	t.Helper()
-	id, err := d.AddDevice(t.Context(), owner, secret, name, false)
+	id, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: secret, Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +239,7 @@ func TestDevices(t *testing.T) {
 		return known
 	}
 	one := mustAdd(t, d, owner, "secret 1", "one")
-	now = now.Add(time.Millisecond)
+	now = now.Add(-time.Second) // of another server, whose clock is behind
 	long := "two" + string(slices.Repeat([]rune{'é'}, MaxDeviceName))
 	two := mustAdd(t, d, owner, "secret 2", long)
 	if known := find("secret 1"); known != (Known{Owner: owner, ID: one, News: true}) {
@@ -249,7 +257,7 @@ func TestDevices(t *testing.T) {
 	if got := list(one); !slices.Equal(got, []string{"one", "two"}) || find("secret 1").News {
 		t.Errorf("once more, the first device is told of %q", got)
 	}
-	for _, name := range []string{"", "\xff", long} {
+	for _, name := range []string{"", "\xff", "a\x00", long} {
 		if err := d.NameDevice(t.Context(), owner, two, name); !errors.Is(err, session.ErrConfig) {
 			t.Errorf("the name %q: %v, want ErrConfig", name, err)
 		}
@@ -270,20 +278,28 @@ func TestDevices(t *testing.T) {
 	now = start.Add(3 * time.Hour)
 	find("secret 2")
 	devices, err := d.Devices(t.Context(), owner, "", Lifetimes{})
-	if err != nil || !devices[0].First.Equal(start) || !devices[0].Last.Equal(start) || !devices[1].Last.Equal(now) {
+	if err != nil || !devices[0].First.Equal(start) || !devices[0].Last.Equal(start) || !devices[1].Last.Equal(now) || !devices[1].First.Before(start) {
 		t.Errorf("they were seen at %+v, %v", devices, err)
 	}
-	if _, err := d.AddDevice(t.Context(), owner, "secret 3", "three", false); err != nil {
-		t.Error(err)
-	}
-	if _, err := d.AddDevice(t.Context(), owner, "secret 4", "four", false); !errors.Is(err, ErrDevices) {
+	mustAdd(t, d, owner, "secret 3", "three\x00\xff")
+	if _, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: "secret 4"}); !errors.Is(err, ErrDevices) {
 		t.Errorf("a fourth where there may be three: %v, want ErrDevices", err)
 	}
-	if _, err := d.AddDevice(t.Context(), owner, "secret 4", "four", true); err != nil {
-		t.Error(err)
+	// A user's takes the place of one that never came, and then of one that did not for long.
+	add := func(a Added) {
+		t.Helper()
+		a.Owner, a.User = owner, true
+		if _, err := d.AddDevice(t.Context(), a); err != nil {
+			t.Error(err)
+		}
 	}
-	if got := list(""); !slices.Equal(got, []string{"two", "three", "four"}) && !slices.Equal(got, []string{"two", "four", "three"}) {
-		t.Errorf("in the place of the one that was not here for long: %q", got)
+	add(Added{Secret: "pending", Pending: true})
+	if got := list(""); !slices.Equal(got, []string{"two", "three\ufffd"}) {
+		t.Errorf("one that never came is among %q", got)
+	}
+	add(Added{Secret: "secret 4", Name: "four"})
+	if got := list(""); !slices.Equal(got, []string{"two", "three\ufffd", "four"}) || isKnown(t, d, "pending") {
+		t.Errorf("in the place of one that never came: %q", got)
 	}
 
 	find("secret 2") // remembered, and not for longer than it has access
@@ -299,8 +315,42 @@ func TestDevices(t *testing.T) {
 	if got := list(""); !slices.Equal(got, []string{"four"}) {
 		t.Errorf("there are %q", got)
 	}
-	if _, err := d.AddDevice(t.Context(), string(make([]byte, 8161)), "secret 5", "", false); !errors.Is(err, session.ErrConfig) {
-		t.Errorf("an id that is too long: %v, want ErrConfig", err)
+	for _, owner := range []string{"", string(make([]byte, 8161))} {
+		if _, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: "secret 5"}); !errors.Is(err, session.ErrConfig) {
+			t.Errorf("an id of %d bytes: %v, want ErrConfig", len(owner), err)
+		}
+	}
+}
+
+// Only when its secret has come back is it a device.
+func TestADeviceThatIsPending(t *testing.T) {
+	d := create(t, open(t, file(t)), Limits{})
+	first := mustAdd(t, d, owner, "first", "")
+	id, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: "secret", Name: "comes", User: true, Pending: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, comes := range []bool{false, true} {
+		if comes {
+			if known, found, err := d.FindDevice(t.Context(), "secret", Lifetimes{}); err != nil || !found || known != (Known{Owner: owner, ID: id, User: true}) {
+				t.Errorf("once it comes, it is %+v, %t, %v", known, found, err)
+			}
+		}
+		known, _, err := d.FindDevice(t.Context(), "first", Lifetimes{})
+		if err != nil || known.News != comes {
+			t.Errorf("the first is told that there is another: %t, %v", known.News, err)
+		}
+		if devices, err := d.Devices(t.Context(), owner, "", Lifetimes{}); err != nil || (len(devices) == 2) != comes {
+			t.Errorf("there are %+v, %v", devices, err)
+		}
+		d.known.forget(func(k Known) bool { return k.ID == first }) // as after five seconds
+	}
+	if _, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: "another", User: true, Pending: true}); err != nil {
+		t.Fatal(err)
+	}
+	mustPrune(t, d, time.Now().Add(keptEmpty+48*time.Hour))
+	if n := count(t, d, "devices WHERE seen = ''"); n != 0 {
+		t.Errorf("%d are left that never came", n)
 	}
 }
 
@@ -316,21 +366,74 @@ func TestDevicesEnd(t *testing.T) {
 		hours  int
 		secret string
 		ended  bool
+		listed int
 	}{
-		{20, "comes", false}, {30, "comes", false}, {31, "does not", true}, {50, "comes", false}, {71, "comes", false}, {72, "comes", true}, {80, "comes", true},
+		{20, "comes", false, 2}, {30, "comes", false, 1}, {31, "does not", true, 1}, {50, "comes", false, 1}, {71, "comes", false, 1}, {72, "comes", true, 0}, {80, "comes", true, 0},
 	} {
 		now = start.Add(time.Duration(step.hours) * time.Hour)
 		known, found, err := d.FindDevice(t.Context(), step.secret, lifetimes)
 		if err != nil || !found || known.Ended != step.ended {
 			t.Errorf("after %d hours, the device that %s has ended: %t (%t, %v)", step.hours, step.secret, known.Ended, found, err)
 		}
-		if devices, err := d.Devices(t.Context(), owner, "", lifetimes); err != nil || (len(devices) == 1) == step.ended && step.hours >= 72 {
+		if devices, err := d.Devices(t.Context(), owner, "", lifetimes); err != nil || len(devices) != step.listed {
 			t.Errorf("after %d hours there are %+v, %v", step.hours, devices, err)
+		}
+	}
+	// They are not in the way of others.
+	for i := range d.limits.Devices {
+		if _, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: fmt.Sprint(i), Lifetimes: lifetimes}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	mustPrune(t, d, start.Add(KeptFor+96*time.Hour))
 	if n := count(t, d, "devices"); n != 0 {
 		t.Errorf("%d devices are left", n)
+	}
+}
+
+// Who comes all the time stays, however short the time is after which others have no access.
+func TestADeviceThatComesIsNotIdle(t *testing.T) {
+	for _, idle := range []time.Duration{time.Minute, 30 * time.Minute, 90 * time.Minute, 24 * time.Hour} {
+		d := create(t, open(t, file(t)), Limits{})
+		now := time.UnixMilli(past)
+		d.now = func() time.Time { return now }
+		mustAdd(t, d, owner, "comes", "")
+		for i := range 100 {
+			now = now.Add(idle * 4 / 5)
+			if known, found, err := d.FindDevice(t.Context(), "comes", Lifetimes{Idle: idle}); err != nil || !found || known.Ended {
+				t.Fatalf("after it has come %d times in %v: %+v, %v", i, now.Sub(time.UnixMilli(past)), known, err)
+			}
+		}
+		now = now.Add(idle)
+		if known, _, err := d.FindDevice(t.Context(), "comes", Lifetimes{Idle: idle}); err != nil || !known.Ended {
+			t.Errorf("after %v without it: %+v, %v", idle, known, err)
+		}
+	}
+}
+
+// The tag tells whose page it is though the server has no record of him.
+func TestTagsOfVisitorsAndUsers(t *testing.T) {
+	a, b := NewVisitor(), NewVisitor()
+	if a == b || !IsVisitor(a) || !IsVisitors(Tag(a)) || Tag(a) == Tag(b) || !engine.IsTag(Tag(a)) {
+		t.Errorf("visitors %q and %q have the tags %s and %s", a, b, Tag(a), Tag(b))
+	}
+	for _, user := range []string{"ada", "", owner, "visitor"} {
+		if IsVisitor(user) || IsVisitors(Tag(user)) || !engine.IsTag(Tag(user)) {
+			t.Errorf("the user %q has the tag %s", user, Tag(user))
+		}
+	}
+}
+
+// A page that comes without a cookie names any tag. That must not read all owners.
+func TestATagIsFoundByItsIndex(t *testing.T) {
+	onlySQLite(t, "of its plans")
+	d := create(t, open(t, file(t)), Limits{})
+	for _, statement := range []string{findTag, leftTo} {
+		var id, parent, unused int
+		var detail string
+		if err := d.db.QueryRow(`EXPLAIN QUERY PLAN `+statement, "x").Scan(&id, &parent, &unused, &detail); err != nil || !strings.Contains(detail, "INDEX owners_") {
+			t.Errorf("it is found by %q, %v", detail, err)
+		}
 	}
 }
 
@@ -347,6 +450,9 @@ func TestErase(t *testing.T) {
 	}
 	if n := count(t, d, `records WHERE value LIKE '%1%' AND key <> 'newest'`); n != 1 {
 		t.Errorf("%d entries are left, want that of another owner", n)
+	}
+	if err := d.EraseSession(t.Context(), owner, "none"); err != nil || count(t, d, "sessions") != 3 {
+		t.Errorf("a session that there is not: %v, and there are %d", err, count(t, d, "sessions"))
 	}
 	// The device has it, and does not bring it back.
 	again := mustExchange(t, d, owner, "cart", first.Cursor, "["+item(past, `"set":{"a":1}`)+"]")

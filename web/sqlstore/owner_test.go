@@ -81,7 +81,7 @@ func TestWithoutAnOwnerNothingIsMergedOrGiven(t *testing.T) {
 func addVisitor(t *testing.T, d *DB, owner string) error {
 	err := d.AddOwner(t.Context(), owner)
 	if err == nil {
-		_, err = d.AddDevice(t.Context(), owner, owner, "a browser", false)
+		_, err = d.AddDevice(t.Context(), Added{Owner: owner, Secret: owner, Name: "a browser"})
 	}
 	return err
 }

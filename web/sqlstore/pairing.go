@@ -114,8 +114,8 @@ func readCode(code string) (letters string, ok bool) {
 	return letters, err == nil && len(random) == 10
 }
 
-// seal encrypts an owner with a secret, and decrypts it again. For one use a secret seals
-// one owner, so its key is used once. The error says that the owner has more bytes than
+// seal encrypts an owner with a secret, and decrypts it again. Each secret is random, and
+// for one use seals one owner, so its key is used once. The error says that the owner has more bytes than
 // HKDF gives: 8,160 (RFC 5869, section 2.3).
 func seal(secret, use, owner string) (string, error) {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "session-writer "+use, len(owner))

@@ -130,7 +130,7 @@ func TestTheDatabaseTellsNoSecret(t *testing.T) {
 	mustExchange(t, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 	code := mustPair(t, d, owner)
 	const secret = "secret of a device"
-	_, err := d.AddDevice(t.Context(), owner, secret, "", false)
+	_, err := d.AddDevice(t.Context(), Added{Owner: owner, Secret: secret})
 	if err := errors.Join(err, d.AddOwner(t.Context(), owner)); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ WITH session AS MATERIALIZED (
 ), given (version) AS MATERIALIZED (
   SELECT CASE
     WHEN NOT EXISTS (SELECT 1 FROM changes) THEN 0
-    WHEN s.epoch IS NULL OR c.changed = 1 THEN -3
+    WHEN s.epoch IS NULL OR c.changed = 1 OR $17 NOT IN ('', CAST(` + latest + ` AS TEXT)) THEN -3
     WHEN t.entries > CAST($5 AS BIGINT) THEN -1
     WHEN t.bytes > CAST($6 AS BIGINT) THEN -2
     ELSE 1 + ` + latest + ` END

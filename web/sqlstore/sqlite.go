@@ -48,7 +48,7 @@ WITH session AS MATERIALIZED (
 )
 INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
 SELECT ?1, ?2, n.key, n.stamp, CASE
-  WHEN s.epoch IS NULL OR c.changed = 1 THEN -3
+  WHEN s.epoch IS NULL OR c.changed = 1 OR ?17 NOT IN ('', CAST(` + latest + ` AS TEXT)) THEN -3
   WHEN t.entries > CAST(?5 AS INTEGER) THEN -1
   WHEN t.bytes > CAST(?6 AS INTEGER) THEN -2
   ELSE 1 + ` + latest + ` END, ?7, n.made, n.value

@@ -256,8 +256,42 @@ func digest(secret string) string {
 }
 
 // Tag returns the tag of an owner: 16 hexadecimal digits. Devices tell owners apart by
-// their tags, which do not tell the owner's id.
-func Tag(owner string) string { return digest("session-writer owner\x00" + owner)[:16] }
+// their tags, which do not tell the owner's id. But who can guess the id can find out whether
+// a tag is of it.
+func Tag(owner string) string {
+	tag := digest("session-writer owner\x00" + owner)[:16]
+	switch {
+	case strings.HasPrefix(owner, visitorPrefix):
+		return visitorTag + tag[len(visitorTag):]
+	case IsVisitors(tag):
+		return "f" + tag[1:]
+	}
+	return tag
+}
+
+// visitorPrefix begins the ids that NewVisitor makes, and visitorTag their tags. So a server
+// that has no record of a visitor can tell his pages from those of a user.
+const (
+	visitorPrefix = "visitor "
+	visitorTag    = "000000"
+)
+
+// NewVisitor returns the id of somebody new, for AddOwner. No id of a user's may be one.
+func NewVisitor() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return visitorPrefix + hex.EncodeToString(random[:])
+}
+
+// IsVisitor reports whether an id is one of NewVisitor's, and IsVisitors whether a tag is of
+// such an id.
+func IsVisitor(owner string) bool { return strings.HasPrefix(owner, visitorPrefix) }
+
+// IsVisitors: see IsVisitor.
+func IsVisitors(tag string) bool { return strings.HasPrefix(tag, visitorTag) }
+
+// Nobody is the tag that pages show whose user is not signed in any more. It is of no owner.
+var Nobody = Tag("")
 
 func jsonString(text string) string { return string(engine.AppendString(nil, text)) }
 
@@ -361,13 +395,19 @@ func (d *DB) use(ctx context.Context, of id, at standing, found bool) (standing,
 	at, found, err = d.find(ctx, of)
 	if err == nil && !found {
 		var heir string
-		if d.queryRow(ctx, findHeir, []any{of.owner}, &heir) == nil && heir != "" {
-			return standing{}, fmt.Errorf("%w: the sessions were given to another owner meanwhile", ErrBusy)
+		switch err := d.queryRow(ctx, findHeir, []any{of.owner}, &heir); {
+		case err != nil && !errors.Is(err, sql.ErrNoRows): // which is for users
+			return standing{}, err
+		case heir != "":
+			return standing{}, errGiven
 		}
 		err = fmt.Errorf("%w: there may be %d sessions", session.ErrQuota, d.limits.Sessions)
 	}
 	return at, err
 }
+
+// errGiven means that an owner's sessions are another's by now.
+var errGiven = fmt.Errorf("%w: the sessions were given to another owner meanwhile", ErrBusy)
 
 // errGone means that a session was deleted between two statements. From merge it may
 // also mean that others have changed its lives.

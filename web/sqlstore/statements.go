@@ -21,7 +21,8 @@ type dialect struct {
 	// it, or where it is concurrent returns the version. ?7 is today, ?8 the stamp of a clearing in the last life
 	// or empty, ?9 the newest stamp of the batch, and ?10 when somebody last saved. ?15
 	// is the time. A stored time that is more than ?16 later is from when this clock was
-	// wrong.
+	// wrong. Unless ?17 is empty, the session is refused as if it was gone if its version is
+	// another.
 	//
 	// The session's lives are ?11, and become ?12. The last of these began at ?13. ?12
 	// depends on ?14, when somebody had last saved before. If that or the lives have
@@ -170,17 +171,21 @@ ON CONFLICT DO NOTHING RETURNING owner`
 // useOwner notes that an owner was here, and his tag.
 const useOwner = `UPDATE owners SET used = CASE WHEN used < ?2 THEN ?2 ELSE used END, tag = ?3 WHERE owner = ?1`
 
-// isHeir returns the owner of a tag if ?2 is his heir.
-const isHeir = `SELECT owner FROM owners WHERE tag = ?1 AND heir = ?2`
-
 const findHeir = `SELECT heir FROM owners WHERE owner = ?1`
 
-// findTag returns the heir of the owner of a tag, which is empty if there is none.
-const findTag = `SELECT heir FROM owners WHERE tag = ?1`
+// findTag returns the owner of a tag and his heir, if he has one. It says that the tag is not
+// empty because the index is of such.
+const findTag = `SELECT owner, heir_tag, adopted FROM owners WHERE tag = ?1 AND tag <> '' AND heir <> ''`
+
+// leftTo returns the owners whose heir is ?1, and who have a session still.
+const leftTo = `
+SELECT o.owner FROM owners o WHERE o.heir = ?1 AND o.heir <> '' AND EXISTS (SELECT 1 FROM sessions s WHERE s.owner = o.owner)`
 
 const (
 	// setHeir does nothing if the owner has another heir.
-	setHeir = `UPDATE owners SET heir = ?2 WHERE owner = ?1 AND heir IN ('', ?2) RETURNING heir`
+	setHeir = `
+UPDATE owners SET heir = ?2, heir_tag = ?3, adopted = CASE WHEN heir = '' THEN ?4 ELSE adopted END
+WHERE owner = ?1 AND heir IN ('', ?2) RETURNING heir`
 
 	dropDevices = `DELETE FROM devices WHERE owner = ?1`
 	dropCodes   = `DELETE FROM codes WHERE owner = ?1`
@@ -189,11 +194,12 @@ const (
 	sessionsOf = `SELECT name FROM sessions WHERE owner = ?1 AND epoch <> '' ORDER BY name`
 
 	// aliveSince returns the entries that were merged after the version ?4, but for those of
-	// a session that is over at ?3.
+	// a session that is over at ?3, or that is not of the epoch ?5.
 	aliveSince = `
 SELECT key, stamp, made, value FROM records
 WHERE owner = ?1 AND session = ?2 AND version > CAST(?4 AS BIGINT)
-  AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver + ` ORDER BY stamp, key`
+  AND ` + isThere + ` AND value IS NOT NULL AND NOT ` + isOver + `
+  AND EXISTS (SELECT 1 FROM sessions s WHERE s.owner = ?1 AND s.name = ?2 AND s.epoch = ?5) ORDER BY stamp, key`
 
 	// findMark returns the value of the key ?3, which is of no entry.
 	findMark = `SELECT value FROM records WHERE owner = ?1 AND session = ?2 AND key = ?3`
@@ -205,43 +211,52 @@ DELETE FROM sessions AS s WHERE s.owner = ?1 AND s.name = ?2 AND s.epoch = ?3 AN
 RETURNING epoch`
 )
 
-// addDevice does nothing if the owner ?2 has ?6 devices.
-const addDevice = `
-INSERT INTO devices (device, owner, sealed, name, made, seen, told, ended)
-SELECT ?1, ?2, ?3, ?4, ?5, ?5, ?5, ''
-WHERE (SELECT count(*) FROM devices WHERE owner = ?2 AND ended = '') < CAST(?6 AS BIGINT)
+// isAlive is true for devices that were not revoked, and whose lifetime is not over. Its
+// parameters are times, before which a device was made or seen last that is.
+func isAlive(made, seen string) string {
+	return `revoked = '' AND made >= ` + made + ` AND (seen = '' OR seen >= ` + seen + `)`
+}
+
+// addDevice does nothing if the owner ?2 has ?6 devices. ?7 is visitor or user, and ?8 is when
+// it is seen. ?9 and ?10 are those of isAlive.
+var addDevice = `
+INSERT INTO devices (device, owner, sealed, kind, number, name, made, seen, told, revoked)
+SELECT ?1, ?2, ?3, ?7, n.number, ?4, ?5, ?8, n.number, ''
+FROM (SELECT 1 + coalesce(max(number), 0) AS number FROM devices WHERE owner = ?2) n
+WHERE (SELECT count(*) FROM devices WHERE owner = ?2 AND ` + isAlive("?9", "?10") + `) < CAST(?6 AS BIGINT)
 RETURNING device`
 
-// findDevice returns a device, whether another one was made after those of which it was
-// told, and when its owner was last here.
+// findDevice returns a device, whether there is one of which it was not told, and when its
+// owner was last here.
 const findDevice = `
-SELECT d.owner, d.sealed, d.made, d.seen, d.ended,
-  EXISTS (SELECT 1 FROM devices n WHERE n.owner = d.owner AND n.made > d.told AND n.ended = '' AND n.device <> d.device),
+SELECT d.owner, d.sealed, d.kind, d.made, d.seen, d.revoked,
+  EXISTS (SELECT 1 FROM devices n WHERE n.owner = d.owner AND n.number > d.told AND n.seen <> '' AND n.revoked = '' AND n.device <> d.device),
   coalesce(o.used, ''), coalesce(o.tag, '')
 FROM devices d LEFT JOIN owners o ON o.owner = d.owner
 WHERE d.device = ?1`
 
 // dropUnseen deletes the devices of an owner that were not here for the longest time, until
-// there are ?2.
+// there are ?2. First go those that were never here.
 const dropUnseen = `
 DELETE FROM devices WHERE device IN (
   SELECT device FROM (
-    SELECT device, count(*) OVER (ORDER BY seen DESC, device) AS place FROM devices WHERE owner = ?1 AND ended = ''
+    SELECT device, count(*) OVER (ORDER BY seen DESC, number DESC) AS place FROM devices WHERE owner = ?1 AND revoked = ''
   ) latest WHERE place > CAST(?2 AS BIGINT))`
 
 const seeDevice = `UPDATE devices SET seen = ?2 WHERE device = ?1 AND seen < ?2`
 
 const allDevices = `
-SELECT device, name, made, seen, told FROM devices WHERE owner = ?1 AND ended = '' ORDER BY made, device`
+SELECT device, name, made, seen, CAST(number AS TEXT), CAST(told AS TEXT) FROM devices
+WHERE owner = ?1 AND seen <> '' AND revoked = '' ORDER BY number`
 
 // ofDevice is true for the device of the owner ?1 whose ID is ?2.
-const ofDevice = ` WHERE owner = ?1 AND ended = '' AND substr(device, 1, 16) = ?2`
+const ofDevice = ` WHERE owner = ?1 AND revoked = '' AND substr(device, 1, 16) = ?2`
 
 const (
-	tellDevice   = `UPDATE devices SET told = ?3` + ofDevice
+	tellDevice   = `UPDATE devices SET told = CAST(?3 AS INTEGER)` + ofDevice
 	nameDevice   = `UPDATE devices SET name = ?3` + ofDevice + ` RETURNING device`
-	revokeDevice = `UPDATE devices SET ended = ?3, name = ''` + ofDevice + ` RETURNING device`
-	revokeOthers = `UPDATE devices SET ended = ?3, name = '' WHERE owner = ?1 AND ended = '' AND substr(device, 1, 16) <> ?2`
+	revokeDevice = `UPDATE devices SET revoked = ?3, name = ''` + ofDevice + ` RETURNING device`
+	revokeOthers = `UPDATE devices SET revoked = ?3, name = '' WHERE owner = ?1 AND revoked = '' AND substr(device, 1, 16) <> ?2`
 	dropDevice   = `DELETE FROM devices WHERE device = ?1 RETURNING device`
 )
 
@@ -270,11 +285,11 @@ const findCode = `SELECT sealed FROM codes WHERE code = ?1 AND expires > ?2 AND 
 // still be unused when the statement comes to them: on PostgreSQL, they may be used
 // during the statement.
 const (
-	// pruneDevices deletes devices that were not here since ?1, and those without a session
-	// that were not here since ?2.
+	// pruneDevices deletes devices that were not here since ?1, and those that never were or
+	// are without a session, and were not here or added since ?2.
 	pruneDevices = `
 DELETE FROM devices WHERE device IN (
-  SELECT d.device FROM devices d WHERE d.seen < ?2
+  SELECT d.device FROM devices d WHERE d.seen < ?2 AND d.made < ?2
     AND (d.seen < ?1 OR NOT EXISTS (SELECT 1 FROM sessions s WHERE s.owner = d.owner)) LIMIT 100
 ) AND seen < ?2 RETURNING device`
 

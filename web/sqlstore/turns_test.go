@@ -46,10 +46,13 @@ func giveUp(t *testing.T, d *DB) {
 			_, err := exchange(ctx, d, owner, "cart", "", "["+item(past, `"set":{"a":1}`)+"]")
 			return err
 		},
-		"Pair":      func(ctx context.Context) error { _, _, err := d.Pair(ctx, owner); return err },
-		"Join":      func(ctx context.Context) error { _, err := d.Join(ctx, "0000-0000-0000-0000"); return err },
-		"AddOwner":  func(ctx context.Context) error { return d.AddOwner(ctx, owner) },
-		"AddDevice": func(ctx context.Context) error { _, err := d.AddDevice(ctx, owner, "secret", "", false); return err },
+		"Pair":     func(ctx context.Context) error { _, _, err := d.Pair(ctx, owner); return err },
+		"Join":     func(ctx context.Context) error { _, err := d.Join(ctx, "0000-0000-0000-0000"); return err },
+		"AddOwner": func(ctx context.Context) error { return d.AddOwner(ctx, owner) },
+		"AddDevice": func(ctx context.Context) error {
+			_, err := d.AddDevice(ctx, Added{Owner: owner, Secret: "secret"})
+			return err
+		},
 		"FindDevice": func(ctx context.Context) error {
 			_, _, err := d.FindDevice(ctx, "secret", Lifetimes{})
 			return err
@@ -57,7 +60,7 @@ func giveUp(t *testing.T, d *DB) {
 		"Devices":      func(ctx context.Context) error { _, err := d.Devices(ctx, owner, "", Lifetimes{}); return err },
 		"RevokeDevice": func(ctx context.Context) error { return d.RevokeDevice(ctx, owner, "") },
 		"Adopt":        func(ctx context.Context) error { return d.Adopt(ctx, "visitor", owner, nil) },
-		"FindTag":      func(ctx context.Context) error { _, _, err := d.FindTag(ctx, ""); return err },
+		"Heir":         func(ctx context.Context) error { _, _, err := d.Heir(ctx, Tag(owner)); return err },
 		"Load":         func(ctx context.Context) error { _, err := s.Load(ctx); return err },
 		"Get":          func(ctx context.Context) error { _, err := s.Get(ctx, "a", nil); return err },
 		"Clear":        s.Clear,
@@ -141,7 +144,7 @@ func TestPruneDeletesAll(t *testing.T) {
 	}
 	exec(t, d.db, `INSERT INTO codes `+numbers(2500)+`SELECT i, '', '', '2020-01-01T00:00:00Z' FROM n`)
 	exec(t, d.db, `INSERT INTO owners (owner, made, used) `+numbers(250)+`SELECT i, '2020-01-01', '2020-01-01' FROM n`)
-	exec(t, d.db, `INSERT INTO devices `+numbers(250)+`SELECT i, i, '', '', '', '2020-01-01', '', '' FROM n`)
+	exec(t, d.db, `INSERT INTO devices `+numbers(250)+`SELECT i, i, '', '', 1, '', '', '2020-01-01', 1, '' FROM n`)
 	exec(t, d.db, `INSERT INTO sessions `+numbers(250)+`SELECT i, '"old"', '', 0, '2020-01-01' FROM n`)
 	exec(t, d.db, `INSERT INTO records `+numbers(1100)+row(`'"gone' || i || '"'`, `'"k"'`, `'1'`))
 	exec(t, d.db, `INSERT INTO records `+numbers(1200)+row(`'"gone"'`, `'"k' || i || '"'`, `'1'`))

@@ -90,9 +90,9 @@ class Device {
     }
     if (this.passes === "requests") throw new TypeError("the line is broken");
     const heir = heirs.get(new URL(url).searchParams.get("owner") ?? "");
-    if (!heir || heir !== owner) return response;
+    if (!heir || !owner || response.status !== 412) return response;
     const headers = new Headers(response.headers);
-    headers.set("Session-Heir", "true");
+    headers.set("Session-Heir", heir);
     return new Response(response.body, { status: response.status, headers });
   };
 }
