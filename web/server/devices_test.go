@@ -126,6 +126,12 @@ func testDevices(t *testing.T, url string) {
 	if res := two.send(t, "", ""); res.StatusCode != 204 {
 		t.Errorf("the revoked device has %d %s", res.StatusCode, res.body)
 	}
+	if res := two.send(t, "", "["+item(`"set":{"c":1}`)+"]"); res.StatusCode != 412 || res.Header.Get("Session-Owner") != "" {
+		t.Errorf("the revoked device saves something: %d %v, want that it asks anew", res.StatusCode, res.Header)
+	}
+	if res := two.hello(t); res.StatusCode != 204 || len(res.Cookies()) != 1 || two.owner == sqlstore.Nobody {
+		t.Errorf("the revoked device becomes somebody new: %d %v", res.StatusCode, res.Header)
+	}
 
 	res := three.send(t, "", "")
 	if !strings.Contains(res.body, `"a":1`) {

@@ -498,7 +498,7 @@ func (s *sessions) lost(w http.ResponseWriter, r *http.Request, who visitor, tag
 		return err
 	case heir != "" && time.Since(since) < signingIn:
 		return problem{http.StatusServiceUnavailable, "busy", "somebody signs in with this browser"}
-	case heir == "" && !who.ended && (sqlstore.IsVisitors(tag) || tag == sqlstore.Nobody || s.Identify == nil):
+	case tag == sqlstore.Nobody, heir == "" && !who.ended && (sqlstore.IsVisitors(tag) || s.Identify == nil):
 		return &session.OwnerError{}
 	case heir != "":
 		w.Header().Set("Session-Heir", heir)
