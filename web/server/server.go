@@ -28,8 +28,8 @@
 // does not know becomes an owner and gets a cookie if there is a body with items,
 // which may be []. Without a body, the answer to him has no Session-Owner.
 //
-// The refusal of an exchange whose sender is another owner has Session-Heir if he is the heir
-// of the one that was sent: see Handler.Adopt. An answer has Session-Devices: new if a device
+// The refusal of an exchange whose sender is another owner has Session-Heir if the one that was
+// sent has an heir: his tag. See Handler.Adopt. An answer has Session-Devices: new if a device
 // was added of which this one was not told by devices.
 //
 // The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
@@ -43,8 +43,9 @@
 // cursor would answer. For somebody unknown all are empty. A server that renders pages in
 // another language passes on the browser's Cookie, and puts the object into its HTML.
 //
-// Answers to pair and join have Session-Owner, too. So has the refusal of an exchange
-// whose sender is known.
+// Answers to pair, and to a join that takes the code, have Session-Owner, too. So has the
+// refusal of an exchange whose sender is known. Of a page that is nobody's any more, as its user
+// has signed out, it has a tag that is of no owner, sqlstore.Nobody: the page shows nothing then.
 //
 // A refusal is a JSON object with a code and an error, which is a sentence. The code
 // "owner" stands for a session.OwnerError, "cursor" for session.ErrCursor, and "quota"

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// AddOwner notes the id of a new visitor, who is known by his devices alone: see AddDevice.
-// Owners whom the program knows in another way need not be added. The error wraps ErrBusy if Limits.Owners were added in
-// the last minute.
+// AddOwner notes the id of a new visitor, which NewVisitor has made. He is known by his devices
+// alone: see AddDevice. Owners whom the program knows in another way need not be added. The
+// error wraps ErrBusy if Limits.Owners were added in the last minute.
 func (d *DB) AddOwner(ctx context.Context, owner string) error {
 	done, err := d.turn(ctx, newcomers, 0)
 	if err != nil {

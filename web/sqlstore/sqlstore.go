@@ -283,11 +283,11 @@ func NewVisitor() string {
 	return visitorPrefix + hex.EncodeToString(random[:])
 }
 
-// IsVisitor reports whether an id is one of NewVisitor's, and IsVisitors whether a tag is of
-// such an id.
+// IsVisitor reports whether an id is one that NewVisitor may have made.
 func IsVisitor(owner string) bool { return strings.HasPrefix(owner, visitorPrefix) }
 
-// IsVisitors: see IsVisitor.
+// IsVisitors reports whether a tag is of an id that NewVisitor has made. Of those that earlier
+// versions have made, it is not.
 func IsVisitors(tag string) bool { return strings.HasPrefix(tag, visitorTag) }
 
 // Nobody is the tag that pages show whose user is not signed in any more. It is of no owner.

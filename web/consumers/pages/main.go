@@ -10,6 +10,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"html/template"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/session-interop/session-writer"
 	"github.com/session-interop/session-writer/web/server"
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
@@ -121,7 +123,7 @@ func run(port, folder string) error {
 		user := &http.Cookie{Name: "user", Value: r.FormValue("user"), Path: "/"} // a real one is signed
 		signedIn := r.Clone(r.Context())
 		signedIn.AddCookie(user)
-		if err := sessions.Adopt(w, signedIn); err != nil {
+		if err := sessions.Adopt(w, signedIn); err != nil && !errors.Is(err, session.ErrQuota) {
 			sessions.Error(w, r, err)
 			return
 		}
