@@ -1737,16 +1737,26 @@ func TestAnHeirIsNotedWhenThereIsRoom(t *testing.T) {
 }
 
 // Also what another tab saves meanwhile, which has not heard of the heir.
+// The heir is a user, or who gets a new cookie. Of that one nobody knows until he is noted.
 func TestAnHeirGetsAllThoughATabIsKilled(t *testing.T) {
-	for n := 1; ; n++ {
+	killedDuringAGift(t, ada, 1)
+	killedDuringAGift(t, "", 2)
+}
+
+// killedDuringAGift has a tab be killed at each change of the storage from one on, in which it
+// gives all to an heir.
+func killedDuringAGift(t *testing.T, heir string, from int) {
+	t.Helper()
+	for n := from; ; n++ {
 		f := newFleet(t)
 		a := f.device("", 0)
 		a.save(entries{"a": "1"})
 		a.sync()
 		a.save(entries{"b": "1"})
 		former := a.owner
-		f.server.Adopted(former, ada)
-		a.owner = ada
+		if a.owner = heir; heir != "" {
+			f.server.Adopted(former, heir)
+		}
 		deaf := openTab(t, a.storage)
 		if err := deaf.Listen(true); err != nil {
 			t.Fatal(err)
@@ -1760,7 +1770,7 @@ func TestAnHeirGetsAllThoughATabIsKilled(t *testing.T) {
 		a.again()
 		settle(a)
 		a.has(entries{"a": "1", "b": "1", "c": "1"})
-		if has := f.server.Entries(start, ada); len(has) != 3 {
+		if has := f.server.Entries(start, a.owner); len(has) != 3 {
 			t.Errorf("killed at change %d: the server has %v", n, has)
 		}
 		for key := range a.lab().items {

@@ -145,7 +145,7 @@ var replicationMutants = []mutant{
 		wrong: "\t\tif false {\n"},
 	{name: "every other owner is taken for the heir",
 		right: "\tcase heir == to:\n\t\treturn s.give(now, l, to)\n",
-		wrong: "\tcase true:\n\t\treturn s.give(now, l, to)\n"},
+		wrong: "\tcase heir == to || true:\n\t\treturn s.give(now, l, to)\n"},
 	{name: "who is the heir is noted after his session is shown",
 		right: "\tif err := s.storage.SetItem(heirKey(l.owner), to); err != nil {\n\t\treturn err\n\t}\n",
 		wrong: "\tdefer func() { _ = s.storage.SetItem(heirKey(l.owner), to) }()\n",
