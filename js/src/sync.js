@@ -163,19 +163,19 @@ export class Sync {
    * @param {string} name
    */
   rename(id, name) {
-    return this.#ask(() =>
-      this.#client.change("rename", {
-        id: textOf("id", id),
-        name: textOf("name", name),
-      }),
-    );
+    return this.#ask(() => {
+      needText("id", id);
+      needText("name", name);
+      return this.#client.change("rename", { id, name });
+    });
   }
 
   /** @param {string} id */
   revoke(id) {
-    return this.#ask(() =>
-      this.#client.change("revoke", { id: textOf("id", id) }),
-    );
+    return this.#ask(() => {
+      needText("id", id);
+      return this.#client.change("revoke", { id });
+    });
   }
 
   /**
@@ -184,7 +184,7 @@ export class Sync {
    */
   async join(code, agree) {
     const devices = await this.#ask(() => {
-      code = textOf("code", code);
+      needText("code", code);
       if (agree === undefined) return;
       needFunction("parameter agree", agree);
       return this.#client.devices(code);
@@ -417,10 +417,8 @@ export class Sync {
  * @param {string} what
  * @param {unknown} value
  */
-function textOf(what, value) {
-  const text = attempt(() => String(value));
-  if (text === undefined) throw unfit(`${what} is`, value, "a string");
-  return text;
+function needText(what, value) {
+  if (typeof value !== "string") throw unfit(`${what} is`, value, "a string");
 }
 
 /** @type {import("./options.js").Known} */

@@ -182,6 +182,15 @@ withServer("what is asked of devices is refused in words", async ({ page }) => {
       assert.equal(error, "sync device", `${call} ${id}`);
     }
   }
+  for (const [call, ...args] of /** @type {[string, ...any[]][]} */ ([
+    ["rename", "0123456789abcdef"],
+    ["rename", 5, "mine"],
+    ["revoke"],
+    ["join", 5],
+  ])) {
+    const error = await refused(page, call, ...args);
+    assert.equal(error, "config", `${call} ${args}`);
+  }
   for (const agree of [null, false, 1, "yes", {}]) {
     const error = await refused(page, "join", "0000", agree);
     assert.equal(error, "config", `agree: ${agree}`);
