@@ -201,6 +201,7 @@ inBrowser("axe finds nothing wrong with devices", async (visit) => {
   await click(other, "Join these devices");
   await until(other, () => document.querySelectorAll("#device-list > li")[1]);
 
+  await page.show(); // nobody is told in a page that nobody sees
   await click(page, "Sync now");
   await until(page, () => document.querySelectorAll("#device-list > li")[1]);
   await assertAccessible(page, "two devices");

@@ -658,6 +658,7 @@ inBrowser(
       `${agent} this onefirst seen TIME, here nowRename…Revoke…`,
     ]);
 
+    await a.show(); // nobody is told in a page that nobody sees
     await click(a, "Close");
     await sync(a);
     await notes(a, `${agent} has joined.`);
@@ -687,6 +688,7 @@ inBrowser(
       "device-list",
     );
 
+    await b.show();
     await sync(b);
     await shows(b);
     await notes(
