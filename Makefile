@@ -176,7 +176,7 @@ mutants:
 test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlstore
 	cd $(worker) && npm test --silent
-	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js sync-storage.test.js inspector.test.js demo.test.js
+	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js devices.test.js sync-storage.test.js inspector.test.js demo.test.js
 
 # Those that CONSUMERS names, or all that js/consumers has.
 consumers: build chromium $(tools)/session-server

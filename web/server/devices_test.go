@@ -45,7 +45,7 @@ type told struct {
 var asJSON = []string{"Content-Type", "application/json"}
 
 func testDevices(t *testing.T, url string) {
-	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101, like many, Firefox/153.0"
 	one, two, three := newBrowser(t, url), newBrowser(t, url), newBrowser(t, url)
 	if res := one.do(t, "POST", "/sessions/devices", ""); res.StatusCode != 401 || res.code(t) != "identity" {
 		t.Errorf("somebody unknown: %d %s, want 401 identity", res.StatusCode, res.body)

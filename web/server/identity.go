@@ -58,7 +58,9 @@ func (s *sessions) admit(ctx context.Context, r *http.Request) (visitor, error) 
 
 // addDevice adds the device that a request is from, by a new secret.
 func (s *sessions) addDevice(ctx context.Context, r *http.Request, event string, a sqlstore.Added) (visitor, error) {
-	a.Secret, a.Name, a.Lifetimes = newSecret(), deviceName(r.UserAgent()), s.lifetimes()
+	// In a Worker, what has a comma is several values (github.com/syumai/workers splits them).
+	agent := strings.Join(r.Header.Values("User-Agent"), ",")
+	a.Secret, a.Name, a.Lifetimes = newSecret(), deviceName(agent), s.lifetimes()
 	device, err := s.DB.AddDevice(ctx, a)
 	if err != nil {
 		return visitor{}, err
