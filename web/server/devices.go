@@ -31,13 +31,16 @@ func (s *sessions) known(r *http.Request) (visitor, error) {
 	return who, err
 }
 
-// issue sets the cookie of a device that a user has not had yet. Not every client keeps
+// issue sets the cookie of a user's device, if it has none yet. Not every client keeps
 // cookies, so it is one once it comes with that. A database that is full keeps nobody from his
 // sessions.
-func (s *sessions) issue(w http.ResponseWriter, r *http.Request, user string) error {
-	who, err := s.addDevice(r.Context(), r, "make", sqlstore.Added{Owner: user, User: true, Pending: true})
+func (s *sessions) issue(w http.ResponseWriter, r *http.Request, who visitor) error {
+	if !who.user || who.device != "" {
+		return nil
+	}
+	issued, err := s.addDevice(r.Context(), r, "make", sqlstore.Added{Owner: who.id, User: true, Pending: true})
 	if err == nil {
-		s.remember(w, r, who)
+		s.remember(w, r, issued)
 	}
 	if errors.Is(err, session.ErrFull) {
 		return nil
@@ -313,10 +316,8 @@ func (s *sessions) devices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if who.user && who.device == "" {
-		if err := s.issue(w, r, who.id); err != nil {
-			return err
-		}
+	if err := s.issue(w, r, who); err != nil {
+		return err
 	}
 	s.remember(w, r, who)
 	return s.answerDevices(w, r, who)

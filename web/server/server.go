@@ -451,8 +451,8 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 		}
 		w.Header().Set("Session-Heir", other.Heir)
 	}
-	if (isOther || sent.Owner == "") && who.user && who.device == "" {
-		if err := s.issue(w, r, who.id); err != nil {
+	if isOther || sent.Owner == "" {
+		if err := s.issue(w, r, who); err != nil {
 			return err
 		}
 	}

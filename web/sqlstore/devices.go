@@ -162,7 +162,7 @@ func (d *DB) AddDevice(ctx context.Context, a Added) (id string, err error) {
 	return deviceID(digest(secret)), nil
 }
 
-// moment is as timestamp, and exact enough to tell which of two devices was added later.
+// moment is as timestamp, and exact enough for any lifetime.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // A knownDevices remembers what was found, so that not each request of a device asks the
@@ -393,18 +393,27 @@ func (d *DB) erase(ctx context.Context, owner, keep string) error {
 // EraseSession removes all entries of a session, as Clear does. If there is no such session,
 // it makes none.
 func (d *DB) EraseSession(ctx context.Context, owner, name string) error {
-	of, err := d.newID(owner, name)
-	var found bool
-	if err == nil {
-		_, found, err = d.find(ctx, of)
-	}
-	if err == nil && found {
-		err = d.clear(ctx, of)
-	}
-	if err != nil {
+	if err := d.eraseSession(ctx, owner, name); err != nil {
 		return fmt.Errorf("session %q: erase: %w", name, d.describe(err))
 	}
 	return nil
+}
+
+func (d *DB) eraseSession(ctx context.Context, owner, name string) error {
+	of, err := d.newID(owner, name)
+	if err != nil {
+		return err
+	}
+	done, err := d.turn(ctx, of.owner, 0)
+	if err != nil {
+		return err
+	}
+	_, found, err := d.find(ctx, of)
+	done()
+	if err != nil || !found {
+		return err
+	}
+	return d.clear(ctx, of)
 }
 
 // clear merges a clearing.

@@ -115,8 +115,8 @@ func readCode(code string) (letters string, ok bool) {
 }
 
 // seal encrypts an owner with a secret, and decrypts it again. Each secret is random, and
-// for one use seals one owner, so its key is used once. The error says that the owner has more bytes than
-// HKDF gives: 8,160 (RFC 5869, section 2.3).
+// for one use seals one owner, so its key is used once. The error says that the owner has more
+// bytes than HKDF gives: 8,160 (RFC 5869, section 2.3).
 func seal(secret, use, owner string) (string, error) {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "session-writer "+use, len(owner))
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 )
 
 // Prune deletes what nobody can use any more: pairing codes that have expired, owners and
-// their devices who have no session and did not come for a week, what a killed process has left, and
-// what is older than KeptFor. That is sessions that nobody used, devices that did not come, removals, and entries
+// their devices who have no session and did not come for a week, what a killed process has
+// left, and what is older than KeptFor. That is sessions that nobody used, devices that did
+// not come, removals, and entries
 // of sessions that are over since. Call it from time to time, in one process or
 // several. Other calls have their turns meanwhile. Where there is nothing to delete,
 // Prune writes nothing.

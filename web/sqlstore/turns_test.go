@@ -60,6 +60,7 @@ func giveUp(t *testing.T, d *DB) {
 		"Devices":      func(ctx context.Context) error { _, err := d.Devices(ctx, owner, "", Lifetimes{}); return err },
 		"RevokeDevice": func(ctx context.Context) error { return d.RevokeDevice(ctx, owner, "") },
 		"Adopt":        func(ctx context.Context) error { return d.Adopt(ctx, "visitor", owner, nil) },
+		"EraseSession": func(ctx context.Context) error { return d.EraseSession(ctx, owner, "cart") },
 		"Heir":         func(ctx context.Context) error { _, _, err := d.Heir(ctx, Tag(owner)); return err },
 		"Load":         func(ctx context.Context) error { _, err := s.Load(ctx); return err },
 		"Get":          func(ctx context.Context) error { _, err := s.Get(ctx, "a", nil); return err },
