@@ -5,6 +5,7 @@ module github.com/session-interop/session-writer
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.14
 	github.com/go-json-experiment/json v1.27.2
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/prometheus/client_golang v1.25.0

@@ -4,13 +4,15 @@ import "net/http"
 
 // The paths at which a supervisor or a load balancer asks how the server is.
 const (
-	health = "/sessions/health"
-	live   = "/sessions/live"
+	healthPath = "/sessions/health"
+	livePath   = "/sessions/live"
 )
 
 // isProbe reports whether a request asks how the server is. It may know the server by any
 // name, such as an address in a cluster.
-func isProbe(r *http.Request) bool { return r.URL.Path == health || r.URL.Path == live }
+func isProbe(r *http.Request) bool {
+	return r.URL.Path == healthPath || r.URL.Path == livePath && !isUpgrade(r)
+}
 
 // Drain has GET /sessions/health fail from now on, so that load balancers send no more
 // requests. All other requests are answered as before. Call it some time before the
@@ -25,12 +27,12 @@ func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 	if err := s.DB.Ping(r.Context()); err != nil {
 		return err
 	}
-	return s.live(w, r)
+	return s.alive(w, r)
 }
 
-// live says that the process answers. It asks nobody else: a database that does not answer
+// alive says that the process answers. It asks nobody else: a database that does not answer
 // would not do so for a new process either.
-func (s *sessions) live(w http.ResponseWriter, _ *http.Request) error {
+func (s *sessions) alive(w http.ResponseWriter, _ *http.Request) error {
 	answer(w, http.StatusOK, struct {
 		Status string `json:"status"`
 	}{"ok"})

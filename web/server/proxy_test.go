@@ -87,7 +87,7 @@ func checkReadmeProxy(t *testing.T, start func(server string) *browser) {
 	if res := b.send(t, "", "["+strings.Repeat(" ", most-1)+"]"); res.StatusCode != 413 || res.code(t) != "quota" {
 		t.Errorf("more than may be: %d %s, want 413 quota", res.StatusCode, res.body)
 	}
-	if res := b.do(t, "GET", live, ""); res.StatusCode != 200 {
+	if res := b.do(t, "GET", livePath, ""); res.StatusCode != 200 {
 		t.Errorf("whether it is live: %d %s", res.StatusCode, res.body)
 	}
 }

@@ -12,7 +12,8 @@
 //	DELETE /sessions/owner                 does so with all, and revokes all other devices
 //	GET  /sessions/initial?session=NAME    has what Handler.Embed puts into a page
 //	GET  /sessions/health                  says whether the server is ready for requests
-//	GET  /sessions/live                    says that the process answers
+//	GET  /sessions/live                    says that the process answers, or, by a WebSocket,
+//	                                       tells the owner's devices what changes
 //
 // An exchange sends what a session.Sent has. The body has the items, or is empty. The
 // query has the other members, if they are not zero: owner, cursor, now and max-age,
@@ -31,6 +32,10 @@
 // The refusal of an exchange whose sender is another owner has Session-Heir if the one that was
 // sent has an heir: his tag. See Handler.Adopt. An answer has Session-Devices: new if a device
 // was added of which this one was not told by devices.
+//
+// An answer to an exchange has Session-Live if the device can hear of changes: the URL of a
+// WebSocket, relative to that of the exchange. It may be good for a minute only. Package
+// web/live documents what is sent there.
 //
 // The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
 // are left to use it. A join sends code. With ask: true, it takes nothing, and its answer is
@@ -136,6 +141,12 @@ type Config struct {
 	// access for 400 days.
 	Idle, Lifetime time.Duration
 
+	// Live has devices told of changes at once. By default it is a live.Hub of this Handler's,
+	// which hears of what is merged in this process: see package web/live for more. A program
+	// should call Close when it ends. In a Worker there is none by default. NoLive has all
+	// pages ask at intervals.
+	Live Live
+
 	// Audit gets a record of each change of who has access: "make" for a new visitor or a
 	// user's new device, "join", "adopt", "logout", "rename", "revoke", "delete", and
 	// "refuse" for a request that was refused because of who made it. It has the owner's tag
@@ -176,6 +187,9 @@ func New(config Config) (*Handler, error) {
 	if config.Idle < 0 || config.Lifetime < 0 {
 		return nil, fmt.Errorf("server: Config.Idle is %v and Config.Lifetime %v: neither may be negative", config.Idle, config.Lifetime)
 	}
+	if config.Live == nil {
+		config.Live = defaultLive(config)
+	}
 	origins, err := newOrigins(config)
 	if err != nil {
 		return nil, err
@@ -188,6 +202,7 @@ func New(config Config) (*Handler, error) {
 		memory:   budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
 		long:     turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
+	config.DB.Watch(config.Live)
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error { return crossOrigin })
 	api := http.NewServeMux()
 	api.Handle("/sessions/exchange", s.handle(http.MethodPost, s.exchange))
@@ -201,8 +216,13 @@ func New(config Config) (*Handler, error) {
 	api.Handle("/sessions/session", s.handle(http.MethodDelete, s.deleteSession))
 	api.Handle("/sessions/owner", s.handle(http.MethodDelete, s.deleteOwner))
 	api.Handle("/sessions/initial", s.handle(http.MethodGet, s.initial))
-	api.Handle(health, s.handle(http.MethodGet, s.health))
-	api.Handle(live, s.handle(http.MethodGet, s.live))
+	api.Handle(healthPath, s.handle(http.MethodGet, s.health))
+	api.Handle(livePath, s.handle(http.MethodGet, func(w http.ResponseWriter, r *http.Request) error {
+		if isUpgrade(r) {
+			return s.listen(w, r)
+		}
+		return s.alive(w, r)
+	}))
 	api.Handle("/", s.handle("", func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusNotFound, "not-found", "there is nothing here"}
 	}))
@@ -469,6 +489,7 @@ func (s *sessions) exchange(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	s.remember(w, r, who)
+	s.offer(w, who)
 	w.Header().Set("Session-Owner", done.Owner)
 	w.Header().Set("Session-Cursor", done.Cursor)
 	if who.news {

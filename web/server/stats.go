@@ -83,8 +83,8 @@ var calls = map[string]string{
 	"/sessions/session":  "session",
 	"/sessions/owner":    "owner",
 	"/sessions/initial":  "initial",
-	health:               "health",
-	live:                 "live",
+	healthPath:           "health",
+	livePath:             "live",
 }
 
 // counts are the parts of Stats that only grow.

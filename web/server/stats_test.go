@@ -151,11 +151,11 @@ func TestProbes(t *testing.T) {
 		}
 		return code
 	}
-	if ready, live := ask(health), ask(live); ready != 200 || live != 200 {
+	if ready, live := ask(healthPath), ask(livePath); ready != 200 || live != 200 {
 		t.Errorf("as it serves: ready %d, live %d", ready, live)
 	}
 	handler.Drain()
-	if ready, live := ask(health), ask(live); ready != 503 || live != 200 {
+	if ready, live := ask(healthPath), ask(livePath); ready != 503 || live != 200 {
 		t.Errorf("as it drains: ready %d, live %d, want 503 and 200", ready, live)
 	}
 	if code, _, body := answerTo(handler, post("/sessions/exchange?session=cart", "[]")); code != 204 {
@@ -166,7 +166,7 @@ func TestProbes(t *testing.T) {
 func TestADatabaseThatDoesNotAnswerIsNoReasonToRestart(t *testing.T) {
 	db := sqlstore.New(openClosed(t), sqlstore.Limits{})
 	handler := mustNew(t, Config{DB: db})
-	for path, want := range map[string]int{health: 503, live: 200} {
+	for path, want := range map[string]int{healthPath: 503, livePath: 200} {
 		if code, _, body := answerTo(handler, httptest.NewRequest("GET", "http://localhost"+path, nil)); code != want {
 			t.Errorf("%s: %d %s, want %d", path, code, body, want)
 		}

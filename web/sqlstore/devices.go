@@ -367,7 +367,7 @@ func (d *DB) erase(ctx context.Context, owner, keep string) error {
 		return err
 	}
 	if err = d.exec(ctx, dropCodes, owner); err == nil {
-		err = d.exec(ctx, revokeOthers, owner, keep, moment(d.now()))
+		err = d.endOthers(ctx, owner, keep)
 	}
 	done()
 	if err != nil {
@@ -438,8 +438,8 @@ func (d *DB) changeDevice(ctx context.Context, call, line, id, statement string,
 		return fmt.Errorf("%s a device: %w", call, err)
 	}
 	defer done()
-	var changed string
-	err = d.queryRow(ctx, statement, parameters, &changed)
+	var topic string
+	err = d.queryRow(ctx, statement, parameters, &topic)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrDevice
 	}
@@ -447,5 +447,8 @@ func (d *DB) changeDevice(ctx context.Context, call, line, id, statement string,
 		return fmt.Errorf("%s a device: %w", call, d.describe(err))
 	}
 	d.known.forget(func(k Known) bool { return k.ID == id })
+	if statement != nameDevice {
+		d.ended(topic, id)
+	}
 	return nil
 }

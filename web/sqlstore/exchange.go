@@ -114,6 +114,7 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 	if said.Newest != "" && unmergeable != nil {
 		return Exchanged{}, unmergeable
 	}
+	had := at.version
 	at, err = d.mergeInto(ctx, of, at, found, batch{Said: said, text: text, by: by, spans: by.spans(said), maxAge: sent.MaxAge})
 	if err != nil {
 		return Exchanged{}, err
@@ -123,15 +124,20 @@ func (d *DB) exchange(ctx context.Context, owner, name string, sent session.Sent
 		done()
 		again, err := d.turn(ctx, of.owner, cost)
 		if err != nil {
+			d.changed(of, cursor{})
 			return Exchanged{}, err
 		}
 		done = again
 	}
 	next, merged, complete, err := d.news(ctx, of, since, said, by)
 	if err != nil {
+		d.changed(of, cursor{})
 		return Exchanged{}, err
 	}
 	done()
+	if next.version != had {
+		d.changed(of, next.cursor)
+	}
 	if next.epoch != at.epoch {
 		return Exchanged{}, errGone
 	}
@@ -155,7 +161,9 @@ func (d *DB) mergeInto(ctx context.Context, of id, at standing, found bool, b ba
 		next, err := d.merge(ctx, of, used, b)
 		if err == nil {
 			d.counts.merged.Add(uint64(len(b.Records)))
+			return next, nil
 		}
+		d.perhapsChanged(of, err)
 		if !errors.Is(err, errGone) {
 			return next, err
 		}

@@ -96,6 +96,9 @@ func (d *DB) dropVisitor(ctx context.Context, visitor, user string) error {
 	if err == nil {
 		err = d.exec(ctx, dropDevices, visitor)
 	}
+	if err == nil {
+		d.ended(visitor, "")
+	}
 	return d.describe(err)
 }
 
@@ -169,13 +172,19 @@ func (d *DB) texts(ctx context.Context, line, statement, parameter string) (text
 		return nil, err
 	}
 	defer done()
-	err = d.query(ctx, statement, []any{parameter}, func(row *sql.Rows) error {
+	texts, err = d.rows(ctx, statement, parameter)
+	return texts, d.describe(err)
+}
+
+// rows returns the rows of a statement that returns texts.
+func (d *DB) rows(ctx context.Context, statement string, parameters ...any) (texts []string, err error) {
+	err = d.query(ctx, statement, parameters, func(row *sql.Rows) error {
 		var text string
 		err := row.Scan(&text)
 		texts = append(texts, text)
 		return err
 	})
-	return texts, d.describe(err)
+	return texts, err
 }
 
 // give gives a session to another owner. Each step can be the last one, and be done again. The
@@ -200,6 +209,7 @@ func (d *DB) give(ctx context.Context, from, to id, combine Combine) error {
 		}
 		if err == nil {
 			err = d.holdingSession(ctx, to, func(ctx context.Context) error { return d.take(ctx, from, to, given, mark, combine) })
+			d.perhapsChanged(to, err)
 		}
 		var epoch string
 		if err == nil {

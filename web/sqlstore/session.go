@@ -173,6 +173,9 @@ func (s *Session) write(ctx context.Context, records []engine.Record, cleared bo
 		return err
 	}
 	_, err = s.db.mergeInto(ctx, s.id, at, found, b)
+	if err == nil {
+		s.db.changed(s.id, cursor{})
+	}
 	return err
 }
 

@@ -123,6 +123,7 @@ type DB struct {
 	prepared sync.Map // *sql.Stmt by text, because preparing one takes longer than running it
 	known    knownDevices
 	counts   counts
+	watchers watchers
 	// turns has each call wait once for all of its statements. Short calls go before
 	// long ones.
 	turns turns.Queue

@@ -254,10 +254,10 @@ const ofDevice = ` WHERE owner = ?1 AND revoked = '' AND substr(device, 1, 16) =
 
 const (
 	tellDevice   = `UPDATE devices SET told = CAST(?3 AS INTEGER)` + ofDevice
-	nameDevice   = `UPDATE devices SET name = ?3` + ofDevice + ` RETURNING device`
-	revokeDevice = `UPDATE devices SET revoked = ?3, name = ''` + ofDevice + ` RETURNING device`
-	revokeOthers = `UPDATE devices SET revoked = ?3, name = '' WHERE owner = ?1 AND revoked = '' AND substr(device, 1, 16) <> ?2`
-	dropDevice   = `DELETE FROM devices WHERE device = ?1 RETURNING device`
+	nameDevice   = `UPDATE devices SET name = ?3` + ofDevice + ` RETURNING owner`
+	revokeDevice = `UPDATE devices SET revoked = ?3, name = ''` + ofDevice + ` RETURNING owner`
+	revokeOthers = `UPDATE devices SET revoked = ?3, name = '' WHERE owner = ?1 AND revoked = '' AND substr(device, 1, 16) <> ?2 RETURNING device`
+	dropDevice   = `DELETE FROM devices WHERE device = ?1 RETURNING owner`
 )
 
 // addCode does nothing if the owner ?2 has ?6 codes that have not expired at ?5. It does

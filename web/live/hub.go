@@ -1,0 +1,460 @@
+//go:build !js
+
+// Package live tells pages and other devices of changes, at once, by WebSockets. What it sends
+// is the name of the session that changed: the device then exchanges as always. So a message
+// that is lost costs a delay, and nothing else.
+//
+// A Hub has the sockets of one process. Package web/server makes one by itself. A program that
+// uses PostgreSQL from several processes gives each Hub a Bus, such as package web/postgresql
+// has.
+//
+// A message of the server's is a JSON object: session is the name of the session that changed,
+// and cursor up to where it goes now, as sqlstore.Watcher.Changed has it. Either may be
+// missing. Without session, any may have changed. A client sends the text ping, and is sent the
+// text pong, every PingInterval. The codes that a server closes with are CodeRestart,
+// CodeEnded and CodeExpired; RFC 6455, section 7.4.1, has those of other ends.
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/session-interop/session-writer/web/internal/turns"
+)
+
+// The codes with which a server closes a socket. In each case, a client that goes on exchanges
+// first, which tells it where to listen, if anywhere.
+const (
+	// CodeRestart means that the server ends. Clients come back after a random time, so that
+	// not all of them come at once.
+	CodeRestart = 1012
+	// CodeEnded means that the device has no access any more.
+	CodeEnded = 4001
+	// CodeExpired means that the socket was open for Lifetime.
+	CodeExpired = 4002
+)
+
+const (
+	// PingInterval is how often a client sends a ping. A proxy that waits for less than a
+	// minute, as nginx does by default, keeps the connection.
+	PingInterval = 45 * time.Second
+
+	// Lifetime is how long a socket is open at most. A client comes anew before that.
+	Lifetime = 2 * time.Hour
+
+	// silence is how long a client may send nothing.
+	silence = 5 * PingInterval / 2
+
+	// writeTimeout is how long a message may take.
+	writeTimeout = 10 * time.Second
+
+	// sweep is how often sockets are looked for that are silent or too old.
+	sweep = 15 * time.Second
+
+	// maxMessage is the largest size of a client's message, in bytes.
+	maxMessage = 64
+
+	// manySessions is how many sessions may have changed before a socket is told that any
+	// may have.
+	manySessions = 100
+)
+
+// A Config says how much a Hub takes. A zero stands for the default.
+type Config struct {
+	// Sockets is how many there are at most: 10,000. Each takes some 16 KB.
+	Sockets int
+	// Share is how many of one owner's there are: 100.
+	Share int
+	// Bus has the Hubs of other processes hear of what changes here, and the other way
+	// round. By default there are none.
+	Bus Bus
+	// ErrorLog logs what goes wrong with the Bus. By default it is log.Default().
+	ErrorLog *log.Logger
+}
+
+// A Hub has the sockets of a process, and is a sqlstore.Watcher. It is safe for concurrent use.
+type Hub struct {
+	config Config
+	link   *link // to other processes, or nil
+
+	mu sync.Mutex
+	// sockets are those of each topic.
+	sockets map[string][]*socket
+	count   int
+	closed  bool
+	// sweeping is while there are sockets.
+	sweeping bool
+	end      chan struct{}
+}
+
+// NewHub returns a Hub. With a Bus, Close ends what it does.
+func NewHub(config Config) *Hub {
+	if config.Sockets == 0 {
+		config.Sockets = 10_000
+	}
+	if config.Share == 0 {
+		config.Share = 100
+	}
+	if config.ErrorLog == nil {
+		config.ErrorLog = log.Default()
+	}
+	h := &Hub{config: config, sockets: make(map[string][]*socket), end: make(chan struct{})}
+	if config.Bus != nil {
+		h.link = newLink(h, config.Bus, config.ErrorLog)
+	}
+	return h
+}
+
+// Address returns where devices listen, relative to the URL of the session API.
+func (h *Hub) Address(topic, device string) string { return "live" }
+
+// Count returns how many sockets there are.
+func (h *Hub) Count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count
+}
+
+// errClosed refuses a socket of a server that ends.
+var errClosed = fmt.Errorf("%w: this server is about to end", turns.ErrBusy)
+
+// Listen answers the request for a WebSocket of a device, which is told of what changes in the
+// owner's sessions. It returns at once, and an error only if it has not answered. That wraps
+// turns.ErrBusy if there are as many sockets as Config allows.
+//
+// Whoever calls it has to make sure that the request comes from no page of another site.
+func (h *Hub) Listen(w http.ResponseWriter, r *http.Request, topic, device string) error {
+	s := &socket{device: device, began: time.Now(), heard: time.Now()}
+	if err := h.add(topic, s); err != nil {
+		return err
+	}
+	// An upgrade that fails is answered.
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		h.remove(topic, s)
+		return nil
+	}
+	conn.SetReadLimit(maxMessage)
+	s.open(conn)
+	go func() {
+		defer h.remove(topic, s)
+		s.read()
+	}()
+	return nil
+}
+
+func (h *Hub) add(topic string, s *socket) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return errClosed
+	case h.count >= h.config.Sockets:
+		return fmt.Errorf("%w: %d sockets may be open", turns.ErrBusy, h.config.Sockets)
+	case len(h.sockets[topic]) >= h.config.Share:
+		return fmt.Errorf("%w: of one owner %d sockets may be open", turns.ErrBusy, h.config.Share)
+	}
+	h.sockets[topic] = append(h.sockets[topic], s)
+	h.count++
+	if !h.sweeping {
+		h.sweeping = true
+		go h.sweep()
+	}
+	return nil
+}
+
+func (h *Hub) remove(topic string, s *socket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := h.sockets[topic]
+	at := slices.Index(of, s)
+	if at < 0 {
+		return
+	}
+	if len(of) == 1 {
+		delete(h.sockets, topic)
+	} else {
+		h.sockets[topic] = slices.Delete(of, at, at+1)
+	}
+	h.count--
+}
+
+// sweep closes the sockets that are silent or too old, for as long as there are any.
+func (h *Hub) sweep() {
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-h.end:
+			return
+		}
+		now := time.Now()
+		h.mu.Lock()
+		h.sweeping = h.count > 0
+		goOn := h.sweeping
+		h.mu.Unlock()
+		if !goOn {
+			return
+		}
+		for _, s := range h.all() {
+			switch silent, old := s.age(now); {
+			case silent > silence:
+				s.drop()
+			case old > Lifetime:
+				go s.close(CodeExpired)
+			}
+		}
+	}
+}
+
+// all returns all sockets.
+func (h *Hub) all() []*socket {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*socket, 0, h.count)
+	for _, of := range h.sockets {
+		all = append(all, of...)
+	}
+	return all
+}
+
+// of returns the sockets of an owner.
+func (h *Hub) of(topic string) []*socket {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.sockets[topic])
+}
+
+// Changed implements sqlstore.Watcher.
+func (h *Hub) Changed(topic, session, cursor string) {
+	h.changed(topic, session, cursor)
+	if h.link != nil {
+		h.link.changed(topic, session, cursor)
+	}
+}
+
+func (h *Hub) changed(topic, session, cursor string) {
+	of := h.of(topic)
+	if len(of) == 0 {
+		return
+	}
+	text := message(session, cursor)
+	for _, s := range of {
+		s.tell(session, text)
+	}
+}
+
+// message returns what a socket is sent.
+func message(session, cursor string) []byte {
+	text, err := json.Marshal(struct {
+		Session string `json:"session,omitempty"`
+		Cursor  string `json:"cursor,omitempty"`
+	}{session, cursor})
+	if err != nil {
+		panic(err) // a fault of this package
+	}
+	return text
+}
+
+// Ended implements sqlstore.Watcher.
+func (h *Hub) Ended(topic, device string) {
+	h.ended(topic, device)
+	if h.link != nil {
+		h.link.ended(topic, device)
+	}
+}
+
+func (h *Hub) ended(topic, device string) {
+	for _, s := range h.of(topic) {
+		if device == "" || s.device == device {
+			go s.close(CodeEnded)
+		}
+	}
+}
+
+// anyChanged tells all sockets that any session may have changed, some at a time: each of them
+// exchanges then.
+func (h *Hub) anyChanged() {
+	const atOnce, pause = 20, 100 * time.Millisecond
+	text := message("", "")
+	for of := range slices.Chunk(h.all(), atOnce) {
+		for _, s := range of {
+			s.tell("", text)
+		}
+		select {
+		case <-time.After(pause):
+		case <-h.end:
+			return
+		}
+	}
+}
+
+// Close closes all sockets, and lets none be opened any more. It waits until they are closed,
+// five seconds at most: http.Server's Shutdown does not.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	was := h.closed
+	h.closed = true
+	h.mu.Unlock()
+	if was {
+		return
+	}
+	close(h.end)
+	var closing sync.WaitGroup
+	for _, s := range h.all() {
+		closing.Go(func() { s.close(CodeRestart) })
+	}
+	closing.Wait()
+	if h.link != nil {
+		h.link.close()
+	}
+}
+
+// A socket is of a device.
+type socket struct {
+	device string
+	began  time.Time
+
+	mu   sync.Mutex
+	conn *websocket.Conn // nil before it is open
+	// code is with what it is to be closed once it is open, or 0.
+	code  websocket.StatusCode
+	heard time.Time
+	// unsent are the messages that are still to be sent.
+	unsent  []unsent
+	sending bool
+}
+
+type unsent struct {
+	session string
+	text    []byte
+}
+
+// open says that the socket is open.
+func (s *socket) open(conn *websocket.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	if s.code != 0 {
+		go func() { _ = conn.Close(s.code, "") }()
+	} else if len(s.unsent) > 0 {
+		s.sending = true
+		go s.send()
+	}
+}
+
+// age returns for how long the client has sent nothing, and how old the socket is.
+func (s *socket) age(now time.Time) (silent, old time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Sub(s.heard), now.Sub(s.began)
+}
+
+// read answers pings until the socket is closed.
+func (s *socket) read() {
+	var text [maxMessage]byte
+	for {
+		kind, from, err := s.conn.Reader(context.Background())
+		n := 0
+		if err == nil {
+			n, err = io.ReadFull(from, text[:])
+		}
+		switch {
+		case !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) || n == 0:
+			s.drop() // the client is gone, or has sent too much
+			return
+		case kind != websocket.MessageText || string(text[:n]) != "ping":
+			s.close(websocket.StatusPolicyViolation)
+			return
+		}
+		s.mu.Lock()
+		s.heard = time.Now()
+		s.mu.Unlock()
+		if s.write([]byte("pong")) != nil {
+			return
+		}
+	}
+}
+
+func (s *socket) write(text []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	err := s.conn.Write(ctx, websocket.MessageText, text)
+	if err != nil {
+		s.drop()
+	}
+	return err
+}
+
+// tell has a message sent. Of those about one session that wait, only the last is.
+func (s *socket) tell(session string, text []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	any := slices.ContainsFunc(s.unsent, func(u unsent) bool { return u.session == "" })
+	switch {
+	case any:
+		return
+	case session == "" || len(s.unsent) >= manySessions:
+		s.unsent = append(s.unsent[:0], unsent{"", message("", "")})
+	default:
+		s.unsent = slices.DeleteFunc(s.unsent, func(u unsent) bool { return u.session == session })
+		s.unsent = append(s.unsent, unsent{session, text})
+	}
+	if s.conn != nil && !s.sending {
+		s.sending = true
+		go s.send()
+	}
+}
+
+// send sends until nothing is unsent.
+func (s *socket) send() {
+	for {
+		s.mu.Lock()
+		next := s.unsent
+		s.unsent = nil
+		s.sending = len(next) > 0
+		s.mu.Unlock()
+		if len(next) == 0 {
+			return
+		}
+		for _, u := range next {
+			if s.write(u.text) != nil {
+				return // sending stays true: there is nothing to be sent any more
+			}
+		}
+	}
+}
+
+// close closes the socket, and returns when it is closed.
+func (s *socket) close(code websocket.StatusCode) {
+	s.mu.Lock()
+	conn := s.conn
+	if conn == nil {
+		s.code = code
+	}
+	s.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close(code, "")
+	}
+}
+
+// drop ends the socket of a client that is gone.
+func (s *socket) drop() {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		_ = conn.CloseNow()
+	}
+}

@@ -1,0 +1,237 @@
+//go:build !js
+
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/session-interop/session-writer/web/live"
+)
+
+// A listener is a device that listens.
+type listener struct {
+	*websocket.Conn
+	status int
+}
+
+// address returns the URL at which a browser may listen to what concerns a session.
+func (b *browser) address(t testing.TB) string {
+	t.Helper()
+	res := b.send(t, "", "")
+	at := res.Header.Get("Session-Live")
+	if at == "" {
+		t.Fatalf("got %d %q, want Session-Live", res.StatusCode, res.Header)
+	}
+	return b.url + "/sessions/" + at
+}
+
+// listen opens a socket.
+func (b *browser) listen(t testing.TB, header ...string) *listener {
+	t.Helper()
+	h := make(http.Header)
+	for i := 0; i < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	conn, res, err := websocket.Dial(t.Context(), b.address(t), &websocket.DialOptions{HTTPClient: b.Client, HTTPHeader: h})
+	if res == nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		t.Cleanup(func() { _ = conn.CloseNow() })
+		// What is sent before the answer to this is not for this socket's sake.
+		if err := conn.Write(t.Context(), websocket.MessageText, []byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		if _, text, err := conn.Read(t.Context()); err != nil || string(text) != "pong" {
+			t.Fatalf("got %q, %v, want pong", text, err)
+		}
+	}
+	return &listener{conn, res.StatusCode}
+}
+
+// next returns the next message.
+func (l *listener) next(t testing.TB) (m struct{ Session, Cursor string }) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, text, err := l.Read(ctx)
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		t.Fatalf("got %q, %v, want a message", text, err)
+	}
+	return m
+}
+
+// closed returns the code with which the server closes it.
+func (l *listener) closed(t testing.TB) websocket.StatusCode {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, text, err := l.Read(ctx)
+	if err == nil {
+		t.Fatalf("got %q, want the end", text)
+	}
+	return websocket.CloseStatus(err)
+}
+
+func testLive(t *testing.T, url string) {
+	a, b := newBrowser(t, url), newBrowser(t, url)
+	if res := a.ask(t, nil, ""); res.Header.Get("Session-Live") != "" {
+		t.Errorf("somebody unknown may listen at %s", res.Header.Get("Session-Live"))
+	}
+	a.hello(t)
+	b.hello(t)
+	l := a.listen(t)
+	// What another owner saves is not heard of, or it would come first.
+	b.send(t, "", "["+item(`"set":{"b":1}`)+"]")
+	sent := item(`"set":{"a":1}`)
+	cursor := a.send(t, "", "["+sent+"]").Header.Get("Session-Cursor")
+	if m := l.next(t); m.Session != "cart" || cursor == "" || m.Cursor != cursor {
+		t.Errorf("told of %+v, want cart and %s", m, cursor)
+	}
+	// What changes nothing is not told of.
+	a.send(t, cursor, "["+sent+"]")
+	a.send(t, cursor, "["+item(`"set":{"a":2}`)+"]")
+	if m := l.next(t); m.Cursor == cursor {
+		t.Errorf("told again of %+v", m)
+	}
+	// A removal of everything, which is no exchange.
+	a.do(t, "DELETE", "/sessions/session?session=cart", "")
+	if m := l.next(t); m.Session != "cart" {
+		t.Errorf("told of %+v, want cart", m)
+	}
+}
+
+func testWhoMayListen(t *testing.T, url string) {
+	a, stranger := newBrowser(t, url), newBrowser(t, url)
+	a.hello(t)
+	for origin, want := range map[string]int{
+		"":                     101,
+		url:                    101,
+		"https://evil.example": 403,
+		"null":                 403,
+		url + ".evil.example":  403,
+	} {
+		var header []string
+		if origin != "" {
+			header = []string{"Origin", origin}
+		}
+		if l := a.listen(t, header...); l.status != want {
+			t.Errorf("a page of %q gets %d, want %d", origin, l.status, want)
+		}
+	}
+	at, _, _ := strings.Cut(a.address(t), "?")
+	for _, query := range []string{"", "?ticket=", "?ticket=x", "?ticket=" + strings.Repeat("0", 64) + ".0123456789abcdef.9999999999." + strings.Repeat("0", 64)} {
+		_, res, err := websocket.Dial(t.Context(), at+query, &websocket.DialOptions{HTTPClient: stranger.Client})
+		if err == nil || res == nil || res.StatusCode != 401 {
+			t.Errorf("a stranger at %s: %v, %v, want 401", at+query, res, err)
+		}
+	}
+	// As it is no WebSocket, it is whether the process answers.
+	if res := stranger.do(t, "GET", "/sessions/live", ""); res.StatusCode != 200 {
+		t.Errorf("whether it is live: %d %s", res.StatusCode, res.body)
+	}
+	for _, sent := range []string{"pong", "ping ", "", strings.Repeat("x", 65), strings.Repeat("x", 1<<20)} {
+		l := a.listen(t)
+		_ = l.Write(t.Context(), websocket.MessageText, []byte(sent)) // it may be closed meanwhile
+		l.closed(t)
+	}
+}
+
+func testRevokedListener(t *testing.T, url string) {
+	one, two := newBrowser(t, url), newBrowser(t, url)
+	one.hello(t)
+	var got struct{ Code string }
+	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	two.do(t, "POST", "/sessions/join", `{"code":"`+got.Code+`"}`, asJSON...)
+	first, second := one.listen(t), two.listen(t)
+	_, device := two.listed(t)
+	one.do(t, "POST", "/sessions/revoke", `{"id":"`+device.ID+`"}`, asJSON...)
+	if code := second.closed(t); code != live.CodeEnded {
+		t.Errorf("closed with %d, want %d", code, live.CodeEnded)
+	}
+	one.send(t, "", "["+item(`"set":{"a":1}`)+"]")
+	if m := first.next(t); m.Session != "cart" {
+		t.Errorf("the other one is told of %+v, want cart", m)
+	}
+}
+
+func TestAProgramsLogoutAndLoginEndSockets(t *testing.T) {
+	user := ""
+	handler := mustNew(t, Config{DB: openDB(t), Identify: func(*http.Request) (string, error) { return user, nil }})
+	mux := http.NewServeMux()
+	mux.Handle("/sessions/", handler)
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		user = "ada"
+		if err := handler.Adopt(w, r); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
+		if err := handler.Logout(w, r); err != nil {
+			t.Error(err)
+		}
+		user = ""
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	l := b.listen(t)
+	b.do(t, "POST", "/login", "")
+	if code := l.closed(t); code != live.CodeEnded {
+		t.Errorf("the visitor's is closed with %d, want %d", code, live.CodeEnded)
+	}
+	b.ask(t, nil, "")
+	l = b.listen(t)
+	b.do(t, "POST", "/logout", "")
+	if code := l.closed(t); code != live.CodeEnded {
+		t.Errorf("the user's is closed with %d, want %d", code, live.CodeEnded)
+	}
+}
+
+func TestSocketsAreClosedAndRefusedAtTheEnd(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t)})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	one := b.listen(t)
+	var closing sync.WaitGroup
+	closing.Go(handler.Close)
+	if code := one.closed(t); code != live.CodeRestart {
+		t.Errorf("closed with %d, want %d", code, live.CodeRestart)
+	}
+	closing.Wait()
+	if l := b.listen(t); l.status != 503 {
+		t.Errorf("afterwards: %d, want 503", l.status)
+	}
+	handler.Close()
+}
+
+func TestNoLive(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t), Live: NoLive})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	if at := b.send(t, "", "").Header.Get("Session-Live"); at != "" {
+		t.Errorf("told to listen at %s", at)
+	}
+	if _, res, err := websocket.Dial(t.Context(), server.URL+"/sessions/live", &websocket.DialOptions{HTTPClient: b.Client}); err == nil || res.StatusCode != 404 {
+		t.Errorf("a socket: %v, %v, want 404", res, err)
+	}
+}
