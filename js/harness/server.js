@@ -1,7 +1,9 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, request as httpRequest } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { WebSocket, WebSocketServer } from "ws";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -110,6 +112,10 @@ function withoutProtocol(wasm) {
  * @property {((path: string) => unknown) | undefined} meanwhile is awaited when
  *   there is an answer, before that passes
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
+ * @property {number} sockets how many WebSockets are open. They pass unless nothing does
+ * @property {(text: string) => Promise<string[]> | string[]} messages what becomes of a
+ *   message that the other server sends
+ * @property {() => void} cut has all WebSockets end without a word
  * @property {Map<string, string>} heirs the tags of owners' heirs by those of the owners:
  *   what the other server refuses as such an owner's is said to be the heir's
  */
@@ -253,6 +259,24 @@ export async function startSite({ isolated = false } = {}) {
     });
     response.end(reply.body);
   });
+  const sockets = new WebSocketServer({ noServer: true });
+  /** @type {Set<import("node:stream").Duplex>} */
+  const upgraded = new Set();
+  server.on("upgrade", (request, socket, head) => {
+    upgraded.add(socket);
+    socket.on("close", () => upgraded.delete(socket));
+    const { pathname } = new URL(request.url ?? "/", "http://host");
+    counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
+    const [, forward] =
+      forwards.find(([prefix]) => pathname.startsWith(prefix)) ?? [];
+    if (!forward || forward.passes === "nothing") {
+      socket.destroy();
+      return;
+    }
+    passSocket(forward, request, (use) =>
+      sockets.handleUpgrade(request, socket, head, use),
+    ).catch(() => socket.destroy());
+  });
   const port = await listen(server);
   const origin = `http://127.0.0.1:${port}`;
 
@@ -268,12 +292,14 @@ export async function startSite({ isolated = false } = {}) {
         ...{ origin, passes: "both", passed: [] },
         ...{ user: undefined, meanwhile: undefined },
         ...{ jars: new Map(), heirs: new Map() },
+        ...{ sockets: 0, messages: (text) => [text], cut: () => {} },
       };
       forwards.push([prefix, forward]);
       return forward;
     },
     close: () => {
       server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
       return new Promise((resolve) => server.close(resolve));
     },
   };
@@ -332,6 +358,54 @@ async function pass(forward, request, response) {
     answer.pipe(response);
   });
   other.end(body);
+}
+
+/**
+ * Has a WebSocket pass to another server, which is asked first.
+ *
+ * @param {Forward} forward
+ * @param {import("node:http").IncomingMessage} request
+ * @param {(use: (socket: WebSocket) => void) => void} accept
+ */
+async function passSocket(forward, request, accept) {
+  const at = new URL(request.url ?? "/", forward.origin);
+  at.protocol = "ws:";
+  const jar = jarOf(forward);
+  const cookie = jar
+    ? [...jar].map((pair) => pair.join("=")).join("; ")
+    : (request.headers.cookie ?? "");
+  const other = new WebSocket(at, { headers: { cookie } });
+  await once(other, "open");
+  accept((socket) => {
+    forward.sockets++;
+    const { cut } = forward;
+    forward.cut = () => {
+      cut();
+      socket.terminate();
+      other.terminate();
+    };
+    let passed = Promise.resolve();
+    other.on("message", (data) => {
+      const texts = Promise.resolve(forward.messages(String(data)));
+      passed = passed.then(async () => {
+        for (const text of await texts) socket.send(text);
+      });
+    });
+    socket.on("message", (data) => other.send(String(data)));
+    for (const [one, another] of [
+      [socket, other],
+      [other, socket],
+    ]) {
+      one.on("error", () => another.terminate());
+      one.on("close", (code, reason) =>
+        // Not a code that only says that there was none (RFC 6455, section 7.4.1).
+        code === 1005 || code === 1006
+          ? another.terminate()
+          : another.close(code, reason),
+      );
+    }
+    socket.on("close", () => forward.sockets--);
+  });
 }
 
 /**

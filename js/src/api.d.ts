@@ -224,13 +224,20 @@ export interface Session<T extends object = Record<string, unknown>> {
 
 export interface SyncOptions {
   /**
-   * How many seconds after a save an exchange sends it, together with what was saved
-   * meanwhile. By default 1.
+   * How many seconds pass at least between exchanges that send something. A save is sent at
+   * once if none was sent for so long, and otherwise together with what is saved meanwhile. By
+   * default 1. With Infinity, a save waits for an exchange that something else causes.
    */
   delay?: number | undefined;
   /**
-   * How many seconds pass between exchanges while the page is visible. Other devices'
-   * changes arrive in exchanges. By default 30.
+   * Whether to be told of other devices' changes at once, if the server can. One tab of the
+   * browser has a WebSocket for that, while a page is visible or was in the last minute. By
+   * default true.
+   */
+  live?: boolean | undefined;
+  /**
+   * How many seconds pass between exchanges while the page is visible and is not told of
+   * changes: see SyncState.live. Other devices' changes arrive in exchanges. By default 30.
    */
   interval?: number | undefined;
   /** The function that makes the requests, by default the page's own. */
@@ -246,6 +253,11 @@ export interface SyncState {
    * with unsent ones.
    */
   unsent: number;
+  /**
+   * Whether this browser is told of other devices' changes at once. Otherwise it asks for
+   * them: see SyncOptions.interval.
+   */
+  live: boolean;
   /** What went wrong, in the status `error`. The next exchange comes by itself. */
   error?: SessionError;
   /** True if a device has joined of which `devices` has not told this one yet. */

@@ -559,7 +559,7 @@ export class Exchange {
  * @param {import("./engine.js").Engine} engine
  * @returns {Ledger | undefined}
  */
-function ledgerOf({ area, name }) {
+export function ledgerOf({ area, name }) {
   return readLedger(area.getItem(ledgerKey(name)) ?? "");
 }
 

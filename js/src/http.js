@@ -73,6 +73,11 @@ export class Client {
   unreachable = false;
   /** Whether there are devices of which this one has not been told. */
   news = false;
+  /**
+   * Whose changes this browser may hear of, and where, relative to the URL: see live.js. It is
+   * what the latest exchange has told.
+   */
+  live = { owner: "", address: "" };
 
   /**
    * Makes a request for an exchange. The answer may be a refusal.
@@ -98,6 +103,8 @@ export class Client {
         ) {
           throw this.#none();
         }
+        const at = headers.get("Session-Live") ?? "";
+        this.live = { owner, address: liveForm.test(at) ? at : "" };
         return {
           ...nothing,
           answered: "merged",
@@ -416,6 +423,9 @@ const nothing = {
   newest: "",
   why: "",
 };
+
+/** Where to listen: below the server's URL, and nowhere else. */
+const liveForm = /^live(\?ticket=[\w.-]+)?$/;
 
 /** A time in a header, in milliseconds. */
 const millisForm = /^\d{1,15}$/;

@@ -1,10 +1,12 @@
 import { codeOf, errorOf } from "./codes.js";
 import { attempt, describe, say, within } from "./describe.js";
 import { SessionError } from "./error.js";
-import { draft, Exchange, join, sizeOf } from "./exchange.js";
+import { draft, Exchange, join, ledgerOf, sizeOf } from "./exchange.js";
 import { Client } from "./http.js";
+import { readCursor } from "./initial.js";
 import { ledgerKey, prefixOf } from "./item.js";
-import { needFunction, read, unfit } from "./options.js";
+import { liveOf } from "./live.js";
+import { aBoolean, needFunction, read, unfit } from "./options.js";
 
 /** Why a Sync that was closed does nothing. */
 const closed = "the sync is closed: call session.sync again";
@@ -31,6 +33,12 @@ const backOff = { first: 1_000, longest: 300_000 };
  */
 const refusalTime = 300_000;
 
+/** After how long what an exchange has left is sent, at least, in milliseconds. */
+const again = 1_000;
+
+/** The time in milliseconds, which no change of the clock moves. */
+const now = () => performance.now();
+
 /** @implements {Interface} */
 export class Sync {
   #engine;
@@ -39,6 +47,8 @@ export class Sync {
   #delay;
   #interval;
   #closed = false;
+  /** Whether to hear of others' changes at once. */
+  #listens;
   #busy = false;
   /**
    * The exchange that has not begun yet.
@@ -58,6 +68,8 @@ export class Sync {
   /** The largest entry in those items, when they were refused last. */
   #largest = { key: "", size: 0 };
   #refusedAt = 0;
+  /** How much was unsent after the last exchange. */
+  #left = 0;
   /** @type {SessionError | undefined} */
   #error;
   #failures = 0;
@@ -66,6 +78,15 @@ export class Sync {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #due = Infinity;
+  /** When something was last sent. */
+  #sentAt = -Infinity;
+  /**
+   * What tells of others' changes. Undefined if nothing is to.
+   * @type {import("./live.js").Live | undefined}
+   */
+  #live;
+  /** @type {import("./live.js").Listener} */
+  #listener;
   /** @type {Set<{ listener: (state: SyncState) => void }>} */
   #subscriptions = new Set();
 
@@ -78,7 +99,7 @@ export class Sync {
    */
   constructor(local, onWrite, url, options) {
     const given = read(options, known);
-    const { delay = 1, interval = 30, fetch } = given;
+    const { delay = 1, interval = 30, live = true, fetch } = given;
     this.#local = local;
     this.#engine = local.engine;
     this.#client = new Client(
@@ -90,20 +111,72 @@ export class Sync {
     for (const [target, type, listener] of this.#listeners()) {
       target.addEventListener(type, listener);
     }
+    this.#listener = {
+      name: local.engine.name,
+      told: (cursor) => this.#told(cursor),
+      changed: () => {
+        if (!this.#busy) this.#schedule(this.#pause());
+        this.#tellSoon();
+      },
+      exchange: () => this.#soon(),
+    };
+    this.#listens = live;
+    this.#listen(attempt(() => ledgerOf(this.#engine)?.owner));
     onWrite(() => {
-      this.#schedule(this.#delay);
+      // At once, if it is the first for some time. Others wait for those that follow.
+      this.#schedule(
+        this.#delay === Infinity
+          ? Infinity
+          : Math.max(this.#sentAt + this.#delay - now(), 0),
+      );
       this.#tellSoon();
     });
     this.#schedule(0);
   }
 
+  /**
+   * Hears of the changes of an owner's sessions from now on.
+   *
+   * @param {string} [owner]
+   */
+  #listen(owner) {
+    const live =
+      owner && this.#listens && !this.#closed
+        ? liveOf(this.#client.url, owner)
+        : undefined;
+    if (live === this.#live) return;
+    this.#live?.delete(this.#listener);
+    this.#live = live;
+    live?.add(this.#listener);
+  }
+
+  /**
+   * Makes an exchange if others have changed something that is not here yet.
+   *
+   * @param {string} [cursor] Who has it has all. Undefined if it is not known.
+   */
+  async #told(cursor) {
+    // After a failure, the next exchange comes by itself.
+    if (this.#closed || this.#failures > 0) return;
+    try {
+      // In the turn after that in which the change may have been made, or fetched.
+      if (cursor && (await this.#inTurn(async () => this.#has(cursor)))) return;
+    } catch {
+      // The exchange says what is wrong.
+    }
+    this.#schedule(0);
+  }
+
+  /** @param {string} cursor */
+  #has(cursor) {
+    const told = readCursor(cursor);
+    const had = readCursor(ledgerOf(this.#engine)?.cursor ?? "");
+    return had.copy === told.copy && had.version >= told.version;
+  }
+
   /** @returns {SyncState} */
   get state() {
-    try {
-      this.#count = this.#engine.unsent().count;
-    } catch {
-      // The storage is disabled. The next exchange says so.
-    }
+    this.#recount();
     const error = this.#error;
     const status = this.#busy
       ? "syncing"
@@ -115,9 +188,20 @@ export class Sync {
     return {
       status,
       unsent: this.#count,
+      live: this.#live?.connected ?? false,
       ...(status === "error" && { error }),
       ...(this.#client.news && { newDevices: true }),
     };
+  }
+
+  /** Counts what is unsent. */
+  #recount() {
+    try {
+      this.#count = this.#engine.unsent().count;
+    } catch {
+      // The storage is disabled. The next exchange says so.
+    }
+    return this.#count;
   }
 
   /** @param {(state: SyncState) => void} listener */
@@ -221,6 +305,7 @@ export class Sync {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#listen();
     this.#subscriptions.clear();
     for (const [target, type, listener] of this.#listeners()) {
       target.removeEventListener(type, listener);
@@ -278,7 +363,7 @@ export class Sync {
    * @param {number} wait in milliseconds
    */
   #schedule(wait) {
-    const due = Date.now() + wait;
+    const due = now() + wait;
     if (this.#closed || due >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = due;
@@ -292,7 +377,9 @@ export class Sync {
   #pause() {
     if (this.#failures === 0) {
       // Nobody looks at a hidden page. It exchanges when it is shown.
-      return globalThis.document?.visibilityState === "hidden"
+      if (globalThis.document?.visibilityState === "hidden") return Infinity;
+      // What is left may be sent when the server has room.
+      return this.#live?.connected && this.#left === 0
         ? Infinity
         : this.#interval;
     }
@@ -316,12 +403,18 @@ export class Sync {
       refused = await this.#inTurn(() =>
         new Exchange(
           this.#local,
-          (sent) => this.#client.exchange(this.#engine, sent),
+          (sent) => {
+            if (sent.items) this.#sentAt = now();
+            return this.#client.exchange(this.#engine, sent);
+          },
           this.#refused,
           () => this.#closed,
         ).run(),
       );
       this.#failures = 0;
+      const { owner, address } = this.#client.live;
+      this.#listen(owner);
+      this.#live?.offer(address);
       if (refused) {
         for (const stamp of refused.stamps) this.#refused.add(stamp);
         this.#largest = refused;
@@ -342,6 +435,12 @@ export class Sync {
     } finally {
       this.#busy = false;
       this.#tellSoon();
+      const left = this.#recount();
+      // A compaction during the exchange makes one item of what was sent and what was not.
+      if (this.#failures === 0 && left > 0 && left !== this.#left) {
+        this.#schedule(Math.max(this.#delay, again));
+      }
+      this.#left = left;
       this.#schedule(this.#pause());
     }
   }
@@ -424,13 +523,14 @@ function needText(what, value) {
 /** @type {import("./options.js").Known} */
 const known = {
   delay: {
-    expected: "a number of seconds, 0 or more",
-    accepts: (value) => Number.isFinite(value) && value >= 0,
+    expected: "a number of seconds, 0 or more, or Infinity for never",
+    accepts: (value) => typeof value === "number" && value >= 0,
   },
   interval: {
     expected: "a positive number of seconds, or Infinity for never",
     accepts: (value) => typeof value === "number" && value > 0,
   },
+  live: aBoolean,
   fetch: {
     expected: "a function like fetch",
     accepts: (value) => typeof value === "function",

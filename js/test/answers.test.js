@@ -190,7 +190,7 @@ async function syncBy(page) {
 
     kept.count = 0;
     kept.sync = await kept.session.sync("/sessions/", {
-      ...{ delay: 1000, interval: 1000 },
+      ...inPage.onRequest,
       fetch: async (/** @type {any} */ url, /** @type {any} */ init) => {
         if (!kept.given) return fetch(url, init);
         if (++kept.count > 1000) throw new Error("there are too many requests");
@@ -322,7 +322,7 @@ for (const [name, batch, said] of /** @type {[string, object, object][]} */ ([
         await save(page, { x: i });
         assert.deepEqual(await load(page), { ...said, x: i });
         const tab = await newPage();
-        await sync(tab, { delay: 1000 });
+        await sync(tab);
         await save(tab, { x: `tab ${i}` });
         assert.equal((await load(tab)).x, `tab ${i}`);
         await now(tab);

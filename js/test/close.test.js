@@ -65,7 +65,7 @@ inBrowser(
   async ({ page }) => {
     const { reads, codes } = await page.evaluate(async () => {
       const session = await inPage.open();
-      await session.sync("/nowhere/", { delay: 1000 }); // which loads sync.js
+      await session.sync("/nowhere/", inPage.onRequest); // which loads sync.js
       session.close();
       const reads = inPage.recordReads();
       inPage.breakStorage(

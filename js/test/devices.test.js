@@ -319,7 +319,7 @@ withServer(
       let given;
       let asked = 0;
       const sync = await session.sync("/sessions/", {
-        ...{ delay: 1000, interval: 1000 },
+        ...inPage.onRequest,
         fetch: async (/** @type {any} */ url, /** @type {any} */ init) =>
           given ? given() : fetch(url, init),
       });

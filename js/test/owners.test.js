@@ -342,7 +342,7 @@ withServer("an heir who makes no sense is none", async (visit) => {
         const { session } = inPage.kept;
         const headers = { "Session-Owner": owner, "Session-Heir": heir };
         const sync = await session.sync("/sessions/", {
-          ...{ delay: 1000, interval: 1000 },
+          ...inPage.onRequest,
           fetch: async () =>
             new Response('{"code":"owner"}', { status: 412, headers }),
         });
@@ -502,9 +502,7 @@ const syncTwo = (page) =>
     sessions[0].save({ a: 1 });
     sessions[1].save({ b: 1 });
     const syncs = await Promise.all(
-      sessions.map((session) =>
-        session.sync("/sessions/", { delay: 1000, interval: 1000 }),
-      ),
+      sessions.map((session) => session.sync("/sessions/", inPage.onRequest)),
     );
     Object.assign(inPage.kept, { sessions, syncs });
     await Promise.all(syncs.map((sync) => sync.now()));

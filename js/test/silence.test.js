@@ -45,7 +45,7 @@ async function driven(page) {
     const { kept } = inPage;
     kept.session = await inPage.open();
     kept.sync = await kept.session.sync("/sessions/", {
-      ...{ delay: 1000, interval: 1000 },
+      ...inPage.onRequest,
       fetch: async (/** @type {any} */ url, /** @type {any} */ init) => {
         kept.asked = (kept.asked ?? 0) + 1;
         kept.body = init.body ?? "";
@@ -91,7 +91,7 @@ withServer(
     await page.evaluate(async () => {
       const { kept } = inPage;
       const prefs = await inPage.open("prefs");
-      kept.prefs = await prefs.sync("/sessions/", { delay: 1000 });
+      kept.prefs = await prefs.sync("/sessions/", inPage.onRequest);
       await kept.prefs.now();
       kept.fetch = kept.silent;
     });

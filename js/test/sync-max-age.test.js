@@ -57,8 +57,7 @@ const keptAlive = { user: "ada", items: 3, seen: -hour };
 const syncIt = (page) =>
   page.evaluate(async () => {
     inPage.kept.sync = await inPage.kept.session.sync("/sessions/", {
-      delay: 1000,
-      interval: 1000,
+      ...inPage.onRequest,
     });
     await inPage.kept.sync.now();
   });

@@ -39,8 +39,7 @@ export function sync(page, options = {}, openOptions = undefined) {
     async (options, openOptions) => {
       const session = await inPage.open("cart", openOptions);
       const sync = await session.sync("/sessions/", {
-        delay: 1000,
-        interval: 1000,
+        ...inPage.onRequest,
         ...options,
       });
       Object.assign(inPage.kept, { session, sync });

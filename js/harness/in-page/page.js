@@ -75,6 +75,9 @@ export async function openStreaming(name = "cart", options = undefined) {
  */
 export const kept = {};
 
+/** Options of a sync that makes exchanges on request only. */
+export const onRequest = { delay: Infinity, interval: Infinity, live: false };
+
 /**
  * Calls f and returns what it came to.
  *
@@ -353,6 +356,7 @@ globalThis.inPage = {
   inMirror,
   items,
   kept,
+  onRequest,
   mirrored,
   nextTask,
   open,
