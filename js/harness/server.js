@@ -112,7 +112,8 @@ function withoutProtocol(wasm) {
  * @property {((path: string) => unknown) | undefined} meanwhile is awaited when
  *   there is an answer, before that passes
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
- * @property {number} sockets how many WebSockets are open. They pass unless nothing does
+ * @property {boolean} refuses whether no WebSocket passes
+ * @property {number} sockets how many WebSockets are open
  * @property {(text: string) => Promise<string[]> | string[]} messages what becomes of a
  *   message that the other server sends
  * @property {() => void} cut has all WebSockets end without a word
@@ -269,7 +270,7 @@ export async function startSite({ isolated = false } = {}) {
     counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
     const [, forward] =
       forwards.find(([prefix]) => pathname.startsWith(prefix)) ?? [];
-    if (!forward || forward.passes === "nothing") {
+    if (!forward || forward.refuses || forward.passes === "nothing") {
       socket.destroy();
       return;
     }
@@ -292,7 +293,12 @@ export async function startSite({ isolated = false } = {}) {
         ...{ origin, passes: "both", passed: [] },
         ...{ user: undefined, meanwhile: undefined },
         ...{ jars: new Map(), heirs: new Map() },
-        ...{ sockets: 0, messages: (text) => [text], cut: () => {} },
+        ...{
+          refuses: false,
+          sockets: 0,
+          messages: (text) => [text],
+          cut: () => {},
+        },
       };
       forwards.push([prefix, forward]);
       return forward;

@@ -17,14 +17,16 @@ import { serverName, startSessions } from "../harness/sessions-server.js";
  *
  * @param {string} name
  * @param {(visit: SyncVisit) => unknown} body
+ * @param {number} [timeout] in milliseconds
  */
-export function withServer(name, body) {
-  inBrowser(`${name} (${serverName} server)`, async (visit) => {
+export function withServer(name, body, timeout) {
+  const run = async (/** @type {import("./in-browser.js").Visit} */ visit) => {
     const server = await startSessions();
     visit.t.after(() => server.close());
     const forward = visit.site.forward("/sessions/", server.origin);
     await body({ ...visit, server, forward });
-  });
+  };
+  inBrowser(`${name} (${serverName} server)`, run, timeout);
 }
 
 /**

@@ -1,0 +1,476 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { engine, launchHiding } from "../harness/browser.js";
+import { generator } from "../harness/in-page/random.js";
+import { startSite } from "../harness/server.js";
+import { startSessions } from "../harness/sessions-server.js";
+import { long } from "./long.js";
+import { hour, load, pair, save, setClock, withServer } from "./synced.js";
+
+/** @typedef {import("../harness/browser.js").Page} Page */
+
+/**
+ * Opens a session and syncs it with default options. Of two pages, not every browser shows
+ * both, so each says that it is shown.
+ *
+ * @param {Page} page
+ * @param {any} [options]
+ * @param {any} [openOptions]
+ */
+function sync(page, options = {}, openOptions = undefined) {
+  return page.evaluate(
+    async (options, openOptions) => {
+      Object.defineProperty(document, "visibilityState", {
+        ...{ value: "visible", configurable: true },
+      });
+      const session = await inPage.open("cart", openOptions);
+      const sync = await session.sync("/sessions/", options);
+      Object.assign(inPage.kept, { session, sync });
+      await sync.now().catch(() => {});
+    },
+    options,
+    openOptions,
+  );
+}
+
+/**
+ * Waits until a page is told of changes, or not any more.
+ *
+ * @param {Page} page
+ * @param {boolean} [live]
+ */
+const isLive = (page, live = true) =>
+  page.evaluate(
+    (live) => inPage.until(() => inPage.kept.sync.state.live === live),
+    live,
+  );
+
+/**
+ * Waits until a page has a value.
+ *
+ * @param {Page} page
+ * @param {string} key
+ * @param {unknown} value
+ */
+const has = (page, key, value) =>
+  page.evaluate(
+    (key, value) => inPage.until(() => inPage.kept.session.get(key) === value),
+    key,
+    value,
+  );
+
+/**
+ * Has all that a page waits for for a second and longer come 20 times as soon.
+ *
+ * @param {Page} page
+ */
+const hurry = (page) =>
+  page.evaluate(() => {
+    const { setTimeout } = globalThis;
+    /** @type {any} */ (globalThis).setTimeout = (
+      /** @type {any} */ f,
+      wait = 0,
+      /** @type {any[]} */ ...args
+    ) => setTimeout(f, wait < 1000 ? wait : wait / 20, ...args);
+  });
+
+/**
+ * Returns two pages on two devices of one owner.
+ *
+ * @param {any} visit
+ * @returns {Promise<[Page, Page]>}
+ */
+async function two({ page, newDevice, forward }) {
+  const other = await newDevice();
+  for (const each of [page, other]) await sync(each);
+  await save(page, { a: 1 });
+  await pair(page, other);
+  for (const each of [page, other]) await isLive(each);
+  await has(other, "a", 1);
+  await quiet(forward);
+  return [page, other];
+}
+
+/**
+ * Waits until what passes is done: until a request that is made after it has passed.
+ *
+ * @param {any} forward
+ */
+async function quiet(forward) {
+  for (let before = -1; before !== forward.passed.length;) {
+    before = forward.passed.length;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  forward.passed.length = 0;
+}
+
+withServer("another device's save is told at once", async (visit) => {
+  const [page, other] = await two(visit);
+  const { forward } = visit;
+  await other.evaluate(() => {
+    inPage.kept.told = inPage.recordChanges(inPage.kept.session);
+  });
+  await save(page, { a: 2 });
+  const told = await other.evaluate(async () => {
+    const { told } = inPage.kept;
+    await inPage.until(() => told.length > 0);
+    return told;
+  });
+  assert.deepEqual(told, [
+    { set: { a: 2 }, removed: [], cleared: false, remote: true },
+  ]);
+  await quiet(forward);
+  await save(other, { b: 1 });
+  await has(page, "b", 1);
+  await quiet(forward);
+  await save(page, { c: 1 });
+  await has(other, "c", 1);
+  // One sends it, and one fetches it. Nobody else asks.
+  assert.equal(forward.passed.length, 2, JSON.stringify(forward.passed));
+});
+
+withServer("one tab of a browser has the socket", async (visit) => {
+  const { page, newPage, forward } = visit;
+  const [, other] = await two(visit);
+  const tabs = [await newPage(), await newPage()];
+  await sync(tabs[0]);
+  await sync(tabs[1], {}, { storage: "session" });
+  for (const tab of tabs) await isLive(tab);
+  assert.equal(forward.sockets, 2, "one for each browser");
+  await save(other, { b: 1 });
+  for (const each of [page, ...tabs]) await has(each, "b", 1);
+  // Another takes over.
+  await page.close();
+  await save(other, { c: 1 });
+  for (const tab of tabs) await has(tab, "c", 1);
+  await tabs[0].evaluate(() =>
+    inPage.eventually(async () => {
+      const { held = [] } = await navigator.locks.query();
+      return held.some(({ name }) => name?.includes(" live "));
+    }),
+  );
+  for (const tab of tabs) await isLive(tab);
+  await save(other, { d: 1 });
+  for (const tab of tabs) await has(tab, "d", 1);
+});
+
+withServer("tabs that close leave no socket", async ({ page, forward }) => {
+  await sync(page);
+  await save(page, { a: 1 });
+  await isLive(page);
+  await page.evaluate(() => inPage.kept.sync.close());
+  await page.evaluate(() => inPage.until(() => !inPage.kept.sync.state.live));
+  await until(() => forward.sockets === 0);
+});
+
+withServer("without the Web Locks API each tab has its own", async (visit) => {
+  const { page, newPage, forward } = visit;
+  const tab = await newPage();
+  for (const each of [page, tab]) {
+    await each.evaluate(() =>
+      Object.defineProperty(navigator, "locks", { value: undefined }),
+    );
+    await sync(each);
+    await save(each, { a: 1 });
+    await each.evaluate(() => inPage.kept.sync.now());
+    await isLive(each);
+  }
+  await until(() => forward.sockets === 2);
+});
+
+withServer("a page may ask at intervals instead", async (visit) => {
+  const { page, newDevice, forward } = visit;
+  const other = await newDevice();
+  await sync(page);
+  await sync(other, { live: false, interval: 0.1 });
+  await save(page, { a: 1 });
+  await pair(page, other);
+  await isLive(page);
+  await save(page, { a: 2 });
+  await has(other, "a", 2);
+  assert.equal(forward.sockets, 1);
+  const live = await other.evaluate(() => inPage.kept.sync.state.live);
+  assert.equal(live, false);
+});
+
+withServer("where no WebSocket passes, pages ask", async (visit) => {
+  const { page, newDevice, forward } = visit;
+  forward.refuses = true;
+  const other = await newDevice();
+  for (const each of [page, other]) await hurry(each);
+  await sync(page);
+  await sync(other);
+  await save(page, { a: 1 });
+  await pair(page, other);
+  await save(page, { a: 2 });
+  await has(other, "a", 2);
+  await until(() => visit.site.requests("/sessions/live") > 4);
+  assert.equal(forward.sockets, 0);
+  for (const each of [page, other]) await isLive(each, false);
+  forward.refuses = false;
+  for (const each of [page, other]) await isLive(each);
+});
+
+withServer(
+  "what is missed while the socket is gone is fetched",
+  async (visit) => {
+    const [page, other] = await two(visit);
+    const { forward } = visit;
+    await hurry(other);
+    forward.messages = () => [];
+    await page.evaluate(() => inPage.kept.sync.close());
+    await page.evaluate(async () => {
+      const { session } = inPage.kept;
+      session.save({ a: 3 });
+      inPage.kept.sync = await session.sync("/sessions/", inPage.onRequest);
+      await inPage.kept.sync.now();
+    });
+    forward.messages = (/** @type {string} */ text) => [text];
+    assert.equal((await load(other)).a, 1, "the message was lost");
+    forward.cut();
+    await has(other, "a", 3);
+    await isLive(other);
+  },
+);
+
+withServer(
+  "a message that comes twice, late or broken does no harm",
+  async (visit) => {
+    const [page, other] = await two(visit);
+    const { forward } = visit;
+    /** @type {string[]} */
+    const late = [];
+    forward.messages = (/** @type {string} */ text) => {
+      late.push(text);
+      const broken = ["", "x", "null", "[]", '{"session":1}', '{"cursor":5}'];
+      return late.length % 2 ? [...broken, text, text] : [late[0], text];
+    };
+    for (let i = 0; i < 6; i++) {
+      await save(page, { [i]: i });
+      await has(other, String(i), i);
+    }
+    assert.deepEqual(await load(other), await load(page));
+  },
+);
+
+withServer("a socket whose server is silent is given up", async (visit) => {
+  const [page, other] = await two(visit);
+  const { forward } = visit;
+  await hurry(other);
+  const before = visit.site.requests("/sessions/live");
+  forward.messages = () => new Promise(() => {});
+  await save(page, { a: 2 });
+  await other.evaluate(() => dispatchEvent(new Event("online")));
+  await until(() => visit.site.requests("/sessions/live") > before);
+  await has(other, "a", 2);
+});
+
+withServer("a page that is hidden for a minute has none", async (visit) => {
+  const [page, other] = await two(visit);
+  const { forward } = visit;
+  await hurry(other);
+  const show = (/** @type {"visible" | "hidden"} */ value) =>
+    other.evaluate((value) => {
+      Object.defineProperty(document, "visibilityState", {
+        ...{ value, configurable: true },
+      });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, value);
+  await show("hidden");
+  await isLive(other, false);
+  await until(() => forward.sockets === 1);
+  await save(page, { a: 2 });
+  await show("visible");
+  await has(other, "a", 2);
+  await isLive(other);
+});
+
+withServer("a change of the clock stops nothing", async (visit) => {
+  const [page, other] = await two(visit);
+  for (const ahead of [hour, -hour, 0]) {
+    for (const each of [page, other]) await setClock(each, ahead);
+    await save(page, { ahead });
+    await has(other, "ahead", ahead);
+  }
+});
+
+withServer("a page hears of its owner only", async (visit) => {
+  const [page, other] = await two(visit);
+  const { forward, newDevice } = visit;
+  const [, { id }] = await page.evaluate(() => inPage.kept.sync.devices());
+  await page.evaluate((id) => inPage.kept.sync.revoke(id), id);
+  // It is told of that, too.
+  await other.evaluate(() =>
+    inPage.until(() => inPage.kept.session.get("a") === undefined),
+  );
+  await until(() => forward.sockets === 1);
+  const third = await newDevice();
+  await sync(third);
+  await save(other, { mine: 1 });
+  await pair(other, third);
+  await isLive(third);
+  await isLive(other);
+  await save(third, { mine: 2 });
+  await has(other, "mine", 2);
+  assert.deepEqual(await load(page), { a: 1 });
+});
+
+withServer("what is left by an exchange is sent soon", async (visit) => {
+  const { page, forward } = visit;
+  await sync(page);
+  await save(page, { a: 1 });
+  await isLive(page);
+  // A compaction makes one item of what is being sent and what is not.
+  forward.meanwhile = async (/** @type {string} */ path) => {
+    forward.meanwhile = undefined;
+    if (!path.includes("cursor")) return;
+    await page.evaluate(async () => {
+      for (let i = 0; i < 40; i++) inPage.kept.session.save({ [i]: i });
+      await inPage.until(() => inPage.kept.session.stats().items < 30);
+    });
+  };
+  await save(page, { a: 2 });
+  await page.evaluate(() =>
+    inPage.until(() => inPage.kept.sync.state.unsent === 0),
+  );
+});
+
+/** How often the server is killed. */
+const kills = long ? 20 : 3;
+
+withServer(
+  "after a server was killed again and again, with messages lost, late and twice, all are equal",
+  async (visit) => {
+    const { page, newPage, newDevice, forward, server, t } = visit;
+    if (!server.kill || !server.restart) {
+      t.skip("this server cannot be killed");
+      return;
+    }
+    const seed = Number(process.env.SEED || Date.now() % 1e6);
+    t.diagnostic(`SEED=${seed}`);
+    const random = generator(seed);
+    const other = await newDevice();
+    const tabs = [page, other, await newPage()];
+    for (const each of tabs) await hurry(each);
+    await sync(page);
+    await sync(other);
+    await save(page, { begun: true });
+    await pair(page, other);
+    await sync(tabs[2]);
+    for (const each of tabs) await isLive(each);
+    forward.messages = async (/** @type {string} */ text) => {
+      const fate = random();
+      if (fate < 0.2) return [];
+      if (fate < 0.5) await new Promise((done) => setTimeout(done, 300 * fate));
+      return fate > 0.8 ? [text, text] : [text];
+    };
+    // Each page saves keys of its own, and one that all save.
+    for (const [i, each] of tabs.entries()) {
+      await each.evaluate((i) => {
+        const { kept } = inPage;
+        kept.count = 0;
+        kept.saving = (async () => {
+          while (!kept.enough) {
+            const { session } = kept;
+            session.save({
+              [`page ${i}`]: ++kept.count,
+              all: `${i} ${kept.count}`,
+            });
+            await new Promise((resolve) => setTimeout(resolve, 40));
+          }
+        })();
+      }, i);
+    }
+    for (let kill = 0; kill < kills; kill++) {
+      const before = forward.passed.length;
+      await until(() => forward.passed.length > before + 2 + random() * 6);
+      await server.kill();
+      await new Promise((resolve) => setTimeout(resolve, random() * 200));
+      await server.restart();
+      // The tab with the socket goes, and comes back.
+      if (kill % 3 === 1) {
+        await tabs[kill % 2].evaluate(() => inPage.kept.sync.close());
+        await tabs[kill % 2].evaluate(async () => {
+          const { kept } = inPage;
+          kept.sync = await kept.session.sync("/sessions/");
+        });
+      }
+    }
+    /** @type {Record<string, number>} */
+    const counts = {};
+    for (const [i, each] of tabs.entries()) {
+      counts[`page ${i}`] = await each.evaluate(async () => {
+        const { kept } = inPage;
+        kept.enough = true;
+        await kept.saving;
+        return kept.count;
+      });
+    }
+    forward.messages = (/** @type {string} */ text) => [text];
+    forward.cut(); // as a later message would, of each session that was missed
+    for (const each of tabs) {
+      for (const [key, value] of Object.entries(counts)) {
+        await has(each, key, value);
+      }
+      await each.evaluate(() =>
+        inPage.until(() => inPage.kept.sync.state.unsent === 0),
+      );
+      await isLive(each);
+    }
+    const { all } = await load(page);
+    for (const each of tabs) await has(each, "all", all);
+  },
+  long ? 300_000 : 60_000,
+);
+
+if (engine.freezes) {
+  test("a frozen tab leaves the socket to others, and catches up", async (t) => {
+    const site = await startSite();
+    t.after(() => site.close());
+    const server = await startSessions();
+    t.after(() => server.close());
+    const forward = site.forward("/sessions/", server.origin);
+    const browser = await launchHiding();
+    t.after(() => browser.close());
+    const context = await browser.newContext();
+    const newPage = async () => {
+      const page = await context.newPage();
+      await page.goto(site.url("/"));
+      await page.evaluate(async () => {
+        const session = await inPage.open("cart");
+        const sync = await session.sync("/sessions/");
+        Object.assign(inPage.kept, { session, sync });
+      });
+      return page;
+    };
+    const frozen = await newPage();
+    await save(frozen, { a: 1 });
+    await isLive(frozen);
+    await frozen.hide();
+    await frozen.freeze(true);
+    await until(() => forward.sockets === 0);
+    const page = await newPage();
+    await isLive(page);
+    await save(page, { a: 2 });
+    await page.evaluate(() =>
+      inPage.until(() => inPage.kept.sync.state.unsent === 0),
+    );
+    await frozen.freeze(false);
+    await has(frozen, "a", 2);
+    await isLive(frozen); // by the other's socket
+    assert.equal(forward.sockets, 1);
+  });
+}
+
+/**
+ * Waits for a condition of this process.
+ *
+ * @param {() => unknown} condition
+ */
+async function until(condition) {
+  const end = Date.now() + 20_000;
+  while (!condition()) {
+    assert.ok(Date.now() < end, `waited in vain for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
