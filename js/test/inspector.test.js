@@ -432,15 +432,17 @@ inBrowser(
       /Another tab or device\s*set a to 1/,
     );
 
-    await sync(a);
+    // By themselves.
     await shows(a, ["a", "1"], ["b", "2"]);
+    for (const page of [a, b]) {
+      await page.show();
+      await until(page, () =>
+        document.getElementById("sync-live")?.textContent?.startsWith("Live:"),
+      );
+    }
     await submit(b, "entry-form", { "entry-key": "c", "entry-value": "3" });
-    await says(b, synced);
-    await sync(a);
     await shows(a, ["a", "1"], ["b", "2"], ["c", "3"]);
     await click(a, "Remove: b");
-    await sync(a);
-    await sync(b);
     await shows(b, ["a", "1"], ["c", "3"]);
     assert.deepEqual(await violations(a), []);
     assert.deepEqual(await violations(b), []);

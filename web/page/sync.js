@@ -79,6 +79,7 @@ class SyncStatus {
   #text = byId("sync-text", HTMLElement);
   /** Screen readers read this out. It changes less often than the line. */
   #announcement = byId("sync-announcement", HTMLElement);
+  #live = byId("sync-live", HTMLElement);
   #tools = byId("sync-tools", HTMLElement);
   /** The status that was announced last. Idle at first, which needs no words. */
   #known = "idle";
@@ -89,6 +90,9 @@ class SyncStatus {
   show(state) {
     clearTimeout(this.#progress);
     this.#tools.hidden = false;
+    this.#live.textContent = state.live
+      ? "Live: what other devices save appears here at once."
+      : "Not live: every 30 seconds, the server is asked what other devices have saved.";
     if (state.status === "syncing") {
       this.#progress = setTimeout(
         () => this.#say(state.status, sentence(state)),
@@ -109,12 +113,14 @@ class SyncStatus {
       "none",
       "This server keeps no copies. The session is saved in this browser only.",
     );
+    this.#live.textContent = "";
     this.#tools.hidden = true;
   }
 
   /** @param {string} message */
   showFailure(message) {
     this.#say("error", `Saved here only. ${message}`);
+    this.#live.textContent = "";
     this.#tools.hidden = true;
   }
 
