@@ -113,12 +113,12 @@ test:
 	$(at_once)=3 check test-go test-js
 
 # The longest is first. What needs other modules than the first comes after it. What is
-# built upon the package is tried with the module that is published.
+# built upon the package is tried with the module that is published, and so is what takes long.
 test-all: export LONG = 1
 test-all:
 	@.ci/apt $(packages_chromium) $(packages)
 	$(at_once)=2 mutants check audit semver test-go test-long test-wasm test-edge consumers
-	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler) $(if $(filter-out tinygo,$(compiler)),$(if $(filter tinygo,$(COMPILERS)),PART=--module));)
+	$(foreach compiler,$(COMPILERS),$(MAKE) --no-print-directory $(if $(fitting_tinygo),,$(filter tinygo,$(compiler))) test-js COMPILER=$(compiler) $(if $(filter-out tinygo,$(compiler)),$(if $(filter tinygo,$(COMPILERS)),PART=--module LONG=));)
 
 packages = nginx caddy postgresql $(foreach browser,$(BROWSERS),$(packages_$(browser)))
 
@@ -176,7 +176,7 @@ mutants:
 test-edge: build worker chromium
 	$(wasm) go test -count=1 -run ^Test -exec "node $(CURDIR)/$(worker)/exec.js" ./web/sqlstore
 	cd $(worker) && npm test --silent
-	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js devices.test.js sync-storage.test.js inspector.test.js demo.test.js
+	cd js && SERVER=edge node test/run.js sync.test.js owners.test.js devices.test.js sync-storage.test.js live.test.js inspector.test.js demo.test.js
 
 # Those that CONSUMERS names, or all that js/consumers has.
 consumers: build chromium $(tools)/session-server
