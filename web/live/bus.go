@@ -60,15 +60,16 @@ func newLink(h *Hub, bus Bus, log *log.Logger) *link {
 	return l
 }
 
-// close sends what waits, if that is soon done, and ends the link.
+// close ends the link, and sends what waits, if that is soon done. What comes later waits until
+// it is called again.
 func (l *link) close() {
+	l.end()
+	l.ran.Wait() // what is not sent by then waits again
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := l.sendAll(ctx); err != nil {
 		l.log.Printf("live: %v", err)
 	}
-	l.end()
-	l.ran.Wait()
 }
 
 // What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
@@ -104,14 +105,17 @@ func (l *link) add(q queued) {
 
 // send sends what waits, as long as the Bus does. What comes meanwhile is sent together.
 func (l *link) send(ctx context.Context) {
+	complaints := complaints{log: l.log}
 	for {
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
 			return
 		}
-		if err := l.sendAll(ctx); err != nil && ctx.Err() == nil {
-			l.log.Printf("live: %v", err)
+		if err := l.sendAll(ctx); err == nil {
+			complaints.over()
+		} else if ctx.Err() == nil {
+			complaints.about(err)
 			l.pause(ctx)
 			select {
 			case l.wake <- struct{}{}:
@@ -119,6 +123,29 @@ func (l *link) send(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// complaints log why something fails that is tried again and again, but not the same twice in a
+// row, until it works.
+type complaints struct {
+	log  *log.Logger
+	mu   sync.Mutex
+	last string
+}
+
+func (c *complaints) about(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text := err.Error(); text != c.last {
+		c.last = text
+		c.log.Print("live: ", text)
+	}
+}
+
+func (c *complaints) over() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = ""
 }
 
 func (l *link) sendAll(ctx context.Context) error {
@@ -144,13 +171,17 @@ func (l *link) sendAll(ctx context.Context) error {
 
 // listen hears what others send until ctx is done.
 func (l *link) listen(ctx context.Context) {
-	joined := func() { go l.hub.anyChanged() }
+	complaints := complaints{log: l.log}
+	joined := func() {
+		complaints.over()
+		go l.hub.anyChanged()
+	}
 	for {
 		err := l.bus.Listen(ctx, joined, l.heard)
 		if ctx.Err() != nil {
 			return
 		}
-		l.log.Printf("live: %v", err)
+		complaints.about(err)
 		l.pause(ctx)
 	}
 }
