@@ -136,7 +136,7 @@ type complaints struct {
 func (c *complaints) about(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if text := err.Error(); text != c.last {
+	if text := strings.ReplaceAll(err.Error(), "\n", "; "); text != c.last {
 		c.last = text
 		c.log.Print("live: ", text)
 	}
