@@ -76,6 +76,12 @@ func (b *Bus) connect(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
+// join has a connection hear what is sent.
+func (c *connection) join(ctx context.Context) error {
+	_, err := c.Exec(ctx, "LISTEN "+c.channel)
+	return err
+}
+
 // hangUp closes a connection. If PostgreSQL is not there to hear of it, that takes a second.
 func (b *Bus) hangUp(c *connection) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -129,7 +135,7 @@ func (b *Bus) listen(ctx context.Context, joined func(), heard func(text string)
 		return err
 	}
 	defer b.hangUp(c)
-	if _, err := c.Exec(ctx, "LISTEN "+c.channel); err != nil {
+	if err := c.join(ctx); err != nil {
 		return err
 	}
 	joined()
@@ -152,7 +158,7 @@ func (b *Bus) next(ctx context.Context, c *connection) (*pgconn.Notification, er
 			return n, err
 		}
 		answer, cancel := context.WithTimeout(ctx, b.patience)
-		err = c.Ping(answer)
+		err = c.join(answer) // which changes nothing, and is what an administrator sees last
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("nothing was heard for %v: %w", b.quiet, err)
