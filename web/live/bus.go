@@ -30,6 +30,10 @@ const (
 	// again is how long to wait until the Bus is tried again, twice that at most.
 	again = time.Second
 
+	// gather is how long what is to be sent waits after something was sent. So the Bus has little
+	// to do at any rate of changes, and sends at once when nothing was sent lately.
+	gather = 10 * time.Millisecond
+
 	// maxQueued is how much may wait to be sent while the Bus does not work.
 	maxQueued = 10_000
 )
@@ -114,9 +118,10 @@ func (l *link) send(ctx context.Context) {
 		}
 		if err := l.sendAll(ctx); err == nil {
 			complaints.over()
+			pause(ctx, gather)
 		} else if ctx.Err() == nil {
 			complaints.about(err)
-			l.pause(ctx)
+			pauseLong(ctx)
 			select {
 			case l.wake <- struct{}{}:
 			default:
@@ -182,14 +187,16 @@ func (l *link) listen(ctx context.Context) {
 			return
 		}
 		complaints.about(err)
-		l.pause(ctx)
+		pauseLong(ctx)
 	}
 }
 
-// pause waits until the Bus is to be tried again.
-func (l *link) pause(ctx context.Context) {
+// pauseLong waits until the Bus is to be tried again. Not all come at once.
+func pauseLong(ctx context.Context) { pause(ctx, again+mathrand.N(again)) }
+
+func pause(ctx context.Context, d time.Duration) {
 	select {
-	case <-time.After(again + mathrand.N(again)): // so that not all come at once
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }
