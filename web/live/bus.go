@@ -30,6 +30,10 @@ const (
 	// again is how long to wait until the Bus is tried again, twice that at most.
 	again = time.Second
 
+	// gather is how long what is to be sent waits after something was sent. So the Bus has little
+	// to do at any rate of changes, and sends at once when nothing was sent lately.
+	gather = 10 * time.Millisecond
+
 	// maxQueued is how much may wait to be sent while the Bus does not work.
 	maxQueued = 10_000
 )
@@ -60,15 +64,16 @@ func newLink(h *Hub, bus Bus, log *log.Logger) *link {
 	return l
 }
 
-// close sends what waits, if that is soon done, and ends the link.
+// close ends the link, and sends what waits, if that is soon done. What comes later waits until
+// it is called again.
 func (l *link) close() {
+	l.end()
+	l.ran.Wait() // what is not sent by then waits again
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := l.sendAll(ctx); err != nil {
 		l.log.Printf("live: %v", err)
 	}
-	l.end()
-	l.ran.Wait()
 }
 
 // What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
@@ -104,21 +109,48 @@ func (l *link) add(q queued) {
 
 // send sends what waits, as long as the Bus does. What comes meanwhile is sent together.
 func (l *link) send(ctx context.Context) {
+	complaints := complaints{log: l.log}
 	for {
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
 			return
 		}
-		if err := l.sendAll(ctx); err != nil && ctx.Err() == nil {
-			l.log.Printf("live: %v", err)
-			l.pause(ctx)
+		if err := l.sendAll(ctx); err == nil {
+			complaints.over()
+			pause(ctx, gather)
+		} else if ctx.Err() == nil {
+			complaints.about(err)
+			pauseLong(ctx)
 			select {
 			case l.wake <- struct{}{}:
 			default:
 			}
 		}
 	}
+}
+
+// complaints log why something fails that is tried again and again, but not the same twice in a
+// row, until it works.
+type complaints struct {
+	log  *log.Logger
+	mu   sync.Mutex
+	last string
+}
+
+func (c *complaints) about(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text := strings.ReplaceAll(err.Error(), "\n", "; "); text != c.last {
+		c.last = text
+		c.log.Print("live: ", text)
+	}
+}
+
+func (c *complaints) over() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = ""
 }
 
 func (l *link) sendAll(ctx context.Context) error {
@@ -144,21 +176,27 @@ func (l *link) sendAll(ctx context.Context) error {
 
 // listen hears what others send until ctx is done.
 func (l *link) listen(ctx context.Context) {
-	joined := func() { go l.hub.anyChanged() }
+	complaints := complaints{log: l.log}
+	joined := func() {
+		complaints.over()
+		go l.hub.anyChanged()
+	}
 	for {
 		err := l.bus.Listen(ctx, joined, l.heard)
 		if ctx.Err() != nil {
 			return
 		}
-		l.log.Printf("live: %v", err)
-		l.pause(ctx)
+		complaints.about(err)
+		pauseLong(ctx)
 	}
 }
 
-// pause waits until the Bus is to be tried again.
-func (l *link) pause(ctx context.Context) {
+// pauseLong waits until the Bus is to be tried again. Not all come at once.
+func pauseLong(ctx context.Context) { pause(ctx, again+mathrand.N(again)) }
+
+func pause(ctx context.Context, d time.Duration) {
 	select {
-	case <-time.After(again + mathrand.N(again)): // so that not all come at once
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

@@ -301,21 +301,22 @@ func (h *Hub) anyChanged() {
 }
 
 // Close closes all sockets, and lets none be opened any more. It waits until they are closed,
-// five seconds at most: http.Server's Shutdown does not.
+// some seconds at most: http.Server's Shutdown does not. It has the Bus send what is not sent
+// yet. A program whose requests save calls it once more when Shutdown has waited for them,
+// to send what they have changed meanwhile.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	was := h.closed
 	h.closed = true
 	h.mu.Unlock()
-	if was {
-		return
+	if !was {
+		close(h.end)
+		var closing sync.WaitGroup
+		for _, s := range h.all() {
+			closing.Go(func() { s.close(CodeRestart) })
+		}
+		closing.Wait()
 	}
-	close(h.end)
-	var closing sync.WaitGroup
-	for _, s := range h.all() {
-		closing.Go(func() { s.close(CodeRestart) })
-	}
-	closing.Wait()
 	if h.link != nil {
 		h.link.close()
 	}

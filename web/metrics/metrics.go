@@ -42,6 +42,7 @@ var (
 	memory      = describe("body_memory_bytes", "Memory that is held for bodies and answers that are on their way.")
 	maxMemory   = describe("body_memory_limit_bytes", "How much memory may be held for bodies and answers.")
 	longWaiting = describe("long_exchanges_waiting", "Long exchanges that wait for others to end.")
+	sockets     = describe("sockets", "Sockets by which devices are told of changes.")
 
 	owners     = describe("new_owners_total", "Visitors who became owners.")
 	merged     = describe("merged_entries_total", "Entries that were merged into sessions, removals included.")
@@ -62,7 +63,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (h handler) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		answers, exchanges, received, sent, bodies, memory, maxMemory, longWaiting,
+		answers, exchanges, received, sent, bodies, memory, maxMemory, longWaiting, sockets,
 		owners, merged, pruned, lastPruned, working, waiting,
 	} {
 		to <- desc
@@ -96,6 +97,7 @@ func (h handler) Collect(to chan<- prometheus.Metric) {
 	gauge(to, memory, float64(stats.Memory))
 	gauge(to, maxMemory, float64(stats.MaxMemory))
 	gauge(to, longWaiting, float64(stats.LongWaiting))
+	gauge(to, sockets, float64(stats.Sockets))
 	gauge(to, working, float64(stats.DB.Working))
 	gauge(to, waiting, float64(stats.DB.Waiting))
 }

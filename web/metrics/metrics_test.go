@@ -159,6 +159,7 @@ func TestMetrics(t *testing.T) {
 		{"session_writer_body_memory_bytes", 0, 0, nil},
 		{"session_writer_body_memory_limit_bytes", 32 << 20, 32 << 20, nil},
 		{"session_writer_long_exchanges_waiting", 0, 0, nil},
+		{"session_writer_sockets", 0, 0, nil},
 		{"session_writer_calls_working", 0, 0, nil},
 		{"session_writer_calls_waiting", 0, 0, nil},
 		{"session_writer_database_bytes", 4096, 1e6, nil},

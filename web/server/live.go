@@ -21,7 +21,8 @@ type Live interface {
 	// another site. If it returns an error, it has not answered.
 	Listen(w http.ResponseWriter, r *http.Request, topic, device string) error
 
-	// Close closes all sockets, and lets none be opened any more.
+	// Close closes all sockets, and lets none be opened any more. It may be called again,
+	// also while it runs, for what was to be told meanwhile.
 	Close()
 }
 
@@ -41,7 +42,8 @@ func (noLive) Listen(http.ResponseWriter, *http.Request, string, string) error {
 
 // Close closes all sockets of GET /sessions/live, and lets none be opened any more. All else
 // is served as before. Pages come back after a random time. A program calls it beside the
-// Shutdown of its http.Server, which does not do so.
+// Shutdown of its http.Server, which does not do so, and, with a live.Bus, once more after
+// that: other processes hear of what the last requests have changed.
 func (h *Handler) Close() { h.api.Live.Close() }
 
 // isUpgrade reports whether a request is for a WebSocket (RFC 6455, section 4.2.1).

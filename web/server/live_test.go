@@ -222,6 +222,25 @@ func TestSocketsAreClosedAndRefusedAtTheEnd(t *testing.T) {
 	handler.Close()
 }
 
+func TestStatsOfSockets(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t)})
+	server := httptest.NewServer(handler.Wrap(handler)) // as middleware has it
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	l := b.listen(t)
+	b.listen(t, "Origin", "https://evil.example")
+	got := handler.Stats()
+	if opened, refused := got.Answers[Answer{"live", 101, ""}], got.Answers[Answer{"live", 403, "cross-origin"}]; got.Sockets != 1 || opened != 1 || refused != 1 {
+		t.Errorf("%d sockets are open, %d were opened, %d were refused, want 1 each", got.Sockets, opened, refused)
+	}
+	go handler.Close()
+	l.closed(t)
+	for handler.Stats().Sockets != 0 { // until who reads it has noticed
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestNoLive(t *testing.T) {
 	handler := mustNew(t, Config{DB: openDB(t), Live: NoLive})
 	server := httptest.NewServer(handler)

@@ -70,6 +70,10 @@ func TestBehindNginx(t *testing.T) {
 				return
 			}
 			checkProxied(t, b, res)
+			// It passes on no upgrade, so this asks whether the process answers.
+			if l := b.listen(t, "Origin", public); l.status != 200 {
+				t.Errorf("a WebSocket gets %d, want 200", l.status)
+			}
 		})
 	}
 }

@@ -90,4 +90,22 @@ func checkReadmeProxy(t *testing.T, start func(server string) *browser) {
 	if res := b.do(t, "GET", livePath, ""); res.StatusCode != 200 {
 		t.Errorf("whether it is live: %d %s", res.StatusCode, res.body)
 	}
+
+	for origin, want := range map[string]int{"": 101, b.url: 101, "https://evil.example.com": 403} {
+		var header []string
+		if origin != "" {
+			header = []string{"Origin", origin}
+		}
+		l := b.listen(t, header...)
+		if l.status != want {
+			t.Errorf("a page of %q gets %d, want %d", origin, l.status, want)
+		}
+		if l.status != 101 {
+			continue
+		}
+		b.send(t, "", "["+item(`"set":{"a":1}`)+"]")
+		if m := l.next(t); m.Session != "cart" {
+			t.Errorf("told of %+v, want cart", m)
+		}
+	}
 }

@@ -30,6 +30,9 @@ type Stats struct {
 	Memory, MaxMemory int
 	// LongWaiting is how many long exchanges wait for others to end.
 	LongWaiting int
+	// Sockets is how many sockets of GET /sessions/live are open. It is 0 if Config.Live has
+	// no method Count, as a *live.Hub has.
+	Sockets int
 	// DB has those of Config.DB, which other code may use, too.
 	DB sqlstore.Stats
 }
@@ -41,7 +44,7 @@ type Answer struct {
 	// health or live, which stand for a path below /sessions/, or other for what else is below that. It is page for all other
 	// paths.
 	Call string
-	// Status is the status code.
+	// Status is the status code: 101 for a request that has become a socket.
 	Status int
 	// Reason is the code with which the session API refused, such as busy. It is empty
 	// for an answer that is no such refusal.
@@ -68,6 +71,9 @@ func (h *Handler) Stats() Stats {
 	stats.Bodies = s.incoming.count()
 	stats.Memory, stats.MaxMemory = s.memory.inUse(), s.memory.total
 	_, stats.LongWaiting = s.long.Count()
+	if live, ok := s.Live.(interface{ Count() int }); ok {
+		stats.Sockets = live.Count()
+	}
 	stats.DB = s.DB.Stats()
 	return stats
 }
@@ -162,7 +168,7 @@ func (c *counts) add(w *counted) {
 }
 
 func (c *counted) WriteHeader(status int) {
-	if status >= 200 {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
 		c.status = status
 	}
 	c.ResponseWriter.WriteHeader(status)

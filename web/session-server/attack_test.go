@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/session-interop/session-writer/web/sqlite"
 	"github.com/session-interop/session-writer/web/sqlstore"
 )
@@ -97,6 +99,23 @@ func (a *attacker) stall(ctx context.Context) {
 	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil && res.StatusCode >= 400 {
 		a.refused.Add(1)
 	}
+}
+
+// neglect opens a socket, and reads nothing for a while. So it is not noticed either if the
+// server closes it.
+func (a *attacker) neglect(ctx context.Context) {
+	conn, _, err := websocket.Dial(ctx, a.url+"/sessions/live", &websocket.DialOptions{
+		HTTPClient: a.Client, HTTPHeader: http.Header{"Cookie": {a.cookie}},
+	})
+	if err != nil {
+		a.refused.Add(1)
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Second):
+	}
+	_ = conn.CloseNow()
 }
 
 // entries returns n entries, whose keys begin so.
@@ -193,6 +212,19 @@ var attacks = []attack{
 	{"4,000 bodies of 65 KB stop after 60 KB", func(ctx context.Context, a *attacker) (func(context.Context), error) {
 		err := a.hello(ctx)
 		return func(ctx context.Context) { repeat(ctx, 4000, func(int) { a.stall(ctx) }) }, err
+	}},
+	{"6,000 sockets are not read while their 60 owners save", func(ctx context.Context, a *attacker) (func(context.Context), error) {
+		by, err := a.owners(ctx, 60)
+		return func(ctx context.Context) {
+			var sockets sync.WaitGroup
+			sockets.Go(func() { repeat(ctx, 6000, func(i int) { by[i%len(by)].neglect(ctx) }) })
+			repeat(ctx, 8, func(i int) {
+				for n := i; n < len(by) && ctx.Err() == nil; n += 8 {
+					_, _ = by[n].exchange(ctx, strings.Repeat("s", 1000), `"k":1`)
+				}
+			})
+			sockets.Wait()
+		}, err
 	}},
 	{"anybody makes codes", func(_ context.Context, a *attacker) (func(context.Context), error) {
 		return func(ctx context.Context) { repeat(ctx, 32, func(int) { _, _ = a.post(ctx, "pair", "") }) }, nil

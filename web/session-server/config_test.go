@@ -67,13 +67,13 @@ func TestTheExampleIsWhatHoldsWithoutIt(t *testing.T) {
 }
 
 func TestTheExampleSaysWhatFlagsSay(t *testing.T) {
-	example, _ := runWith(t, 0, "-config-example", "-addr", ":0", "-site", "a<b", "-db", "sqlite:c", "-max-size", "1", "-metrics", ":1", "-drain", "1m", "-idle", "2m", "-lifetime", "3m", "-audit",
+	example, _ := runWith(t, 0, "-config-example", "-addr", ":0", "-site", "a<b", "-db", "sqlite:c", "-max-size", "1", "-metrics", ":1", "-drain", "1m", "-idle", "2m", "-lifetime", "3m", "-audit", "-live=false",
 		"-origin", "https://example.com", "-origin", "https://example.org")
 	var s settings
 	if problems := readConfig([]byte(example), s.file()); problems != nil {
 		t.Fatal(problems)
 	}
-	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, 2 * time.Minute, 3 * time.Minute, true, sqlstore.DefaultLimits()}
+	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, 2 * time.Minute, 3 * time.Minute, true, false, sqlstore.DefaultLimits()}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it says %+v, want %+v", s, want)
 	}
@@ -124,7 +124,7 @@ func TestEachProblemHasItsLineAndPath(t *testing.T) {
 		{`null`, []string{"1: it is null, must be an object"}},
 		{`[]`, []string{"1: it is a list, must be an object"}},
 		{`{"adr": 1, "Addr": ""}`, []string{
-			"1: adr: unknown member: there are addr, origins, site, db, maxSize, metrics, drain, idle, lifetime, audit, limits", "1: Addr: unknown member"}},
+			"1: adr: unknown member: there are addr, origins, site, db, maxSize, metrics, drain, idle, lifetime, audit, live, limits", "1: Addr: unknown member"}},
 		{"{\"site\": \"a\",\n\"site\": \"b\"}", []string{"2: site: it was given in line 1, must be given once"}},
 		{"{\n\"addr\": 8080,\n\"drain\": \"ten\",\n\"db\": null,\n\"metrics\": \"x\"}", []string{
 			"2: addr: it is 8080, must be a string", "3: drain: it is a string, must be a time like", "4: db: it is null, must be a string", "5: metrics: it is \"x\", must be"}},

@@ -12,7 +12,13 @@ import (
 // maxConnections is how many connections there are at most. Each takes some 10 KB.
 const maxConnections = 4000
 
-// connections limit the memory for connections.
+// socketBuffer is how many bytes the system takes to be sent to a socket before its client reads.
+// By default that grows to 4 MB, and whoever does not read 5,000 sockets could have as much of
+// each be kept for him.
+const socketBuffer = 16 << 10
+
+// connections limit the memory for connections. Those that have become sockets are none of
+// them any more: maxSockets limits these, of which none gives way.
 type connections struct {
 	most int
 
@@ -51,6 +57,11 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 		c.open[conn] = c.idle.PushBack(conn)
 	case http.StateActive:
 		c.open[conn] = nil
+	case http.StateHijacked:
+		delete(c.open, conn)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(socketBuffer) // or else it has the system's
+		}
 	default:
 		delete(c.open, conn)
 	}

@@ -74,3 +74,37 @@ func TestTheConnectionThatWaitsLongestGivesWay(t *testing.T) {
 	use("fourth", fourth, true)
 	use("fifth", fifth, true)
 }
+
+func TestASocketIsNoneOfTheConnections(t *testing.T) {
+	counted := &connections{most: 1}
+	hijacked := make(chan net.Conn)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		hijacked <- conn
+	}))
+	server.Config.ConnState = counted.changed
+	server.Start()
+	defer server.Close()
+	var sockets []net.Conn
+	for range 3 {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err == nil {
+			_, err = fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, conn, <-hijacked)
+		if n := counted.count(); n != 0 {
+			t.Errorf("it counts %d connections, want 0", n)
+		}
+	}
+	for _, conn := range sockets {
+		if err := conn.Close(); err != nil {
+			t.Errorf("it is closed already: %v", err)
+		}
+	}
+}

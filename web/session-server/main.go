@@ -5,7 +5,8 @@
 // what one holds: the session inspector.
 //
 //	session-server [-addr 127.0.0.1:8080] [-site web/dist] [-db web/sessions.db] [-max-size 4096]
-//		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-idle 0s] [-lifetime 0s] [-audit] [-restored]
+//		[-origin ORIGIN] [-metrics ADDR] [-drain 0s] [-idle 0s] [-lifetime 0s] [-audit]
+//		[-live=true] [-restored]
 //	session-server -config FILE [-restored]
 //	session-server -config-example
 //	session-server -db web/sessions.db -backup FILE
@@ -21,6 +22,10 @@
 // uses it, and ends. After the database was put back from a backup, start one server with
 // -restored once, before others use it. Then devices send again what they exchanged since
 // the backup.
+//
+// Browsers hear at once of what others change, by WebSockets. Servers on one PostgreSQL tell
+// each other of it, and those that use one file do not: start these with -live=false, and
+// pages ask every 30 seconds.
 //
 // A configuration file says what flags say, and the limits of package sqlstore. It is JSON:
 // -config-example prints one. Beside -config, a flag that has a place in the file is
@@ -56,8 +61,8 @@ import (
 const shutdownLimit = 5 * time.Second
 
 // memoryLimit is the size above which the garbage collector works harder to take no more
-// memory. The environment variable GOMEMLIMIT overrides it.
-const memoryLimit = 160 << 20
+// memory: 92 MB are those of maxSockets. The environment variable GOMEMLIMIT overrides it.
+const memoryLimit = 256 << 20
 
 // pruneInterval is how often the database is pruned.
 const pruneInterval = time.Hour
@@ -131,10 +136,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	defer func() { _ = db.sql.Close() }()
 	config.DB = db.DB
-	handler, err := server.New(config)
-	if err != nil {
-		return noSite(err)
-	}
 
 	if options.restored {
 		if err := db.check(ctx); err != nil {
@@ -163,6 +164,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return 1
 		}
 		logger.Printf("sessions of which is asked for again what the backup lacks: %d", sessions)
+	}
+
+	// From here on it listens to other servers.
+	live, hangUp, err := openLive(options.settings, logger)
+	if err != nil {
+		logger.Print(err)
+		return 1
+	}
+	defer hangUp()
+	config.Live = live
+	handler, err := server.New(config)
+	if err != nil {
+		return noSite(err)
 	}
 
 	listener, err := net.Listen("tcp", options.addr)
@@ -213,9 +227,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
+	answered, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		handler.Close()
+		<-answered
+		handler.Close() // what the last requests have changed
+		close(told)
+	}()
 	if err := listening.Shutdown(limit); err != nil {
 		logger.Printf("connections were still open after %v and are cut off", shutdownLimit)
 		_ = listening.Close()
+	}
+	close(answered)
+	select {
+	case <-told:
+	case <-limit.Done(): // somebody does not close his socket
 	}
 	return 0
 }

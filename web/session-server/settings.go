@@ -37,6 +37,7 @@ type settings struct {
 	// idle and lifetime are those of server.Config, 0 for its default.
 	idle, lifetime time.Duration
 	audit          bool
+	live           bool
 	limits         sqlstore.Limits
 }
 
@@ -49,7 +50,7 @@ type options struct {
 }
 
 // inFile are the members of a configuration file that flags say, too.
-var inFile = map[string]string{"addr": "addr", "origin": "origins", "site": "site", "db": "db", "max-size": "maxSize", "metrics": "metrics", "drain": "drain", "idle": "idle", "lifetime": "lifetime", "audit": "audit"}
+var inFile = map[string]string{"addr": "addr", "origin": "origins", "site": "site", "db": "db", "max-size": "maxSize", "metrics": "metrics", "drain": "drain", "idle": "idle", "lifetime": "lifetime", "audit": "audit", "live": "live"}
 
 // readOptions reads the arguments of the command, and checks all of them. If the command
 // is to end, done is true, and code is the exit code.
@@ -71,6 +72,7 @@ func readOptions(args []string, stdout, stderr io.Writer, logger *log.Logger) (o
 	flags.DurationVar(&o.idle, "idle", o.idle, "how long a browser has access that does not come, such as 720h; 0 for\n400 days")
 	flags.DurationVar(&o.lifetime, "lifetime", o.lifetime, "how long after it was added any browser has access; 0 for no limit")
 	flags.BoolVar(&o.audit, "audit", o.audit, "log whose browsers are added, join, are revoked or refused")
+	flags.BoolVar(&o.live, "live", o.live, "tell browsers at once of what changes, by WebSockets; with -live=false\npages ask every 30 s")
 	flags.StringVar(&o.backup, "backup", "", "write all that -db has into a new `file`, and end")
 	flags.BoolVar(&o.restored, "restored", false, "have devices send again what the database lacks: for the first start\nafter its file was put back from a backup")
 	config := flags.String("config", "", "a JSON `file` with what the other flags say, but -backup and -restored,\nand with the limits")
@@ -153,6 +155,7 @@ func defaultSettings() settings {
 		site:    "web/dist",
 		db:      "web/sessions.db",
 		maxSize: 4096,
+		live:    true,
 		limits:  sqlstore.DefaultLimits(),
 	}
 }
@@ -181,6 +184,7 @@ func (s *settings) file() object {
 		{"idle", duration{&s.idle, checkTime}},
 		{"lifetime", duration{&s.lifetime, checkTime}},
 		{"audit", truth{&s.audit}},
+		{"live", truth{&s.live}},
 		{"limits", object{
 			{"body", number[int]{&l.Body, 1, maxBody}},
 			{"batch", number[int]{&l.Batch, 1, maxBody}},

@@ -19,7 +19,7 @@ of a user's devices. It also serves a page that shows what sessions are for.
   session-server -db FILE -backup TO  writes a backup, also while another serves
 `
 	usageAfter = `
-It collects memory from 160 MiB on, unless GOMEMLIMIT is set. It answers to this
+It collects memory from 256 MiB on, unless GOMEMLIMIT is set. It answers to this
 machine alone, over http: TLS is the concern of a proxy, and -origin names what
 that serves.
 
@@ -37,7 +37,7 @@ Examples:
 // flagGroups has the flags in the order of -h. Those that it does not name are in the last
 // one.
 var flagGroups = []flagGroup{
-	{"What it serves, and where", []string{"addr", "origin", "site"}},
+	{"What it serves, and where", []string{"addr", "origin", "site", "live"}},
 	{"What it keeps", []string{"db", "max-size", "backup", "restored"}},
 	{"Who has access", []string{"idle", "lifetime", "audit"}},
 	{"How it is run", nil},

@@ -100,7 +100,11 @@ func TestTheCommandsCommentHasTheFlags(t *testing.T) {
 	}
 	comment, _, _ := strings.Cut(string(source), "\npackage main")
 	for _, said := range inUsage(t) {
-		if want := strings.TrimSpace("-" + said.name + " " + said.standard); !regexp.MustCompile(`[ \[]` + regexp.QuoteMeta(want) + `\b`).MatchString(comment) {
+		want := strings.TrimSpace("-" + said.name + " " + said.standard)
+		if said.standard == "true" {
+			want = "-" + said.name + "=true" // what may be false has no value of its own
+		}
+		if !regexp.MustCompile(`[ \[]` + regexp.QuoteMeta(want) + `\b`).MatchString(comment) {
 			t.Errorf("the comment of main.go does not have %s", want)
 		}
 	}
