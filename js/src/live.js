@@ -25,10 +25,11 @@ const ticketTime = 45_000;
 const renewal = 3_600_000;
 
 /**
- * Up to how long to wait until the server is tried again, first and at most, in milliseconds:
- * not all pages should come at once when it is back.
+ * Up to how long to wait until the server is tried again, in milliseconds: first, at most, and
+ * at most where no socket was ever open, as something in between may let none through. Not all
+ * pages should come at once when a server is back.
  */
-const backOff = { first: 10_000, longest: 300_000 };
+const backOff = { first: 10_000, longest: 30_000, unknown: 300_000 };
 
 /** The code with which a server closes the socket of a device that has no access any more. */
 const endedCode = 4001;
@@ -64,6 +65,7 @@ export class Live {
   #addressed = -Infinity;
   /** Whether somebody has the socket, and it is open. */
   connected = false;
+  #wasOpen = false;
   /**
    * Ends the wish to have the socket. Undefined if there is none.
    * @type {AbortController | undefined}
@@ -250,8 +252,10 @@ export class Live {
         this.#say(false);
         if (code === endedCode) this.#told();
         if (now() - began > backOff.first) failures = 0;
-        const most = Math.min(backOff.first * 2 ** failures, backOff.longest);
-        failures++;
+        const most = Math.min(
+          backOff.first * 2 ** failures++,
+          this.#wasOpen ? backOff.longest : backOff.unknown,
+        );
         await this.#pause(Math.random() * most);
       }
     } finally {
@@ -333,7 +337,7 @@ export class Live {
         return;
       }
       socket.onopen = () => {
-        isOpen = true;
+        isOpen = this.#wasOpen = true;
         clearTimeout(timers[0]);
         timers = [setTimeout(end, renewal * (1 - Math.random() / 4))];
         heard();
