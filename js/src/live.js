@@ -1,6 +1,8 @@
 // How a page hears of other devices' changes at once: see the Go package web/live for what is
 // sent. One tab of the browser has the socket, and tells the others.
 
+import { attempt } from "./describe.js";
+
 /**
  * What hears of changes: the Sync of one session.
  *
@@ -131,8 +133,10 @@ export class Live {
   /** Hears what other tabs say, if one can have the socket for all. */
   #enter() {
     if (this.#channel || !globalThis.navigator?.locks) return;
-    this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    // Where storage is forbidden, it may be, too.
+    this.#channel = attempt(() => new BroadcastChannel(this.#name));
+    if (!this.#channel) return;
+    this.#channel.onmessage = ({ data }) => this.#hear(Object(data));
     this.#tell({ asks: true });
   }
 
@@ -183,7 +187,7 @@ export class Live {
       const { signal } = wish;
       const run = () => this.#run(signal);
       Promise.resolve(
-        globalThis.navigator?.locks
+        this.#channel
           ? navigator.locks.request(this.#name, { signal }, run)
           : run(),
       )

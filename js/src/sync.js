@@ -33,6 +33,11 @@ const backOff = { first: 1_000, longest: 300_000 };
  */
 const refusalTime = 300_000;
 
+/**
+ * How much time passes at least between exchanges because of others' changes, in milliseconds.
+ */
+const toldPause = 250;
+
 /** After how long what an exchange has left is sent, at least, in milliseconds. */
 const again = 1_000;
 
@@ -78,6 +83,9 @@ export class Sync {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #due = Infinity;
+  /** Whether the next exchange is because of others' changes, and when the last was. */
+  #isTold = false;
+  #toldAt = -Infinity;
   /** When something was last sent. */
   #sentAt = -Infinity;
   /**
@@ -164,7 +172,9 @@ export class Sync {
     } catch {
       // The exchange says what is wrong.
     }
-    this.#schedule(0);
+    // At once, if it is the first for some time, so that many who save do not keep all busy.
+    this.#isTold = true;
+    this.#schedule(Math.max(this.#toldAt + toldPause - now(), 0));
   }
 
   /** @param {string} cursor */
@@ -394,6 +404,8 @@ export class Sync {
     }
     clearTimeout(this.#timer);
     this.#due = Infinity; // this is the exchange that was due
+    if (this.#isTold) this.#toldAt = now();
+    this.#isTold = false;
     this.#busy = true;
     this.#tellSoon();
     /** @type {import("./exchange.js").Refused | undefined} */

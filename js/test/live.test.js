@@ -92,16 +92,18 @@ async function two({ page, newDevice, forward }) {
 }
 
 /**
- * Waits until what passes is done: until a request that is made after it has passed.
+ * Waits until no requests pass any more, and returns how many have.
  *
  * @param {any} forward
  */
 async function quiet(forward) {
-  for (let before = -1; before !== forward.passed.length;) {
+  let before = -1;
+  while (before !== forward.passed.length) {
     before = forward.passed.length;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
   forward.passed.length = 0;
+  return before;
 }
 
 withServer("another device's save is told at once", async (visit) => {
@@ -283,6 +285,26 @@ withServer("a page that is hidden for a minute has none", async (visit) => {
   await show("visible");
   await has(other, "a", 2);
   await isLive(other);
+});
+
+withServer("many changes at once are fetched together", async (visit) => {
+  const [page, other] = await two(visit);
+  const { forward } = visit;
+  // Each is told twenty times, as by as many devices.
+  forward.messages = (/** @type {string} */ text) => {
+    const { session, cursor } = JSON.parse(text);
+    const [copy, version] = cursor.split("-");
+    return Array.from({ length: 20 }, (_, i) =>
+      JSON.stringify({ session, cursor: `${copy}-${Number(version) + i}` }),
+    );
+  };
+  await save(page, { a: 2 });
+  await has(other, "a", 2);
+  await quiet(forward);
+  await save(page, { a: 3 });
+  await has(other, "a", 3);
+  const asked = await quiet(forward);
+  assert.ok(asked < 10, `there were ${asked} requests`);
 });
 
 withServer("a change of the clock stops nothing", async (visit) => {
