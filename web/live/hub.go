@@ -1,18 +1,5 @@
 //go:build !js
 
-// Package live tells pages and other devices of changes, at once, by WebSockets. What it sends
-// is the name of the session that changed: the device then exchanges as always. So a message
-// that is lost costs a delay, and nothing else.
-//
-// A Hub has the sockets of one process. Package web/server makes one by itself. A program that
-// uses PostgreSQL from several processes gives each Hub a Bus, such as package web/postgresql
-// has.
-//
-// A message of the server's is a JSON object: session is the name of the session that changed,
-// and cursor up to where it goes now, as sqlstore.Watcher.Changed has it. Either may be
-// missing. Without session, any may have changed. A client sends the text ping, and is sent the
-// text pong, every PingInterval. The codes that a server closes with are CodeRestart,
-// CodeEnded and CodeExpired; RFC 6455, section 7.4.1, has those of other ends.
 package live
 
 import (
@@ -32,26 +19,7 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
-// The codes with which a server closes a socket. In each case, a client that goes on exchanges
-// first, which tells it where to listen, if anywhere.
 const (
-	// CodeRestart means that the server ends. Clients come back after a random time, so that
-	// not all of them come at once.
-	CodeRestart = 1012
-	// CodeEnded means that the device has no access any more.
-	CodeEnded = 4001
-	// CodeExpired means that the socket was open for Lifetime.
-	CodeExpired = 4002
-)
-
-const (
-	// PingInterval is how often a client sends a ping. A proxy that waits for less than a
-	// minute, as nginx does by default, keeps the connection.
-	PingInterval = 45 * time.Second
-
-	// Lifetime is how long a socket is open at most. A client comes anew before that.
-	Lifetime = 2 * time.Hour
-
 	// silence is how long a client may send nothing.
 	silence = 5 * PingInterval / 2
 
