@@ -21,6 +21,9 @@
 // the process, and the next one is another visitor, whose sessions are empty. The sessions of
 // one server and one such file share their cookies.
 //
+// Follow keeps sessions of the program's own and their copies on a server the same, as a page's
+// session.sync does: what another device saves is there at once.
+//
 // A server that knows its users (Config.Identify of package server) can know the program by
 // the user and the password of the URL, which are sent as HTTP's basic authentication. If the
 // server takes the program for another owner than before, calls return a
@@ -55,6 +58,11 @@ import (
 // A redirect to another host, or from https to http, is an error. So is an answer of
 // more than 16 MiB. What the server refuses is a *RefusalError.
 func New(client *http.Client, address string) func(name string) session.Replica {
+	return replicas(bind(client), address, func(http.Header) {})
+}
+
+// bind returns a client that follows no redirect to another host.
+func bind(client *http.Client) *http.Client {
 	bound := *client
 	bound.CheckRedirect = func(to *http.Request, via []*http.Request) error {
 		from := via[0].URL
@@ -69,6 +77,12 @@ func New(client *http.Client, address string) func(name string) session.Replica 
 		}
 		return nil
 	}
+	return &bound
+}
+
+// replicas does what New does with a client that is bound. It calls heard with the header of each
+// answer that is no refusal.
+func replicas(client *http.Client, address string, heard func(http.Header)) func(name string) session.Replica {
 	// Two sessions that ask at once who this is would be told of two visitors.
 	asking := make(chan struct{}, 1)
 	return func(name string) session.Replica {
@@ -81,15 +95,19 @@ func New(client *http.Client, address string) func(name string) session.Replica 
 					return session.Received{}, ctx.Err()
 				}
 			}
-			return exchange(ctx, &bound, address, name, sent)
+			got, header, err := exchange(ctx, client, address, name, sent)
+			if err == nil {
+				heard(header)
+			}
+			return got, err
 		}
 	}
 }
 
-func exchange(ctx context.Context, client *http.Client, address, name string, sent session.Sent) (session.Received, error) {
+func exchange(ctx context.Context, client *http.Client, address, name string, sent session.Sent) (session.Received, http.Header, error) {
 	target, err := url.Parse(address)
 	if err != nil {
-		return session.Received{}, err
+		return session.Received{}, nil, err
 	}
 	target = target.JoinPath("exchange")
 	query := url.Values{"session": {name}}
@@ -106,27 +124,28 @@ func exchange(ctx context.Context, client *http.Client, address, name string, se
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(sent.Items))
 	if err != nil {
-		return session.Received{}, err
+		return session.Received{}, nil, err
 	}
 	if sent.Items != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return session.Received{}, err
+		return session.Received{}, nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, engine.MaxAnswer+1))
 	if err != nil {
-		return session.Received{}, err
+		return session.Received{}, nil, err
 	}
 	if len(body) > engine.MaxAnswer {
-		return session.Received{}, fmt.Errorf("the server answers more than %d bytes", engine.MaxAnswer)
+		return session.Received{}, nil, fmt.Errorf("the server answers more than %d bytes", engine.MaxAnswer)
 	}
 	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusNoContent {
-		return received(res.Header, string(body))
+		got, err := received(res.Header, string(body))
+		return got, res.Header, err
 	}
-	return session.Received{}, refusal(res, body)
+	return session.Received{}, nil, refusal(res, body)
 }
 
 // received returns what an answer says.

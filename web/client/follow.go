@@ -1,0 +1,592 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/live"
+)
+
+// A FollowConfig says how Follow exchanges. A zero stands for the default.
+type FollowConfig struct {
+	// Delay is how far apart the exchanges of a session are at least that changes lead to: a
+	// second. Those here are counted apart from those elsewhere. The first change after that
+	// time is exchanged at once.
+	Delay time.Duration
+	// Interval is how often to exchange while the server does not tell of changes: 30
+	// seconds.
+	Interval time.Duration
+	// Told, if it is set, is called when State.Live changes, and after an exchange that
+	// failed or that ended a failure. The calls come one at a time. Exchanges wait for them,
+	// so it must return soon.
+	Told func(State)
+}
+
+// A State is how Follow fares.
+type State struct {
+	// Live says that the server tells of changes at once.
+	Live bool
+	// Err is why the latest exchange of some session failed. It is nil if none did.
+	Err error
+	// Silent is why the server does not tell of changes. It is nil if it does, and if it does
+	// not offer to.
+	Silent error
+}
+
+// pace has the times that users cannot set. Only tests change it.
+var pace = struct {
+	again, longest           time.Duration // after the first failure of an exchange, and at most
+	full                     time.Duration // after an exchange of which the server had no room for something
+	rejoin, rejoinFirst      time.Duration // after the first end of a socket: at least, and at most
+	ping, pong               time.Duration // between pings, and until the answer
+	renewal, steady          time.Duration // after which a socket is renewed, and after which it was no failure
+	fresh, dial, longestRest time.Duration // how old an address may be; for a handshake; of Retry-After
+}{
+	again: time.Second, longest: 5 * time.Minute,
+	full:   5 * time.Minute,
+	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second,
+	ping: live.PingInterval, pong: 10 * time.Second,
+	renewal: time.Hour, steady: time.Minute,
+	fresh: 50 * time.Second, dial: 30 * time.Second, longestRest: time.Hour,
+}
+
+// Follow keeps sessions and their copies on a server the same until ctx is done. The client
+// and the address are as in New, and a request takes a minute at most unless the client says
+// otherwise. Sessions that share the client's cookies must be in one Follow, and with no other
+// function that exchanges.
+//
+// Each session is exchanged at once, whenever it is changed here, and whenever the server says
+// by a WebSocket that somebody else has changed it. While there is no such socket, sessions are
+// exchanged at FollowConfig.Interval. A session is so at any time if its storage is no
+// session.Watcher, as nothing tells of its changes. What is saved but changes nothing goes with
+// the next exchange. So does what others save into the same storage.
+//
+// What fails is tried again after a random time, which grows up to five minutes: see
+// FollowConfig.Told. Only what no waiting mends ends Follow before ctx is done. Its error then
+// wraps session.ErrConfig, or session.ErrClosed for a session that was closed. Otherwise it is
+// that of ctx. Nothing goes on once Follow has returned. End it before Session.Forget: it
+// would fetch again what that drops.
+func Follow(ctx context.Context, client *http.Client, address string, config FollowConfig, sessions ...*session.Session) error {
+	f, err := newFollowing(client, address, config)
+	if err != nil {
+		return fmt.Errorf("follow: %w", err)
+	}
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	f.end = end
+	replica := replicas(f.client, address, f.answered)
+	for _, s := range sessions {
+		one := &followed{of: f, session: s, replica: replica(s.Name()), asked: true, wake: make(chan struct{}, 1)}
+		stop, err := s.Subscribe(func(change session.Change) {
+			if !change.Remote {
+				one.change(func() { one.changed = true })
+			}
+		})
+		switch {
+		case err == nil:
+			one.watched = true
+			defer stop()
+		case !errors.Is(err, errors.ErrUnsupported):
+			return fmt.Errorf("follow: %w", err)
+		}
+		f.sessions = append(f.sessions, one)
+	}
+	if len(sessions) == 0 {
+		return fmt.Errorf("follow: %w: there is no session", session.ErrConfig)
+	}
+	var all sync.WaitGroup
+	for _, one := range f.sessions {
+		all.Go(func() { one.run(running) })
+	}
+	all.Go(func() { f.listen(running) })
+	all.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return context.Cause(running)
+}
+
+// A following is what the sessions of one Follow share.
+type following struct {
+	client   *http.Client
+	exchange *url.URL
+	config   FollowConfig
+	sessions []*followed
+	end      context.CancelCauseFunc
+	// offered has something when an answer had an address.
+	offered chan struct{}
+
+	telling sync.Mutex // held while Told is called
+
+	mu     sync.Mutex // of all below, and of what is so in the sessions
+	live   bool
+	ended  time.Time // when live ended
+	silent error
+	// address is where the server tells of changes, as it said when it was given. It is empty
+	// for nowhere.
+	address string
+	given   time.Time
+}
+
+func newFollowing(client *http.Client, address string, config FollowConfig) (*following, error) {
+	base, err := url.Parse(address)
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, fmt.Errorf("%w: the address is %q, must be like https://example.com/sessions/", session.ErrConfig, address)
+	}
+	if config.Delay < 0 || config.Interval < 0 {
+		return nil, fmt.Errorf("%w: Delay is %v and Interval %v: neither may be negative", session.ErrConfig, config.Delay, config.Interval)
+	}
+	if config.Delay == 0 {
+		config.Delay = time.Second
+	}
+	if config.Interval == 0 {
+		config.Interval = 30 * time.Second
+	}
+	bound := bind(client)
+	if bound.Timeout == 0 {
+		bound.Timeout = timeout
+	}
+	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, offered: make(chan struct{}, 1)}, nil
+}
+
+// tell tells the program of the state.
+func (f *following) tell() {
+	if f.config.Told == nil {
+		return
+	}
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	f.mu.Lock()
+	state := State{Live: f.live, Silent: f.silent}
+	for _, s := range f.sessions {
+		if s.err != nil {
+			state.Err = s.err
+		}
+	}
+	f.mu.Unlock()
+	f.config.Told(state)
+}
+
+// A followed session is exchanged by one goroutine, that of run. What others want of it they
+// change, and wake that.
+type followed struct {
+	of      *following
+	session *session.Session
+	replica session.Replica
+	watched bool // whether the session tells of its changes
+	wake    chan struct{}
+
+	// Under the mutex of the following.
+
+	asked   bool // it is to be exchanged at once
+	changed bool // it was changed here
+	stale   bool // it was changed elsewhere
+	// wanted is up to where it goes elsewhere, if that was told, and known what is here.
+	wanted, known position
+	// began is when the latest exchange began, sent the latest one for changes here, and
+	// fetched that for those elsewhere.
+	began, sent, fetched time.Time
+	failures             int
+	// rest is when it may be exchanged next, and retry when it must be.
+	rest, retry time.Time
+	err         error
+}
+
+// change makes a change, and has run see it.
+func (s *followed) change(how func()) {
+	s.of.mu.Lock()
+	how()
+	s.of.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// run exchanges the session whenever that is due, until ctx is done.
+func (s *followed) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		at, is := s.due()
+		wait := time.Until(at)
+		if is && wait <= 0 {
+			s.sync(ctx)
+			continue
+		}
+		var timer <-chan time.Time
+		if is {
+			timer = time.After(wait)
+		}
+		select {
+		case <-timer:
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// due returns when to exchange next, if that is known.
+func (s *followed) due() (at time.Time, is bool) {
+	f := s.of
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, reason := range []struct {
+		holds bool
+		at    time.Time
+	}{
+		{s.asked, time.Time{}},
+		{s.changed, s.sent.Add(f.config.Delay)},
+		{s.behind(), s.fetched.Add(f.config.Delay)},
+		{!s.retry.IsZero(), s.retry},
+		// Not as soon as the server is gone: all its clients would come together.
+		{!f.live || !s.watched, later(s.began, f.ended).Add(f.config.Interval)},
+	} {
+		if reason.holds && (!is || reason.at.Before(at)) {
+			at, is = reason.at, true
+		}
+	}
+	return later(at, s.rest), is
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// behind reports whether it was changed elsewhere.
+func (s *followed) behind() bool { return s.stale || !s.known.covers(s.wanted) }
+
+// sync makes one exchange.
+func (s *followed) sync(ctx context.Context) {
+	f := s.of
+	if !s.session.Active() {
+		f.end(fmt.Errorf("follow: session %q: %w", s.session.Name(), session.ErrClosed))
+		return
+	}
+	f.mu.Lock()
+	s.began = time.Now()
+	if s.changed {
+		s.sent = s.began
+	}
+	if s.behind() {
+		s.fetched = s.began
+	}
+	// What was told so far was merged before, so this exchange gets it.
+	s.asked, s.changed, s.stale, s.wanted = false, false, false, position{}
+	f.mu.Unlock()
+
+	cursor := ""
+	err := s.session.Sync(ctx, func(ctx context.Context, sent session.Sent) (session.Received, error) {
+		got, err := s.replica(ctx, sent)
+		if err == nil {
+			cursor = got.Cursor
+		}
+		return got, err
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	f.mu.Lock()
+	tell := err != nil || s.err != nil
+	s.err = err
+	s.rest, s.retry = time.Time{}, time.Time{}
+	switch {
+	case err == nil:
+		s.failures = 0
+		s.known = positionOf(cursor)
+		if s.known.covers(s.wanted) {
+			s.wanted = position{}
+		}
+	case errors.Is(err, session.ErrQuota): // all else was exchanged
+		s.failures = 0
+		s.known = position{}
+		s.retry = s.began.Add(jittered(pace.full))
+	default:
+		s.failures++
+		s.known = position{}
+		wait := jittered(grown(pace.again, s.failures-1))
+		if refused, is := errors.AsType[*RefusalError](err); is {
+			wait = max(wait, rested(refused.RetryAfter))
+		}
+		s.rest = time.Now().Add(wait)
+		s.retry = s.rest
+	}
+	f.mu.Unlock()
+	if tell {
+		f.tell()
+	}
+}
+
+// grown returns what to wait after so many failures more than one.
+func grown(first time.Duration, more int) time.Duration {
+	return min(first<<min(more, 10), pace.longest)
+}
+
+// jittered returns half of d to all of it, so that not all clients come at once.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
+
+// rested returns how long to wait if that was asked for.
+func rested(retryAfter time.Duration) time.Duration {
+	if retryAfter == 0 {
+		return 0
+	}
+	wait := min(retryAfter, pace.longestRest)
+	return wait + rand.N(wait/4+1)
+}
+
+// A position is how far a session goes on the server: an epoch, which ends when all is
+// removed there, and a version.
+type position struct {
+	epoch   string
+	version uint64
+}
+
+// positionOf returns that of a cursor, <epoch>-<version> and perhaps more. It is zero if there
+// is none.
+func positionOf(cursor string) position {
+	epoch, text, _ := strings.Cut(cursor, "-")
+	digits, _, _ := strings.Cut(text, "-")
+	version, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || epoch == "" {
+		return position{}
+	}
+	return position{epoch, version}
+}
+
+// covers reports whether who is at p has what there is up to the other.
+func (p position) covers(other position) bool {
+	return other == position{} || p.epoch == other.epoch && p.version >= other.version
+}
+
+// told notes that a session goes up to a cursor by now, or that it has changed if that is no
+// cursor.
+func (s *followed) told(cursor string) {
+	s.change(func() {
+		at := positionOf(cursor)
+		switch {
+		case at == position{}:
+			s.stale = true
+		case s.wanted.covers(at) && s.wanted != position{} || s.known.covers(at):
+		case s.wanted == position{} || at.covers(s.wanted):
+			s.wanted = at // during an exchange, that may find it
+		default:
+			s.stale = true
+		}
+	})
+}
+
+// addressForm is that of a Session-Live: nobody else's URL.
+var addressForm = regexp.MustCompile(`^live(\?ticket=[\w.-]+)?$`)
+
+// answered notes where an answer says that the server tells of changes.
+func (f *following) answered(header http.Header) {
+	address := valueIn(header, "Session-Live")
+	if !addressForm.MatchString(address) {
+		address = ""
+	}
+	f.mu.Lock()
+	f.address, f.given = address, time.Now()
+	if address == "" && !f.live {
+		f.silent = nil
+	}
+	f.mu.Unlock()
+	if address != "" {
+		select {
+		case f.offered <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// whereTo returns the address of a WebSocket, for which it has a session exchanged if there is
+// none that is fresh. It waits until there is one.
+func (f *following) whereTo(ctx context.Context) string {
+	for asked := (time.Time{}); ctx.Err() == nil; {
+		f.mu.Lock()
+		address, given := f.address, f.given
+		f.mu.Unlock()
+		old := time.Since(given) > pace.fresh
+		if address != "" && (!old || !asked.IsZero() && given.After(asked)) {
+			return address
+		}
+		if asked.IsZero() {
+			asked = time.Now()
+			if s := f.sessions[0]; old && !given.IsZero() { // or it is asked already
+				s.change(func() { s.asked = true })
+			}
+		}
+		select {
+		case <-f.offered:
+		case <-ctx.Done():
+		}
+	}
+	return ""
+}
+
+// listen has a WebSocket tell of changes until ctx is done.
+func (f *following) listen(ctx context.Context) {
+	for failures := 0; ; {
+		address := f.whereTo(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		at, err := f.exchange.Parse(address)
+		if err != nil {
+			panic(err) // addressForm lets nothing else in
+		}
+		began := time.Now()
+		conn, retryAfter, err := dial(ctx, f.client, at.String())
+		planned := false
+		if err == nil {
+			planned, err = f.hear(ctx, conn)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		f.mu.Lock()
+		if f.live {
+			f.live, f.ended = false, time.Now()
+		}
+		f.silent = err
+		f.mu.Unlock()
+		f.tell()
+		if time.Since(began) >= pace.steady {
+			failures = 0
+			if planned {
+				continue
+			}
+		}
+		wait := pace.rejoin + rand.N(pace.rejoinFirst-pace.rejoin)
+		if failures > 0 {
+			wait = jittered(grown(pace.rejoinFirst, failures))
+		}
+		failures++
+		select {
+		case <-time.After(max(wait, rested(retryAfter))):
+		case <-ctx.Done():
+		}
+	}
+}
+
+var (
+	errRenewed  = errors.New("the socket is renewed")
+	errNoAnswer = errors.New("the server does not answer the socket's pings")
+)
+
+// hear does as a socket tells until that ends, and returns why. An end is planned if nothing
+// went wrong.
+func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned bool, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	pongs := make(chan struct{}, 1)
+	var pinging sync.WaitGroup
+	defer func() {
+		end(nil)
+		pinging.Wait()
+		giveUp(conn)
+	}()
+	pinging.Go(func() { end(ping(ctx, conn, pongs)) })
+
+	f.mu.Lock()
+	f.live, f.silent = true, nil
+	f.mu.Unlock()
+	f.tell()
+	f.askAll() // for what was missed
+	for {
+		kind, text, err := conn.Read(ctx)
+		switch {
+		case err != nil && websocket.CloseStatus(err) == live.CodeEnded:
+			// Who this is, is another now, and what was said of the former does not hold.
+			f.mu.Lock()
+			f.address = ""
+			f.mu.Unlock()
+			f.askAll()
+			return true, err
+		case err != nil && context.Cause(ctx) != nil:
+			err = context.Cause(ctx)
+			return err == errRenewed, err
+		case err != nil:
+			return websocket.CloseStatus(err) == live.CodeExpired, err
+		case kind != websocket.MessageText:
+		case string(text) == "pong":
+			select {
+			case pongs <- struct{}{}:
+			default:
+			}
+		default:
+			f.heard(text)
+		}
+	}
+}
+
+// askAll has all sessions exchanged at once.
+func (f *following) askAll() {
+	for _, s := range f.sessions {
+		s.change(func() { s.asked, s.rest = true, time.Time{} })
+	}
+}
+
+// ping sends pings until the socket is to be given up, and returns why.
+func ping(ctx context.Context, conn *websocket.Conn, pongs <-chan struct{}) error {
+	ticks := time.NewTicker(pace.ping)
+	defer ticks.Stop()
+	renewal := time.After(jittered(pace.renewal/4) + pace.renewal*3/4)
+	for {
+		select {
+		case <-ticks.C:
+		case <-renewal:
+			return errRenewed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case <-pongs: // one too many
+		default:
+		}
+		patient, cancel := context.WithTimeout(ctx, pace.pong)
+		err := conn.Write(patient, websocket.MessageText, []byte("ping"))
+		if err == nil {
+			select {
+			case <-pongs:
+			case <-patient.Done():
+				err = errNoAnswer
+			}
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// heard does as a message says. One that cannot be read may be a later version's.
+func (f *following) heard(text []byte) {
+	var message *struct {
+		Session *string
+		Cursor  string
+	}
+	if json.Unmarshal(text, &message) != nil || message == nil {
+		return
+	}
+	for _, s := range f.sessions {
+		switch {
+		case message.Session == nil || *message.Session == "":
+			s.told("")
+		case *message.Session == s.session.Name():
+			s.told(message.Cursor)
+		}
+	}
+}
