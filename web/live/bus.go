@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
@@ -27,14 +28,13 @@ type Bus interface {
 }
 
 const (
-	// again is how long to wait until the Bus is tried again, twice that at most.
-	again = time.Second
-
 	// gather is how long what is to be sent waits after something was sent. So the Bus has little
 	// to do at any rate of changes, and sends at once when nothing was sent lately.
 	gather = 10 * time.Millisecond
 
-	// maxQueued is how much may wait to be sent while the Bus does not work.
+	// maxQueued is how many changes may wait to be sent while the Bus does not work, before all
+	// that is sent of them is that any session of anybody may have changed. So many ends may
+	// wait, too.
 	maxQueued = 10_000
 )
 
@@ -49,16 +49,58 @@ type link struct {
 	ran sync.WaitGroup
 
 	mu sync.Mutex
-	// queue has what waits to be sent, in order. Of those about one session, only the last is.
-	queue []queued
+	// queue has what waits to be sent.
+	queue queue
 	wake  chan struct{}
 }
 
-type queued struct{ about, text string }
+// A queue has texts by what they are about. Of those about one session, only the last counts.
+type queue struct {
+	changes, ends map[string]string
+	// any stands for all changes: there were too many.
+	any bool
+}
+
+func newQueue() queue { return queue{changes: make(map[string]string), ends: make(map[string]string)} }
+
+func (q *queue) empty() bool { return len(q.changes) == 0 && len(q.ends) == 0 && !q.any }
+
+func (q *queue) change(about, text string) {
+	_, there := q.changes[about]
+	if !q.any && !there && len(q.changes) >= maxQueued {
+		q.any = true
+		clear(q.changes)
+	}
+	if !q.any {
+		q.changes[about] = text
+	}
+}
+
+func (q *queue) end(text string) {
+	if len(q.ends) < maxQueued {
+		q.ends[text] = text
+	}
+}
+
+// putBack puts back what was taken before what is there.
+func (q *queue) putBack(taken queue) {
+	for about, text := range taken.changes {
+		if _, later := q.changes[about]; !later {
+			q.change(about, text)
+		}
+	}
+	for text := range taken.ends {
+		q.end(text)
+	}
+	if taken.any {
+		q.any = true
+		clear(q.changes)
+	}
+}
 
 func newLink(h *Hub, bus Bus, log *log.Logger) *link {
 	ctx, end := context.WithCancel(context.Background())
-	l := &link{hub: h, bus: bus, log: log, id: rand.Text()[:12], end: end, wake: make(chan struct{}, 1)}
+	l := &link{hub: h, bus: bus, log: log, id: rand.Text()[:12], end: end, queue: newQueue(), wake: make(chan struct{}, 1)}
 	l.ran.Go(func() { l.listen(ctx) })
 	l.ran.Go(func() { l.send(ctx) })
 	return l
@@ -77,33 +119,35 @@ func (l *link) close() {
 }
 
 // What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
-// cursor and the session's name as a JSON string, or - for an end, with the topic and the
-// device's ID. Between them are spaces.
+// cursor and the session's name as a JSON string; - for an end, with the topic and the device's
+// ID; or * if anything may have changed. Between them are spaces.
 
 func (l *link) changed(topic, session, cursor string) {
 	name, err := json.Marshal(session)
 	if err != nil {
 		panic(err) // a fault of this package
 	}
-	about := "+ " + topic + " "
-	l.add(queued{about + string(name), fmt.Sprintf("%s %s%s %s", l.id, about, cursor, name)})
+	l.add(func(q *queue) {
+		q.change(topic+" "+string(name), fmt.Sprintf("%s + %s %s %s", l.id, topic, cursor, name))
+	})
 }
 
 func (l *link) ended(topic, device string) {
-	about := "- " + topic + " " + device
-	l.add(queued{about, l.id + " " + about})
+	l.add(func(q *queue) { q.end(fmt.Sprintf("%s - %s %s", l.id, topic, device)) })
 }
 
-func (l *link) add(q queued) {
+func (l *link) add(to func(*queue)) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.queue = slices.DeleteFunc(l.queue, func(before queued) bool { return before.about == q.about })
-	if len(l.queue) < maxQueued {
-		l.queue = append(l.queue, q)
-	}
+	to(&l.queue)
+	l.mu.Unlock()
+	l.awake()
+}
+
+// awake has send look.
+func (l *link) awake() {
 	select {
 	case l.wake <- struct{}{}:
-	default: // it is about to be sent
+	default: // it is about to
 	}
 }
 
@@ -121,11 +165,8 @@ func (l *link) send(ctx context.Context) {
 			pause(ctx, gather)
 		} else if ctx.Err() == nil {
 			complaints.about(err)
-			pauseLong(ctx)
-			select {
-			case l.wake <- struct{}{}:
-			default:
-			}
+			l.pauseLong(ctx)
+			l.awake()
 		}
 	}
 }
@@ -155,21 +196,23 @@ func (c *complaints) over() {
 
 func (l *link) sendAll(ctx context.Context) error {
 	l.mu.Lock()
-	queue := l.queue
-	l.queue = nil
+	taken := l.queue
+	l.queue = newQueue()
 	l.mu.Unlock()
-	if len(queue) == 0 {
+	if taken.empty() {
 		return nil
 	}
-	var texts []string
-	for _, q := range queue {
-		texts = append(texts, q.text)
+	// Who has lost access is told first.
+	texts := slices.Collect(maps.Values(taken.ends))
+	texts = slices.AppendSeq(texts, maps.Values(taken.changes))
+	if taken.any {
+		texts = append(texts, l.id+" *")
 	}
 	err := l.bus.Send(ctx, texts)
 	if err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.queue = append(queue, l.queue...)
+		l.queue.putBack(taken)
 	}
 	return err
 }
@@ -179,7 +222,7 @@ func (l *link) listen(ctx context.Context) {
 	complaints := complaints{log: l.log}
 	joined := func() {
 		complaints.over()
-		go l.hub.anyChanged()
+		l.hub.tellAll()
 	}
 	for {
 		err := l.bus.Listen(ctx, joined, l.heard)
@@ -187,12 +230,14 @@ func (l *link) listen(ctx context.Context) {
 			return
 		}
 		complaints.about(err)
-		pauseLong(ctx)
+		l.pauseLong(ctx)
 	}
 }
 
 // pauseLong waits until the Bus is to be tried again. Not all come at once.
-func pauseLong(ctx context.Context) { pause(ctx, again+mathrand.N(again)) }
+func (l *link) pauseLong(ctx context.Context) {
+	pause(ctx, l.hub.pace.again+mathrand.N(l.hub.pace.again))
+}
 
 func pause(ctx context.Context, d time.Duration) {
 	select {
@@ -219,5 +264,7 @@ func (l *link) heard(text string) {
 		}
 	case "-":
 		l.hub.ended(topic, text)
+	case "*":
+		l.hub.tellAll()
 	}
 }

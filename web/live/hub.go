@@ -19,6 +19,22 @@ import (
 	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
+// A pace has the times of a Hub. Only tests have another than usual.
+type pace struct {
+	// sweep is how often sockets are looked for that are silent or too old.
+	sweep time.Duration
+	// atOnce is how many sockets are told together that anything may have changed, and pause
+	// how long the next are not: each of them exchanges then.
+	atOnce int
+	pause  time.Duration
+	// again is how long to wait until the Bus is tried again, twice that at most.
+	again time.Duration
+	// closing is how long Close waits.
+	closing time.Duration
+}
+
+var usual = pace{sweep: 15 * time.Second, atOnce: 20, pause: 100 * time.Millisecond, again: time.Second, closing: 5 * time.Second}
+
 const (
 	// silence is how long a client may send nothing.
 	silence = 5 * PingInterval / 2
@@ -26,8 +42,9 @@ const (
 	// writeTimeout is how long a message may take.
 	writeTimeout = 10 * time.Second
 
-	// sweep is how often sockets are looked for that are silent or too old.
-	sweep = 15 * time.Second
+	// lastEnds is for how long ends are remembered, for sockets that are about to be open. It
+	// is longer than devices are known to a sqlstore.DB without asking the database.
+	lastEnds = 15 * time.Second
 
 	// maxMessage is the largest size of a client's message, in bytes.
 	maxMessage = 64
@@ -53,6 +70,7 @@ type Config struct {
 // A Hub has the sockets of a process, and is a sqlstore.Watcher. It is safe for concurrent use.
 type Hub struct {
 	config Config
+	pace   pace
 	link   *link // to other processes, or nil
 
 	mu sync.Mutex
@@ -62,7 +80,28 @@ type Hub struct {
 	closed  bool
 	// sweeping is while there are sockets.
 	sweeping bool
-	end      chan struct{}
+	// telling is while all are told, and anew whether they are to be told again then.
+	telling, anew bool
+	ends          ends
+	end           chan struct{}
+}
+
+// ends are those of which a Hub heard lately.
+type ends struct {
+	now, before map[[2]string]bool // by topic and device
+	turned      time.Time
+}
+
+func (e *ends) add(topic, device string) {
+	if at := time.Now(); at.Sub(e.turned) > lastEnds {
+		e.now, e.before, e.turned = make(map[[2]string]bool), e.now, at
+	}
+	e.now[[2]string{topic, device}] = true
+}
+
+func (e *ends) has(topic, device string) bool {
+	of := [2]string{topic, device}
+	return time.Since(e.turned) <= 2*lastEnds && (e.now[of] || e.before[of])
 }
 
 // NewHub returns a Hub. With a Bus, Close ends what it does.
@@ -76,7 +115,7 @@ func NewHub(config Config) *Hub {
 	if config.ErrorLog == nil {
 		config.ErrorLog = log.Default()
 	}
-	h := &Hub{config: config, sockets: make(map[string][]*socket), end: make(chan struct{})}
+	h := &Hub{config: config, pace: usual, sockets: make(map[string][]*socket), end: make(chan struct{})}
 	if config.Bus != nil {
 		h.link = newLink(h, config.Bus, config.ErrorLog)
 	}
@@ -93,8 +132,12 @@ func (h *Hub) Count() int {
 	return h.count
 }
 
-// errClosed refuses a socket of a server that ends.
-var errClosed = fmt.Errorf("%w: this server is about to end", turns.ErrBusy)
+var (
+	// errClosed refuses a socket of a server that ends.
+	errClosed = fmt.Errorf("%w: this server is about to end", turns.ErrBusy)
+	// errEnded refuses one of a device that had access when that was last looked up.
+	errEnded = fmt.Errorf("%w: the device is about to lose access", turns.ErrBusy)
+)
 
 // Listen answers the request for a WebSocket of a device, which is told of what changes in the
 // owner's sessions. It returns at once, and an error only if it has not answered. That wraps
@@ -107,7 +150,7 @@ func (h *Hub) Listen(w http.ResponseWriter, r *http.Request, topic, device strin
 		return err
 	}
 	// An upgrade that fails is answered.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(withSmallBuffers(w), r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		h.remove(topic, s)
 		return nil
@@ -127,6 +170,8 @@ func (h *Hub) add(topic string, s *socket) error {
 	switch {
 	case h.closed:
 		return errClosed
+	case h.ends.has(topic, s.device), h.ends.has(topic, ""):
+		return errEnded
 	case h.count >= h.config.Sockets:
 		return fmt.Errorf("%w: %d sockets may be open", turns.ErrBusy, h.config.Sockets)
 	case len(h.sockets[topic]) >= h.config.Share:
@@ -159,7 +204,7 @@ func (h *Hub) remove(topic string, s *socket) {
 
 // sweep closes the sockets that are silent or too old, for as long as there are any.
 func (h *Hub) sweep() {
-	tick := time.NewTicker(sweep)
+	tick := time.NewTicker(h.pace.sweep)
 	defer tick.Stop()
 	for {
 		select {
@@ -178,7 +223,7 @@ func (h *Hub) sweep() {
 		for _, s := range h.all() {
 			switch silent, old := s.age(now); {
 			case silent > silence:
-				s.drop()
+				go s.drop()
 			case old > Lifetime:
 				go s.close(CodeExpired)
 			}
@@ -244,24 +289,46 @@ func (h *Hub) Ended(topic, device string) {
 }
 
 func (h *Hub) ended(topic, device string) {
-	for _, s := range h.of(topic) {
+	h.mu.Lock()
+	h.ends.add(topic, device)
+	of := slices.Clone(h.sockets[topic])
+	h.mu.Unlock()
+	for _, s := range of {
 		if device == "" || s.device == device {
 			go s.close(CodeEnded)
 		}
 	}
 }
 
-// anyChanged tells all sockets that any session may have changed, some at a time: each of them
-// exchanges then.
-func (h *Hub) anyChanged() {
-	const atOnce, pause = 20, 100 * time.Millisecond
+// tellAll has all sockets told that any session may have changed, some at a time. It returns at
+// once.
+func (h *Hub) tellAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.telling {
+		h.anew = true
+		return
+	}
+	h.telling = true
+	go func() {
+		for again := true; again; {
+			h.tellEach()
+			h.mu.Lock()
+			again = h.anew && !h.closed
+			h.telling, h.anew = again, false
+			h.mu.Unlock()
+		}
+	}()
+}
+
+func (h *Hub) tellEach() {
 	text := message("", "")
-	for of := range slices.Chunk(h.all(), atOnce) {
+	for of := range slices.Chunk(h.all(), h.pace.atOnce) {
 		for _, s := range of {
 			s.tell("", text)
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(h.pace.pause):
 		case <-h.end:
 			return
 		}
@@ -269,7 +336,7 @@ func (h *Hub) anyChanged() {
 }
 
 // Close closes all sockets, and lets none be opened any more. It waits until they are closed,
-// some seconds at most: http.Server's Shutdown does not. It has the Bus send what is not sent
+// five seconds at most: http.Server's Shutdown does not. It has the Bus send what is not sent
 // yet. A program whose requests save calls it once more when Shutdown has waited for them,
 // to send what they have changed meanwhile.
 func (h *Hub) Close() {
@@ -279,14 +346,28 @@ func (h *Hub) Close() {
 	h.mu.Unlock()
 	if !was {
 		close(h.end)
-		var closing sync.WaitGroup
-		for _, s := range h.all() {
-			closing.Go(func() { s.close(CodeRestart) })
-		}
-		closing.Wait()
+		h.closeAll()
 	}
 	if h.link != nil {
 		h.link.close()
+	}
+}
+
+// closeAll waits until all sockets are closed, or for as long as a pace says: there may be clients
+// that do not answer.
+func (h *Hub) closeAll() {
+	closed := make(chan struct{})
+	var all sync.WaitGroup
+	for _, s := range h.all() {
+		all.Go(func() { s.close(CodeRestart) })
+	}
+	go func() {
+		all.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(h.pace.closing):
 	}
 }
 
