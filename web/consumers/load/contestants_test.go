@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -209,7 +209,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// serve prints the address on which it listens, and serves until stdin is closed.
+// serve prints the address on which it listens, and serves until stdin is closed. For each line
+// there, it gives back the memory that is not in use, and prints a line.
 func (c contestant) serve(address string) error {
 	db, err := open(address)
 	if err != nil {
@@ -227,7 +228,10 @@ func (c contestant) serve(address string) error {
 	fmt.Printf("http://%s\n", listener.Addr())
 	site := &http.Server{Handler: h}
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			debug.FreeOSMemory()
+			fmt.Println()
+		}
 		_ = site.Close()
 	}()
 	if err := site.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -242,6 +246,8 @@ type served struct {
 	url  string
 	pids []int // of the server, and of PostgreSQL if that has the database
 	stop func()
+	// collect has the server give back the memory that is not in use.
+	collect func(b *testing.B)
 }
 
 // start starts a contestant's server, which ends with the benchmark or with stop.
@@ -264,7 +270,8 @@ func (c contestant) start(b *testing.B, on engine, address string) served {
 		_ = command.Wait()
 	}
 	b.Cleanup(stop)
-	url, err := bufio.NewReader(stdout).ReadString('\n')
+	lines := bufio.NewReader(stdout)
+	url, err := lines.ReadString('\n')
 	if err != nil {
 		b.Fatalf("%s on %s: %v", c.name, on.name, err)
 	}
@@ -272,5 +279,15 @@ func (c contestant) start(b *testing.B, on engine, address string) served {
 	if on.pid != 0 {
 		pids = append(pids, on.pid)
 	}
-	return served{c, strings.TrimSpace(url), pids, stop}
+	collect := func(b *testing.B) {
+		b.Helper()
+		_, err := fmt.Fprintln(stdin)
+		if err == nil {
+			_, err = lines.ReadString('\n')
+		}
+		if err != nil {
+			b.Fatalf("%s on %s: %v", c.name, on.name, err)
+		}
+	}
+	return served{c, strings.TrimSpace(url), pids, stop, collect}
 }

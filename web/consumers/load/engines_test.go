@@ -36,6 +36,21 @@ type engine struct {
 	pid int
 }
 
+// embedded returns SQLite, as a server has it.
+func embedded(b *testing.B) engine {
+	b.Helper()
+	db, err := open(filepath.Join(b.TempDir(), "version.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	var version string
+	if err := db.QueryRow(`SELECT sqlite_version()`).Scan(&version); err != nil {
+		b.Fatal(err)
+	}
+	return engine{"SQLite " + version, func() string { return filepath.Join(b.TempDir(), "sessions.db") }, func() float64 { return 0 }, 0}
+}
+
 // engines returns SQLite and PostgreSQL, both as a server has them: a commit survives a
 // power cut.
 func engines(b *testing.B) []engine {
@@ -59,18 +74,9 @@ func engines(b *testing.B) []engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	embedded, err := open(filepath.Join(b.TempDir(), "version.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = embedded.Close() }()
-	var sqliteVersion string
-	if err := embedded.QueryRow(`SELECT sqlite_version()`).Scan(&sqliteVersion); err != nil {
-		b.Fatal(err)
-	}
 	schemas := 0
 	return []engine{
-		{"SQLite " + sqliteVersion, func() string { return filepath.Join(b.TempDir(), "sessions.db") }, func() float64 { return 0 }, 0},
+		embedded(b),
 		{"PostgreSQL " + version, func() string {
 			schemas++
 			name := fmt.Sprint("contestant", schemas)
@@ -171,8 +177,8 @@ func grow(b *testing.B, address string, from, to, entries int) {
 		fmt.Sprintf(`INSERT INTO owners (owner, made, used)
 SELECT `+owner+`, '%s', '%s' FROM `+numbers+` numbers ORDER BY 1`, now.Add(-time.Hour).UTC().Format(time.RFC3339), today, from, to),
 		// One device each, whose secret is the owner's id.
-		fmt.Sprintf(`INSERT INTO devices (device, owner, sealed, name, made, seen, told, ended)
-SELECT owner, owner, '', '', made, '%s', made, '' FROM `+fresh, now.UTC().Format(time.RFC3339)),
+		fmt.Sprintf(`INSERT INTO devices (device, owner, sealed, kind, number, name, made, seen, told, revoked)
+SELECT owner, owner, '', 'visitor', 1, '', made, '%s', 1, '' FROM `+fresh, now.UTC().Format(time.RFC3339)),
 		fmt.Sprintf(`INSERT INTO records (owner, session, key, stamp, version, merged, made, value)
 SELECT f.owner, '"cart"', '"key' || i || '"', '%s', i + 1, '%s', '%[3]d', '%s'
 FROM (SELECT owner FROM `+fresh+` ORDER BY owner) f CROSS JOIN `+numbers+` numbers`,
