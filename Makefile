@@ -25,6 +25,7 @@
 #   make bench   times session-writer beside its peers, for js/bench/README.md
 #   make bench-server  times the server beside a plain handler and scs, and with many
 #                owners and entries, for web/README.md
+#   make bench-live  measures what devices that listen take, for web/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -221,7 +222,12 @@ bench: build chromium
 .PHONY: bench-server
 bench-server:
 	@.ci/apt postgresql
-	cd web/consumers && go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./load -publish
+	cd web/consumers && go test -run '^$$' -bench 'Contestants|Owners|Entries' -benchtime 1x -timeout 1h ./load -publish
+
+# 5,000 sockets, into web/README.md, and a minute in which nothing happens.
+.PHONY: bench-live
+bench-live:
+	cd web/consumers && go test -run '^$$' -bench Live -benchtime 1x ./load -publish
 
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack

@@ -7,7 +7,7 @@ import "time"
 func Hurry() (restore func()) {
 	had := pace
 	pace.again, pace.longest, pace.full = time.Millisecond, 50*time.Millisecond, 20*time.Millisecond
-	pace.rejoin, pace.rejoinFirst = time.Millisecond, 20*time.Millisecond
+	pace.rejoin, pace.rejoinFirst, pace.rejoinLongest = time.Millisecond, 20*time.Millisecond, 50*time.Millisecond
 	return func() { pace = had }
 }
 

@@ -51,13 +51,14 @@ var pace = struct {
 	again, longest           time.Duration // after the first failure of an exchange, and at most
 	full                     time.Duration // after an exchange of which the server had no room for something
 	rejoin, rejoinFirst      time.Duration // after the first end of a socket: at least, and at most
+	rejoinLongest            time.Duration // at most, if one was ever open: else something may let none through
 	ping, pong               time.Duration // between pings, and until the answer
 	renewal, steady          time.Duration // after which a socket is renewed, and after which it was no failure
 	fresh, dial, longestRest time.Duration // how old an address may be; for a handshake; of Retry-After
 }{
 	again: time.Second, longest: 5 * time.Minute,
 	full:   5 * time.Minute,
-	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second,
+	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second, rejoinLongest: 30 * time.Second,
 	ping: live.PingInterval, pong: 10 * time.Second,
 	renewal: time.Hour, steady: time.Minute,
 	fresh: 50 * time.Second, dial: 30 * time.Second, longestRest: time.Hour,
@@ -318,7 +319,7 @@ func (s *followed) sync(ctx context.Context) {
 	default:
 		s.failures++
 		s.known = position{}
-		wait := jittered(grown(pace.again, s.failures-1))
+		wait := jittered(min(pace.again<<min(s.failures-1, 10), pace.longest))
 		if refused, is := errors.AsType[*RefusalError](err); is {
 			wait = max(wait, rested(refused.RetryAfter))
 		}
@@ -329,11 +330,6 @@ func (s *followed) sync(ctx context.Context) {
 	if tell {
 		f.tell()
 	}
-}
-
-// grown returns what to wait after so many failures more than one.
-func grown(first time.Duration, more int) time.Duration {
-	return min(first<<min(more, 10), pace.longest)
 }
 
 // jittered returns half of d to all of it, so that not all clients come at once.
@@ -439,6 +435,7 @@ func (f *following) whereTo(ctx context.Context) string {
 
 // listen has a WebSocket tell of changes until ctx is done.
 func (f *following) listen(ctx context.Context) {
+	wasOpen := false
 	for failures := 0; ; {
 		address := f.whereTo(ctx)
 		if ctx.Err() != nil {
@@ -452,6 +449,7 @@ func (f *following) listen(ctx context.Context) {
 		conn, retryAfter, err := dial(ctx, f.client, at.String())
 		planned := false
 		if err == nil {
+			wasOpen = true
 			planned, err = f.hear(ctx, conn)
 		}
 		if ctx.Err() != nil {
@@ -470,10 +468,12 @@ func (f *following) listen(ctx context.Context) {
 				continue
 			}
 		}
-		wait := pace.rejoin + rand.N(pace.rejoinFirst-pace.rejoin)
-		if failures > 0 {
-			wait = jittered(grown(pace.rejoinFirst, failures))
+		longest := pace.longest
+		if wasOpen {
+			longest = pace.rejoinLongest
 		}
+		most := min(pace.rejoinFirst<<min(failures, 10), longest)
+		wait := pace.rejoin + rand.N(most-pace.rejoin) // so that not all clients come at once
 		failures++
 		select {
 		case <-time.After(max(wait, rested(retryAfter))):

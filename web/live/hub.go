@@ -56,7 +56,7 @@ const (
 
 // A Config says how much a Hub takes. A zero stands for the default.
 type Config struct {
-	// Sockets is how many there are at most: 10,000. Each takes some 16 KB.
+	// Sockets is how many there are at most: 10,000. Each takes some 11 KB.
 	Sockets int
 	// Share is how many of one owner's there are: 100.
 	Share int

@@ -1,10 +1,10 @@
 // Package load measures what the server bears on this machine: beside a plain handler and
-// scs, and as owners and entries become many.
+// scs, as owners and entries become many, and with many sockets.
 //
 //	go test -run '^$' -bench . -benchtime 1x ./load
 //
-// make bench-server does so with -publish. The flags make it shorter, and so does -bench
-// with the name of one benchmark.
+// make bench-server and make bench-live do so with -publish. The flags make it shorter, and so
+// does -bench with the name of one benchmark.
 package load
 
 import (
