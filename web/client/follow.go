@@ -29,9 +29,9 @@ type FollowConfig struct {
 	// Interval is how often to exchange while the server does not tell of changes: 30
 	// seconds.
 	Interval time.Duration
-	// Told, if it is set, is called when State.Live changes, and after an exchange that
-	// failed or that ended a failure. The calls come one at a time. Exchanges wait for them,
-	// so it must return soon.
+	// Told, if it is set, is called when State.Live changes, after a try for a WebSocket that
+	// failed, and after an exchange that failed or that ended a failure. The calls come one at
+	// a time. Exchanges wait for them, so it must return soon.
 	Told func(State)
 }
 

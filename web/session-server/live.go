@@ -10,7 +10,7 @@ import (
 	"github.com/session-interop/session-writer/web/server"
 )
 
-// maxSockets is how many sockets there are at most, beside maxConnections. Each takes some 18 KB,
+// maxSockets is how many sockets there are at most, beside maxConnections. Each takes some 11 KB,
 // and up to 32 KB of the system's while its client does not read.
 const maxSockets = 5000
 
