@@ -8,9 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
-	"maps"
 	mathrand "math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,48 +52,76 @@ type link struct {
 	wake  chan struct{}
 }
 
-// A queue has texts by what they are about. Of those about one session, only the last counts.
+// A queue has what waits to be sent.
 type queue struct {
-	changes, ends map[string]string
+	changes map[subject]string // cursors
+	ends    map[subject]bool
 	// any stands for all changes: there were too many.
 	any bool
 }
 
-func newQueue() queue { return queue{changes: make(map[string]string), ends: make(map[string]string)} }
+// A subject is what a change or an end is of: an owner's topic, and the name of a session or the ID
+// of a device.
+type subject struct{ topic, what string }
+
+func newQueue() queue { return queue{changes: make(map[subject]string), ends: make(map[subject]bool)} }
 
 func (q *queue) empty() bool { return len(q.changes) == 0 && len(q.ends) == 0 && !q.any }
 
-func (q *queue) change(about, text string) {
-	_, there := q.changes[about]
-	if !q.any && !there && len(q.changes) >= maxQueued {
+func (q *queue) change(session subject, cursor string) {
+	had, there := q.changes[session]
+	switch {
+	case q.any:
+	case there:
+		q.changes[session] = furthest(had, cursor)
+	case len(q.changes) >= maxQueued:
 		q.any = true
 		clear(q.changes)
-	}
-	if !q.any {
-		q.changes[about] = text
+	default:
+		q.changes[session] = cursor
 	}
 }
 
-func (q *queue) end(text string) {
+func (q *queue) end(device subject) {
 	if len(q.ends) < maxQueued {
-		q.ends[text] = text
+		q.ends[device] = true
 	}
 }
 
-// putBack puts back what was taken before what is there.
+// putBack puts back what was taken.
 func (q *queue) putBack(taken queue) {
-	for about, text := range taken.changes {
-		if _, later := q.changes[about]; !later {
-			q.change(about, text)
-		}
+	for session, cursor := range taken.changes {
+		q.change(session, cursor)
 	}
-	for text := range taken.ends {
-		q.end(text)
+	for device := range taken.ends {
+		q.end(device)
 	}
 	if taken.any {
 		q.any = true
 		clear(q.changes)
 	}
+}
+
+// What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
+// cursor and the session's name as a JSON string; - for an end, with the topic and the device's
+// ID; or * if anything may have changed. Between them are spaces.
+
+// texts returns what is sent. Who has lost access is told of first.
+func (q *queue) texts(id string) (texts []string) {
+	for device := range q.ends {
+		texts = append(texts, fmt.Sprintf("%s - %s %s", id, device.topic, device.what))
+	}
+	for session, cursor := range q.changes {
+		name, err := json.Marshal(session.what)
+		if err != nil {
+			panic(err) // a fault of this package
+		}
+		texts = append(texts, fmt.Sprintf("%s + %s %s %s", id, session.topic, cursor, name))
+	}
+	if q.any {
+		texts = append(texts, id+" *")
+	}
+	return texts
 }
 
 func newLink(h *Hub, bus Bus, log *log.Logger) *link {
@@ -118,22 +144,12 @@ func (l *link) close() {
 	}
 }
 
-// What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
-// cursor and the session's name as a JSON string; - for an end, with the topic and the device's
-// ID; or * if anything may have changed. Between them are spaces.
-
 func (l *link) changed(topic, session, cursor string) {
-	name, err := json.Marshal(session)
-	if err != nil {
-		panic(err) // a fault of this package
-	}
-	l.add(func(q *queue) {
-		q.change(topic+" "+string(name), fmt.Sprintf("%s + %s %s %s", l.id, topic, cursor, name))
-	})
+	l.add(func(q *queue) { q.change(subject{topic, session}, cursor) })
 }
 
 func (l *link) ended(topic, device string) {
-	l.add(func(q *queue) { q.end(fmt.Sprintf("%s - %s %s", l.id, topic, device)) })
+	l.add(func(q *queue) { q.end(subject{topic, device}) })
 }
 
 func (l *link) add(to func(*queue)) {
@@ -202,13 +218,7 @@ func (l *link) sendAll(ctx context.Context) error {
 	if taken.empty() {
 		return nil
 	}
-	// Who has lost access is told first.
-	texts := slices.Collect(maps.Values(taken.ends))
-	texts = slices.AppendSeq(texts, maps.Values(taken.changes))
-	if taken.any {
-		texts = append(texts, l.id+" *")
-	}
-	err := l.bus.Send(ctx, texts)
+	err := l.bus.Send(ctx, taken.texts(l.id))
 	if err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -159,26 +159,26 @@ func TestWhatCannotBeSentIsSentLater(t *testing.T) {
 func TestTooManyThatWaitAreTakenTogether(t *testing.T) {
 	q := newQueue()
 	for i := range maxQueued {
-		q.change(fmt.Sprint(i), "")
-		q.end(fmt.Sprint(i))
+		q.change(subject{"ada", fmt.Sprint(i)}, "")
+		q.end(subject{"ada", fmt.Sprint(i)})
 	}
 	if len(q.changes) != maxQueued || len(q.ends) != maxQueued || q.any {
 		t.Fatalf("%d changes, %d ends, any %t: up to the limit nothing is lost", len(q.changes), len(q.ends), q.any)
 	}
-	q.change("0", "again")
-	if q.any || q.changes["0"] != "again" {
+	if q.change(subject{"ada", "0"}, "e-1"); q.any {
 		t.Error("a session that waits already took another place")
 	}
-	q.change("more", "")
-	q.end("more")
+	q.change(subject{"ada", "more"}, "")
+	q.end(subject{"ada", "more"})
 	if len(q.changes) != 0 || len(q.ends) != maxQueued || !q.any {
 		t.Errorf("%d changes, %d ends, any %t: want that any may have changed, and the ends", len(q.changes), len(q.ends), q.any)
 	}
 	later := newQueue()
-	later.change("1", "later")
-	later.putBack(queue{changes: map[string]string{"1": "before", "2": "before"}, ends: map[string]string{"3": "3"}})
-	if fmt.Sprint(later.changes, later.ends) != "map[1:later 2:before] map[3:3]" {
-		t.Errorf("put back: %v, %v", later.changes, later.ends)
+	later.change(subject{"ada", "1"}, "e-2")
+	later.change(subject{"ada", "2"}, "e-2")
+	later.putBack(queue{changes: map[subject]string{{"ada", "1"}: "e-1", {"ada", "2"}: "e-3", {"bob", "1"}: "e-1"}, ends: map[subject]bool{{"ada", "3"}: true}})
+	if got := fmt.Sprint(later.changes, later.ends); got != "map[{ada 1}:e-2 {ada 2}:e-3 {bob 1}:e-1] map[{ada 3}:true]" {
+		t.Errorf("put back: %s", got)
 	}
 	later.putBack(q)
 	if !later.any || len(later.changes) != 0 || len(later.ends) != maxQueued {

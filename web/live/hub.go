@@ -262,9 +262,8 @@ func (h *Hub) changed(topic, session, cursor string) {
 	if len(of) == 0 {
 		return
 	}
-	text := message(session, cursor)
 	for _, s := range of {
-		s.tell(session, text)
+		s.tell(session, cursor)
 	}
 }
 
@@ -322,10 +321,9 @@ func (h *Hub) tellAll() {
 }
 
 func (h *Hub) tellEach() {
-	text := message("", "")
 	for of := range slices.Chunk(h.all(), h.pace.atOnce) {
 		for _, s := range of {
-			s.tell("", text)
+			s.tell("", "")
 		}
 		select {
 		case <-time.After(h.pace.pause):
@@ -386,10 +384,7 @@ type socket struct {
 	sending bool
 }
 
-type unsent struct {
-	session string
-	text    []byte
-}
+type unsent struct{ session, cursor string }
 
 // open says that the socket is open.
 func (s *socket) open(conn *websocket.Conn) {
@@ -447,19 +442,18 @@ func (s *socket) write(text []byte) error {
 	return err
 }
 
-// tell has a message sent. Of those about one session that wait, only the last is.
-func (s *socket) tell(session string, text []byte) {
+// tell has a message sent. Of those about one session that wait, one is.
+func (s *socket) tell(session, cursor string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	any := slices.ContainsFunc(s.unsent, func(u unsent) bool { return u.session == "" })
+	at := slices.IndexFunc(s.unsent, func(u unsent) bool { return u.session == session || u.session == "" })
 	switch {
-	case any:
-		return
-	case session == "" || len(s.unsent) >= manySessions:
-		s.unsent = append(s.unsent[:0], unsent{"", message("", "")})
-	default:
-		s.unsent = slices.DeleteFunc(s.unsent, func(u unsent) bool { return u.session == session })
-		s.unsent = append(s.unsent, unsent{session, text})
+	case session == "" || at < 0 && len(s.unsent) >= manySessions:
+		s.unsent = append(s.unsent[:0], unsent{})
+	case at < 0:
+		s.unsent = append(s.unsent, unsent{session, cursor})
+	case s.unsent[at].session != "":
+		s.unsent[at].cursor = furthest(s.unsent[at].cursor, cursor)
 	}
 	if s.conn != nil && !s.sending {
 		s.sending = true
@@ -479,7 +473,7 @@ func (s *socket) send() {
 			return
 		}
 		for _, u := range next {
-			if s.write(u.text) != nil {
+			if s.write(message(u.session, u.cursor)) != nil {
 				return // sending stays true: there is nothing to be sent any more
 			}
 		}

@@ -241,6 +241,23 @@ func TestEndsAreForgotten(t *testing.T) {
 	}
 }
 
+func TestFurthest(t *testing.T) {
+	for _, test := range []struct{ one, other, want string }{
+		{"e-1", "e-2", "e-2"},
+		{"e-9", "e-10", "e-10"},
+		{"e-1", "e-1", "e-1"},
+		{"e-1", "f-2", ""},
+		{"e-1", "", ""},
+		{"", "", ""},
+		{"e-x", "e-1", ""},
+		{"e", "e", ""},
+	} {
+		if got, back := furthest(test.one, test.other), furthest(test.other, test.one); got != test.want || back != test.want {
+			t.Errorf("of %q and %q: %q and %q, want %q", test.one, test.other, got, back, test.want)
+		}
+	}
+}
+
 // A stuck socket is one whose client reads nothing: what was written fills all buffers.
 func stuck(t *testing.T, d *door, topic string) *socket {
 	t.Helper()
@@ -267,7 +284,7 @@ func TestWhatWaitsForASlowClientIsToldOnce(t *testing.T) {
 	}
 	waits := func() (texts []string) {
 		for _, u := range s.unsent {
-			texts = append(texts, string(u.text))
+			texts = append(texts, string(message(u.session, u.cursor)))
 		}
 		return texts
 	}
@@ -277,6 +294,13 @@ func TestWhatWaitsForASlowClientIsToldOnce(t *testing.T) {
 	}
 	if got := fmt.Sprint(waits()); got != `[{"session":"cart","cursor":"e-2"} {"session":"another","cursor":"e-2"}]` {
 		t.Errorf("%s waits, want the last of each session", got)
+	}
+	// Requests tell of their changes in any order.
+	d.Changed("ada", "cart", "e-1")
+	d.Changed("ada", "another", "f-1")
+	d.Changed("ada", "another", "f-2")
+	if got := fmt.Sprint(waits()); got != `[{"session":"cart","cursor":"e-2"} {"session":"another"}]` {
+		t.Errorf("%s waits, want the furthest, or none if that is not known", got)
 	}
 	for i := range manySessions + 10 {
 		d.Changed("ada", fmt.Sprint(i), "")
