@@ -25,6 +25,8 @@
 #   make bench   times session-writer beside its peers, for js/bench/README.md
 #   make bench-server  times the server beside a plain handler and scs, and with many
 #                owners and entries, for web/README.md
+#   make bench-live  times a save from one browser to another, beside Yjs and TinyBase,
+#                for js/live/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -222,6 +224,11 @@ bench: build chromium
 bench-server:
 	@.ci/apt postgresql
 	cd web/consumers && go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./load -publish
+
+# So does this one, in Chromium, on both servers. It takes half an hour.
+.PHONY: bench-live
+bench-live: build worker chromium $(tools)/session-server
+	cd js && node live/run.js
 
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack

@@ -119,9 +119,8 @@ export async function openPair(place, browsers, user) {
   const saver = await place.newDevice(browsers[0], user);
   const listener = await place.newDevice(browsers[1], user);
   await saver.open();
-  await listener.open(await saver.call("invite"));
-  const filled = listener.call("filled");
   await saver.call("fill");
-  await filled;
+  await listener.open(await saver.call("invite"));
+  await listener.call("filled");
   return { saver, listener };
 }
