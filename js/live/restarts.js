@@ -35,7 +35,7 @@ export function killAlone(contender, browsers, after) {
     await listener.closePage();
     await place.server.restart?.();
     await other.open();
-    const kept = await other.call("most", killed.saved, patience);
+    const kept = await other.call("most", killed.known, patience);
     await saver.open();
     const back = await other.call("most", killed.saved, patience);
     return { ...killed, kept, back };

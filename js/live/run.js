@@ -98,6 +98,7 @@ of the two pages were apart by ${most.toFixed(1)} ms at most.`;
 async function killed() {
   const random = generator(seed);
   const able = names.filter((name) => !name.endsWith("Worker"));
+  /** @type {string[][]} */
   const columns = [];
   for (const name of able) {
     const alone = [];
