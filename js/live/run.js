@@ -109,31 +109,27 @@ async function killed() {
       among.push(await killAmongPages(contenders[name], browsers, after));
     }
     console.error(JSON.stringify({ name, alone, among }));
+    const whole = among.filter(({ back, saved }) => back === saved);
     columns.push([
       name,
-      share(
-        alone.map(({ kept, known }) => Math.min(kept, known)),
-        alone.map(({ known }) => known),
-      ),
-      share(
-        alone.map(({ back }) => back),
-        alone.map(({ saved }) => saved),
-      ),
-      share(
-        among.map(({ back }) => back),
-        among.map(({ saved }) => saved),
-      ),
+      share(alone, "kept", "saved"),
+      share(alone, "kept", "known"),
+      share(alone, "back", "saved"),
+      share(among, "back", "saved"),
       `${among.filter(({ later }) => later).length} of ${kills} times`,
-      `${(Math.max(...among.map(({ ms }) => ms)) / 1000).toFixed(1)} s`,
+      whole.length > 0
+        ? `${(Math.max(...whole.map(({ ms }) => ms)) / 1000).toFixed(1)} s`
+        : "never",
     ]);
   }
   const what = [
     "",
-    "of what the other device had, the server alone has",
+    "of what was saved, the server alone has",
+    "of what the other device had heard of, the server alone has",
     "of what was saved, it has once the page that saved is opened again",
-    "of what was saved, it has when both pages have stayed open",
+    "of what was saved, it has where both pages have stayed open",
     "what such a page saves later arrives",
-    "at most after",
+    "where nothing was lost, all of that takes at most",
   ];
   return table(
     what.map((it, i) => [it, ...columns.map((column) => column[i])]),
@@ -141,14 +137,22 @@ async function killed() {
 }
 
 /**
- * @param {number[]} parts
- * @param {number[]} wholes
+ * Says how much one number is of another, in all rounds.
+ *
+ * @template {string} K
+ * @param {Record<K, number>[]} rounds
+ * @param {K} part more of it does not count in a round
+ * @param {K} whole
  */
-function share(parts, wholes) {
-  const [part, whole] = [parts, wholes].map((all) =>
-    all.reduce((sum, n) => sum + n, 0),
+function share(rounds, part, whole) {
+  const [some, all] = rounds.reduce(
+    (sum, round) => [
+      sum[0] + Math.min(round[part], round[whole]),
+      sum[1] + round[whole],
+    ],
+    [0, 0],
   );
-  return part === whole ? `all ${whole}` : `${part} of ${whole}`;
+  return some === all ? `all ${all}` : `${some} of ${all}`;
 }
 
 async function idle() {
