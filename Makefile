@@ -25,7 +25,9 @@
 #   make bench   times session-writer beside its peers, for js/bench/README.md
 #   make bench-server  times the server beside a plain handler and scs, and with many
 #                owners and entries, for web/README.md
-#   make bench-live  measures what devices that listen take, for web/README.md
+#   make bench-live  times a save from one browser to another, beside Yjs and TinyBase,
+#                for js/live/README.md, and measures what devices that listen take of
+#                the server, for web/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -224,9 +226,11 @@ bench-server:
 	@.ci/apt postgresql
 	cd web/consumers && go test -run '^$$' -bench 'Contestants|Owners|Entries' -benchtime 1x -timeout 1h ./load -publish
 
-# 5,000 sockets, into web/README.md, and a minute in which nothing happens.
+# So does this one, in Chromium, on both servers, in half an hour; and with 5,000 sockets, into
+# web/README.md.
 .PHONY: bench-live
-bench-live:
+bench-live: build worker chromium $(tools)/session-server
+	cd js && node live/run.js
 	cd web/consumers && go test -run '^$$' -bench Live -benchtime 1x ./load -publish
 
 # What somebody notices of others who do their worst, each for ten seconds.

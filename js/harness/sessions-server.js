@@ -73,7 +73,8 @@ export async function startNative() {
   };
 }
 
-async function startEdge() {
+/** Starts the Worker on this machine. */
+export async function startEdge() {
   // Its types need more than is installed here.
   const local = new URL("../../web/worker/local.js", import.meta.url);
   const { startWorker } = await import(local.href);

@@ -344,7 +344,9 @@ export class Live {
         isOpen = this.#wasOpen = true;
         clearTimeout(timers[0]);
         timers = [setTimeout(end, renewal * (1 - Math.random() / 4))];
-        heard();
+        // At once, as workerd ends the connection of a socket that it closes only if it has had
+        // a message, and a browser says that it is closed only then.
+        ping();
         this.#say(true);
         this.#told();
       };

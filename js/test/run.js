@@ -16,7 +16,8 @@ const atOnce = 2;
 const most = 6;
 
 /** Of what is built upon the package: which compiler built the module is no matter. */
-const upon = "axe demo frameworks inspector libraries live readme".split(" ");
+const upon =
+  "axe demo frameworks inspector libraries live live-bench readme".split(" ");
 
 const here = new URL(".", import.meta.url);
 const all = (await readdir(here)).filter((name) => name.endsWith(".test.js"));
