@@ -25,6 +25,7 @@
 #   make bench   times session-writer beside its peers, for js/bench/README.md
 #   make bench-server  times the server beside a plain handler and scs, and with many
 #                owners and entries, for web/README.md
+#   make bench-edge  measures the CPU that the Worker takes, for web/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -222,6 +223,11 @@ bench: build chromium
 bench-server:
 	@.ci/apt postgresql
 	cd web/consumers && go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./load -publish
+
+# What a request takes of workerd, into web/README.md.
+.PHONY: bench-edge
+bench-edge: build worker
+	cd $(worker) && node cost.js
 
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack
