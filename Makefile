@@ -28,6 +28,7 @@
 #   make bench-live  times a save from one browser to another, beside Yjs and TinyBase,
 #                for js/live/README.md, and measures what devices that listen take of
 #                the server, for web/README.md
+#   make bench-edge  measures the CPU that the Worker takes, for web/README.md
 #   make bench-attack  measures what a page notices while others attack the server
 #   make kills   kills browsers during saves, and measures what survives, for
 #                js/kills/README.md
@@ -232,6 +233,11 @@ bench-server:
 bench-live: build worker chromium $(tools)/session-server
 	cd js && node live/run.js
 	cd web/consumers && go test -run '^$$' -bench Live -benchtime 1x ./load -publish
+
+# What a request takes of workerd, into web/README.md.
+.PHONY: bench-edge
+bench-edge: build worker
+	cd $(worker) && node cost.js
 
 # What somebody notices of others who do their worst, each for ten seconds.
 .PHONY: bench-attack

@@ -26,6 +26,10 @@ export async function startWorker(had) {
   const miniflare = new Miniflare({
     ...workerOptions,
     modules: true,
+    modulesRules: [
+      ...(workerOptions.modulesRules ?? []),
+      { type: "ESModule", include: ["**/*.js", "**/*.mjs"] },
+    ],
     scriptPath: main,
     modulesRoot: dirname(main),
     host: "127.0.0.1",

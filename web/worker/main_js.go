@@ -26,7 +26,7 @@ func main() {
 		log.Fatalf("binding DB: %v: wrangler.jsonc should have it among d1_databases", err)
 	}
 	db := sqlstore.New(sql.OpenDB(connector), sqlstore.Limits{})
-	handler, err := server.New(server.Config{DB: db, TrustHost: true})
+	handler, err := server.New(server.Config{DB: db, TrustHost: true, Live: newLive()})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,9 +9,11 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+/** @param {string} path */
+const readFile = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
+
 /** @param {string} file */
-const read = (file) =>
-  readFileSync(new URL(`../sqlstore/schema/${file}`, import.meta.url), "utf8");
+const read = (file) => readFile(`../sqlstore/schema/${file}`);
 
 /**
  * @param {(sql: string) => Promise<{ results: unknown[] }[]>} execute runs
@@ -20,7 +22,7 @@ const read = (file) =>
  */
 export async function migrate(execute) {
   for (let failed; ;) {
-    const plan = await execute(read("plan.sql"));
+    const plan = await execute(readFile("live.sql") + read("plan.sql"));
     const [{ files }] = /** @type {{ files: string | null }[]} */ (
       plan[plan.length - 1].results
     );

@@ -320,6 +320,36 @@ for (const [form, id] of Object.entries({
   });
 }
 
+test("pages ask as long as a database has no key for those who listen", async (t) => {
+  const { url, miniflare } = await startWorker();
+  t.after(() => miniflare.dispose());
+  const db = await miniflare.getD1Database("DB");
+  await db.prepare("ALTER TABLE live_keys RENAME TO none").run();
+  /** @type {Record<string, string>} */
+  const headers = { "content-type": "application/json" };
+  const exchange = async () => {
+    const response = await fetch(
+      new URL("/sessions/exchange?session=cart", url),
+      { method: "POST", body: items({ a: 1 }), headers },
+    );
+    assert.ok(response.ok, await response.clone().text());
+    return response;
+  };
+  headers.cookie = cookieOf(await exchange()).split(";")[0];
+  assert.equal((await exchange()).headers.get("session-live"), null);
+  const socket = await miniflare.dispatchFetch(
+    new URL("/sessions/live?ticket=", url),
+    { headers: { upgrade: "websocket" } },
+  );
+  assert.equal(socket.status, 401);
+
+  await db.prepare("ALTER TABLE none RENAME TO live_keys").run();
+  assert.match(
+    String((await exchange()).headers.get("session-live")),
+    /^live\?ticket=[0-9a-f.]+$/,
+  );
+});
+
 test("make edge and make deploy migrate what is there", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "session-writer-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -348,9 +378,9 @@ test("make edge and make deploy migrate what is there", async (t) => {
   await run(path("migrate.js"), ...options);
   await run(path("migrate.js"), ...options);
   const [{ results }] = await execute(
-    "SELECT count(*) AS timed, (SELECT max(version) FROM schema_versions) AS version FROM records WHERE made >= '17'",
+    "SELECT count(*) AS timed, (SELECT max(version) FROM schema_versions) AS version, (SELECT count(*) FROM live_keys) AS keys FROM records WHERE made >= '17'",
   );
-  assert.deepEqual(results, [{ timed: 6, version: 2 }]);
+  assert.deepEqual(results, [{ timed: 6, version: 2, keys: 1 }]);
 });
 
 test("the suite of package server passes", async () => {

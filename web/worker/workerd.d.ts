@@ -14,3 +14,49 @@ declare var fs: {
 interface ExecutionContext {
   waitUntil(promise: Promise<unknown>): void;
 }
+
+declare module "cloudflare:workers" {
+  export class DurableObject {
+    constructor(ctx: DurableObjectState, env: unknown);
+    protected ctx: DurableObjectState;
+  }
+}
+
+interface DurableObjectState {
+  acceptWebSocket(socket: WebSocket, tags: string[]): void;
+  getWebSockets(tag?: string): WebSocket[];
+  setWebSocketAutoResponse(pair: WebSocketRequestResponsePair): void;
+}
+
+declare class WebSocketRequestResponsePair {
+  constructor(request: string, response: string);
+}
+
+declare class WebSocketPair {
+  0: WebSocket;
+  1: WebSocket;
+}
+
+interface WebSocket {
+  serializeAttachment(value: number): void;
+  deserializeAttachment(): number;
+}
+
+interface ResponseInit {
+  webSocket?: WebSocket;
+}
+
+interface DurableObjectNamespace<T> {
+  getByName(name: string): DurableObjectStub<T>;
+}
+
+/** Its methods return promises, whatever those of the object do. */
+type DurableObjectStub<T> = {
+  [Name in keyof T]: T[Name] extends (...args: infer A) => infer R
+    ? (...args: A) => Promise<Awaited<R>>
+    : never;
+};
+
+interface D1Database {
+  prepare(sql: string): { first(column: string): Promise<string | null> };
+}

@@ -1,0 +1,48 @@
+// The Worker of live.test.js: what live.js does, before something that is not Go:
+//
+//   GET  /counts  how often Go would have been started, and a Live was made
+//   POST /clock   sets clocks forward by as many ms as the body says
+//   POST /...     has the watcher hear of what the body says: its method, and the arguments
+//
+// It responds 404 where Go would not be given a watcher.
+import { Live as Tested, before } from "./live.js";
+
+let started = 0;
+let made = 0;
+
+const now = Date.now;
+let ahead = 0;
+Date.now = () => now() + ahead;
+
+export class Live extends Tested {
+  /**
+   * @param {DurableObjectState} ctx
+   * @param {unknown} env
+   */
+  constructor(ctx, env) {
+    super(ctx, env);
+    made++;
+  }
+}
+
+/**
+ * @param {Request} request
+ * @param {{ WATCHER?: any }} env
+ */
+async function go(request, { WATCHER }) {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/counts") return Response.json({ started, made });
+  if (pathname === "/clock") {
+    ahead = await request.json();
+    return new Response();
+  }
+  started++;
+  if (!WATCHER) return new Response(null, { status: 404 });
+  if (request.method === "POST") {
+    const [method, ...args] = await request.json();
+    WATCHER[method](...args);
+  }
+  return new Response();
+}
+
+export default { fetch: before(go) };
