@@ -114,6 +114,7 @@ function withoutProtocol(wasm) {
  * @property {Map<string, Map<string, string>>} jars the cookies of each user
  * @property {boolean} refuses whether no WebSocket passes
  * @property {number} sockets how many WebSockets are open
+ * @property {number} pings how many messages pages have sent by them
  * @property {(text: string) => Promise<string[]> | string[]} messages what becomes of a
  *   message that the other server sends
  * @property {() => void} cut has all WebSockets end without a word
@@ -296,6 +297,7 @@ export async function startSite({ isolated = false } = {}) {
         ...{
           refuses: false,
           sockets: 0,
+          pings: 0,
           messages: (text) => [text],
           cut: () => {},
         },
@@ -397,7 +399,10 @@ async function passSocket(forward, request, accept) {
         for (const text of await texts) socket.send(text);
       });
     });
-    socket.on("message", (data) => other.send(String(data)));
+    socket.on("message", (data) => {
+      forward.pings++;
+      other.send(String(data));
+    });
     for (const [one, another] of [
       [socket, other],
       [other, socket],

@@ -304,13 +304,13 @@ export class Live {
   #connect(signal) {
     return new Promise((resolve) => {
       let isOpen = false;
-      /** @type {ReturnType<typeof setTimeout>[]} */
-      let timers = [];
       /** @type {WebSocket | undefined} */
       let socket;
+      /** @type {ReturnType<typeof setTimeout> | undefined} */
+      let next;
       /** @param {number} [code] */
       const end = (code) => {
-        timers.forEach(clearTimeout);
+        for (const timer of [life, silence, next]) clearTimeout(timer);
         if (socket) {
           socket.onopen = socket.onclose = socket.onmessage = null;
           // The server may be gone without saying so, so nobody waits for its answer.
@@ -318,20 +318,20 @@ export class Live {
         }
         resolve(code);
       };
+      let life = setTimeout(end, pings.within, 0);
+      let silence = life;
+      // Also while much is heard, as the server wants to hear something, too.
       const ping = () => {
-        timers.slice(1).forEach(clearTimeout);
+        clearTimeout(silence);
+        clearTimeout(next);
         socket?.send("ping");
-        timers = [timers[0], setTimeout(end, pings.within, 0)];
-      };
-      const heard = () => {
-        timers.slice(1).forEach(clearTimeout);
-        timers = [timers[0], setTimeout(ping, pings.every)];
+        silence = setTimeout(end, pings.within, 0);
+        next = setTimeout(ping, pings.every);
       };
       this.#wake = () => {
         if (signal.aborted) end();
         else if (isOpen) ping(); // it may be gone since
       };
-      timers = [setTimeout(end, pings.within, 0)];
       try {
         const at = new URL(this.#address, this.#url);
         at.protocol = at.protocol.replace("http", "ws");
@@ -342,8 +342,8 @@ export class Live {
       }
       socket.onopen = () => {
         isOpen = this.#wasOpen = true;
-        clearTimeout(timers[0]);
-        timers = [setTimeout(end, renewal * (1 - Math.random() / 4))];
+        clearTimeout(life);
+        life = setTimeout(end, renewal * (1 - Math.random() / 4));
         // At once, as workerd ends the connection of a socket that it closes only if it has had
         // a message, and a browser says that it is closed only then.
         ping();
@@ -352,7 +352,7 @@ export class Live {
       };
       socket.onclose = ({ code }) => end(code);
       socket.onmessage = ({ data }) => {
-        heard();
+        clearTimeout(silence);
         const said = messageOf(data);
         if (!said) return;
         this.#told(said.session, said.cursor);

@@ -267,6 +267,24 @@ withServer("a socket whose server is silent is given up", async (visit) => {
   await has(other, "a", 2);
 });
 
+withServer("a page that hears much is heard of, too", async (visit) => {
+  const { page, newDevice, forward } = visit;
+  const other = await newDevice();
+  await hurry(other); // from the first ping on
+  await sync(page);
+  await sync(other);
+  await save(page, { a: 1 });
+  await pair(page, other);
+  for (const each of [page, other]) await isLive(each);
+  await page.evaluate(() => {
+    const { session } = inPage.kept;
+    inPage.kept.saving = setInterval(() => session.save({ a: Math.random() }));
+  });
+  const before = forward.pings;
+  await until(() => forward.pings >= before + 3);
+  await page.evaluate(() => clearInterval(inPage.kept.saving));
+});
+
 withServer("a page that is hidden for a minute has none", async (visit) => {
   const [page, other] = await two(visit);
   const { forward } = visit;
