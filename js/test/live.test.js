@@ -486,6 +486,7 @@ if (engine.freezes) {
     const frozen = await newPage();
     await save(frozen, { a: 1 });
     await isLive(frozen);
+    await quiet(forward); // one that is frozen as it exchanges lets no other do so
     await frozen.hide();
     await frozen.freeze(true);
     await until(() => forward.sockets === 0);
