@@ -243,7 +243,9 @@ export class Sync {
 
   async pair() {
     await this.now(); // so that the other device finds all that is here
-    return this.#ask(() => this.#client.pair());
+    const pairing = await this.#ask(() => this.#client.pair());
+    this.#schedule(0); // the server may know this browser only now, and tell it of changes
+    return pairing;
   }
 
   async devices() {

@@ -165,6 +165,20 @@ withServer("tabs that close leave no socket", async ({ page, forward }) => {
   await until(() => forward.sockets === 0);
 });
 
+withServer(
+  "a page that has saved nothing is told once it has paired",
+  async (visit) => {
+    const { page, newDevice } = visit;
+    await sync(page);
+    const other = await newDevice();
+    await sync(other);
+    await pair(page, other);
+    for (const each of [page, other]) await isLive(each);
+    await save(other, { a: 1 });
+    await has(page, "a", 1);
+  },
+);
+
 withServer("without the Web Locks API each tab has its own", async (visit) => {
   const { page, newPage, forward } = visit;
   const tab = await newPage();

@@ -263,7 +263,9 @@ withServer(
         return status === "idle" && unsent === 0;
       });
     });
-    assert.equal(forward.passed.length, 1);
+    // A compaction meanwhile may have them sent again.
+    const [{ body }] = forward.passed;
+    for (let i = 0; i < 20; i++) assert.ok(body.includes(`"${i}":${i}`), body);
   },
 );
 
