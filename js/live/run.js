@@ -1,5 +1,5 @@
 // Measures how live session-writer is beside its peers, for README.md: all of it, or what
-// the arguments name: latency, kills, idle. The pauses and the moments of kills follow from
+// the arguments name: latency, kills, idle, storm. The pauses and the moments of kills follow from
 // the environment variable SEED.
 import { readFile } from "node:fs/promises";
 import { browserOf, launch } from "../harness/browser.js";
@@ -9,6 +9,7 @@ import { contenders, sizeOf } from "./contenders.js";
 import { measureIdle } from "./idle.js";
 import { measureLatency, quantile } from "./latency.js";
 import { killAlone, killAmongPages } from "./restarts.js";
+import { measureStorm } from "./storm.js";
 
 const seed = Number(process.env.SEED || Date.now() % 1e6);
 console.error(`SEED=${seed}`);
@@ -31,7 +32,11 @@ const kills = 5;
 /** How long pages are left alone, in minutes. */
 const idleMinutes = 10;
 
-const parts = { latency, kills: killed, idle };
+/** For how many seconds a server is gone, and how many pages wait for it. */
+const outages = [1, 15, 60];
+const waiting = 1000;
+
+const parts = { latency, kills: killed, idle, storm };
 const asked = process.argv.slice(2);
 const names = Object.keys(contenders);
 const readme = new URL("README.md", import.meta.url);
@@ -175,6 +180,23 @@ async function idle() {
       passed[i].messages,
       (passed[i].bytes / idleMinutes).toFixed(0),
     ]),
+  ]);
+}
+
+async function storm() {
+  const rows = [];
+  for (const down of outages) {
+    const { most, all, seconds } = await measureStorm(waiting, down * 1000);
+    rows.push([String(down), String(most), String(all), seconds.toFixed(0)]);
+  }
+  return table([
+    [
+      `${waiting} pages, the server is gone for, s`,
+      "requests in the worst second",
+      "requests until all are live",
+      "s until then",
+    ],
+    ...rows,
   ]);
 }
 
