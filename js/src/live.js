@@ -9,7 +9,8 @@ import { attempt } from "./describe.js";
  * @typedef {object} Listener
  * @property {string} name the session's
  * @property {(cursor?: string) => void} told is called when the session may have changed. Who
- *   has the cursor has it all. Without one, it is not known.
+ *   has the cursor has it all. It is empty if it is not known, and undefined if something may
+ *   have been missed.
  * @property {() => void} changed is called when `connected` has changed
  * @property {() => Promise<unknown>} exchange makes an exchange, which gives an address
  */
@@ -33,8 +34,17 @@ const renewal = 3_600_000;
  */
 const backOff = { first: 10_000, longest: 30_000, unknown: 300_000 };
 
+/**
+ * How long a tab without the socket waits until it looks whether the storage has a change, in
+ * milliseconds: the tab with the socket has fetched it by then, if it has that session.
+ */
+const head = 100;
+
 /** The code with which a server closes the socket of a device that has no access any more. */
 const endedCode = 4001;
+
+/** The code with which it closes one that was open for as long as it may be. */
+const expiredCode = 4002;
 
 /** @type {Map<string, Live>} */
 const lives = new Map();
@@ -54,7 +64,8 @@ export function liveOf(url, owner) {
 
 const now = () => performance.now(); // which no change of the clock moves
 
-const isHidden = () => globalThis.document?.visibilityState === "hidden";
+/** Whether nobody sees the page. */
+export const isHidden = () => globalThis.document?.visibilityState === "hidden";
 
 /** The socket of a browser for one owner, or what its tab with the socket tells of it. */
 export class Live {
@@ -67,7 +78,10 @@ export class Live {
   #addressed = -Infinity;
   /** Whether somebody has the socket, and it is open. */
   connected = false;
+  /** Whether any socket was open. */
   #wasOpen = false;
+  /** Whether it began to hear others before any exchange. */
+  #isNew = true;
   /**
    * Ends the wish to have the socket. Undefined if there is none.
    * @type {AbortController | undefined}
@@ -93,7 +107,6 @@ export class Live {
   add(listener) {
     if (this.#listeners.size === 0) this.#begin();
     this.#listeners.add(listener);
-    if (this.connected) listener.told(); // it may have missed something
   }
 
   /** @param {Listener} listener */
@@ -143,6 +156,9 @@ export class Live {
   /** A page in the back/forward cache, or one that is frozen, hears nothing. */
   #leave = () => {
     this.#yield();
+    // What the others are not told by this tab any more, they are told by none.
+    if (this.#holds) this.#say(false);
+    this.#isNew = false;
     this.#channel?.close();
     this.#channel = undefined;
   };
@@ -199,17 +215,18 @@ export class Live {
   }
 
   /** @param {any} data what another tab says, which has the socket or asks for it */
-  #hear({ asks, connected, session, cursor, replies }) {
+  #hear({ asks, connected, changed, replies }) {
     if (asks) {
       if (this.#holds) {
         this.#tell({ connected: this.connected, replies: true });
       }
-    } else if (connected === undefined) {
-      this.#told(session, cursor);
+    } else if (changed) {
+      setTimeout(() => this.#told(changed), head);
     } else if (!this.#holds) {
       this.#set(connected);
       // What was missed is not told again.
-      if (connected && !replies) this.#told();
+      if (connected && !(replies && this.#isNew)) this.#missed();
+      this.#isNew = false;
     }
   }
 
@@ -225,17 +242,21 @@ export class Live {
   #set(connected) {
     if (this.connected === connected) return;
     this.connected = connected;
+    this.#wasOpen ||= connected;
     for (const listener of this.#listeners) listener.changed();
   }
 
-  /**
-   * @param {string} [session] undefined for any
-   * @param {string} [cursor]
-   */
-  #told(session, cursor) {
+  /** Has all exchange, as something may have been missed. */
+  #missed() {
+    for (const listener of this.#listeners) listener.told();
+  }
+
+  /** @param {{ session?: string, cursor?: string }} change of any session, if it has none */
+  #told({ session, cursor = "" }) {
     for (const listener of this.#listeners) {
-      if (session === undefined) listener.told();
-      else if (listener.name === session) listener.told(cursor);
+      if (session === undefined || session === listener.name) {
+        listener.told(cursor);
+      }
     }
   }
 
@@ -253,8 +274,9 @@ export class Live {
         const began = now();
         const code = signal.aborted ? undefined : await this.#connect(signal);
         if (code === undefined) continue; // it is over, or is to be renewed
+        if (code === expiredCode && now() - began > 1000) continue;
         this.#say(false);
-        if (code === endedCode) this.#told();
+        if (code === endedCode) this.#missed();
         if (now() - began > backOff.first) failures = 0;
         const most = Math.min(
           backOff.first * 2 ** failures++,
@@ -341,33 +363,33 @@ export class Live {
         return;
       }
       socket.onopen = () => {
-        isOpen = this.#wasOpen = true;
+        isOpen = true;
         clearTimeout(life);
         life = setTimeout(end, renewal * (1 - Math.random() / 4));
         // At once, as workerd ends the connection of a socket that it closes only if it has had
         // a message, and a browser says that it is closed only then.
         ping();
         this.#say(true);
-        this.#told();
+        this.#missed();
       };
       socket.onclose = ({ code }) => end(code);
       socket.onmessage = ({ data }) => {
         clearTimeout(silence);
-        const said = messageOf(data);
-        if (!said) return;
-        this.#told(said.session, said.cursor);
-        this.#tell(said);
+        const changed = changeOf(data);
+        if (!changed) return;
+        this.#told(changed);
+        this.#tell({ changed });
       };
     });
   }
 }
 
 /**
- * Returns what a message says, or nothing if it is a pong, or of no form that is known.
+ * Returns what a message says has changed, or nothing if it is a pong, or of no form that is known.
  *
  * @param {unknown} data
  */
-function messageOf(data) {
+function changeOf(data) {
   try {
     const { session, cursor } = JSON.parse(String(data));
     if (session === undefined || typeof session === "string") {

@@ -5,7 +5,7 @@ import { draft, Exchange, join, ledgerOf, sizeOf } from "./exchange.js";
 import { Client } from "./http.js";
 import { readCursor } from "./initial.js";
 import { ledgerKey, prefixOf } from "./item.js";
-import { liveOf } from "./live.js";
+import { isHidden, liveOf } from "./live.js";
 import { aBoolean, needFunction, read, unfit } from "./options.js";
 
 /** Why a Sync that was closed does nothing. */
@@ -24,8 +24,11 @@ const closed = "the sync is closed: call session.sync again";
  */
 const keepaliveLimit = 60_000;
 
-/** The first wait after a failure, and the longest, in milliseconds. */
-const backOff = { first: 1_000, longest: 300_000 };
+/**
+ * The first wait after a failure, the longest, and the longest of a page that is told of
+ * changes, in milliseconds.
+ */
+const backOff = { first: 1_000, longest: 300_000, live: 30_000 };
 
 /**
  * How long an item that the server had no room for is held back, in
@@ -36,7 +39,7 @@ const refusalTime = 300_000;
 /**
  * How much time passes at least between exchanges because of others' changes, in milliseconds.
  */
-const toldPause = 250;
+const fetchPause = 250;
 
 /** After how long what an exchange has left is sent, at least, in milliseconds. */
 const again = 1_000;
@@ -61,6 +64,11 @@ export class Sync {
    */
   #next;
   /**
+   * The cursors because of which there is one, empty for another cause.
+   * @type {string[]}
+   */
+  #causes = [];
+  /**
    * The last exchange that has begun.
    * @type {Promise<void>}
    */
@@ -83,9 +91,14 @@ export class Sync {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #due = Infinity;
-  /** Whether the next exchange is because of others' changes, and when the last was. */
-  #isTold = false;
-  #toldAt = -Infinity;
+  /**
+   * The cursors of changes that are to be fetched.
+   * @type {string[]}
+   */
+  #heard = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #fetching;
+  #fetchedAt = -Infinity;
   /** When something was last sent. */
   #sentAt = -Infinity;
   /**
@@ -143,7 +156,7 @@ export class Sync {
   }
 
   /**
-   * Hears of the changes of an owner's sessions from now on.
+   * Hears of the changes of an owner's sessions from now on. Returns whether it did not before.
    *
    * @param {string} [owner]
    */
@@ -152,29 +165,38 @@ export class Sync {
       owner && this.#listens && !this.#closed
         ? liveOf(this.#client.url, owner)
         : undefined;
-    if (live === this.#live) return;
+    if (live === this.#live) return false;
     this.#live?.delete(this.#listener);
     this.#live = live;
     live?.add(this.#listener);
+    return true;
   }
 
   /**
-   * Makes an exchange if others have changed something that is not here yet.
+   * Hears that others may have changed something.
    *
-   * @param {string} [cursor] Who has it has all. Undefined if it is not known.
+   * @param {string} [cursor] Who has it has all. Empty if it is not known, and undefined if
+   *   nothing was heard for some time.
    */
-  async #told(cursor) {
-    // After a failure, the next exchange comes by itself.
-    if (this.#closed || this.#failures > 0) return;
-    try {
-      // In the turn after that in which the change may have been made, or fetched.
-      if (cursor && (await this.#inTurn(async () => this.#has(cursor)))) return;
-    } catch {
-      // The exchange says what is wrong.
+  #told(cursor) {
+    // Nobody looks at a hidden page. It exchanges when it is shown.
+    if (this.#closed || isHidden()) return;
+    if (cursor === undefined) {
+      this.#soon().catch(() => {}); // also after failures, as the server is there again
+      return;
     }
+    this.#heard.push(cursor);
+    if (this.#heard.length > 1) return; // it is about to be fetched
     // At once, if it is the first for some time, so that many who save do not keep all busy.
-    this.#isTold = true;
-    this.#schedule(Math.max(this.#toldAt + toldPause - now(), 0));
+    this.#fetching = setTimeout(
+      () => {
+        this.#fetchedAt = now();
+        // After a failure, the next exchange comes by itself.
+        if (this.#failures === 0) this.#soon(this.#heard).catch(() => {});
+        this.#heard = [];
+      },
+      Math.max(this.#fetchedAt + fetchPause - now(), 0),
+    );
   }
 
   /** @param {string} cursor */
@@ -229,13 +251,17 @@ export class Sync {
     return this.#soon();
   }
 
-  #soon() {
+  /** @param {string[]} [cursors] Who has them all needs no exchange. */
+  #soon(cursors = [""]) {
+    this.#causes.push(...cursors);
     // An exchange that has begun may miss the last save.
     this.#next ??= this.#last
       .catch(() => {})
       .then(() => {
+        const causes = this.#causes;
+        this.#causes = [];
         this.#next = undefined;
-        this.#last = this.#exchange();
+        this.#last = this.#exchange(causes);
         return this.#last;
       });
     return this.#next;
@@ -317,6 +343,7 @@ export class Sync {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#fetching);
     this.#listen();
     this.#subscriptions.clear();
     for (const [target, type, listener] of this.#listeners()) {
@@ -389,33 +416,37 @@ export class Sync {
   #pause() {
     if (this.#failures === 0) {
       // Nobody looks at a hidden page. It exchanges when it is shown.
-      if (globalThis.document?.visibilityState === "hidden") return Infinity;
+      if (isHidden()) return Infinity;
       // What is left may be sent when the server has room.
       return this.#live?.connected && this.#left === 0
         ? Infinity
         : this.#interval;
     }
     const wait = backOff.first * 2 ** (this.#failures - 1);
+    const longest = this.#live?.connected ? backOff.live : backOff.longest;
     // Random, so that not all pages ask at once when a server is back.
-    return Math.min(wait, backOff.longest) * (0.5 + Math.random() / 2);
+    return Math.min(wait, longest) * (0.5 + Math.random() / 2);
   }
 
-  async #exchange() {
+  /**
+   * @param {string[]} cursors Who has them all when it is his turn needs no exchange: another
+   *   tab has made it.
+   */
+  async #exchange(cursors) {
     if (this.#closed) {
       throw this.#own(new SessionError("closed", closed));
     }
     clearTimeout(this.#timer);
     this.#due = Infinity; // this is the exchange that was due
-    if (this.#isTold) this.#toldAt = now();
-    this.#isTold = false;
     this.#busy = true;
     this.#tellSoon();
     /** @type {import("./exchange.js").Refused | undefined} */
     let refused;
     try {
       if (this.#hasRoom()) this.#refused.clear();
-      refused = await this.#inTurn(() =>
-        new Exchange(
+      refused = await this.#inTurn(async () => {
+        if (cursors.every((cursor) => this.#has(cursor))) return;
+        const made = await new Exchange(
           this.#local,
           (sent) => {
             if (sent.items) this.#sentAt = now();
@@ -423,12 +454,13 @@ export class Sync {
           },
           this.#refused,
           () => this.#closed,
-        ).run(),
-      );
+        ).run();
+        const { owner, address } = this.#client.live;
+        if (this.#listen(owner) && this.#live?.connected) this.#told(); // of what it has missed
+        this.#live?.offer(address);
+        return made;
+      });
       this.#failures = 0;
-      const { owner, address } = this.#client.live;
-      this.#listen(owner);
-      this.#live?.offer(address);
       if (refused) {
         for (const stamp of refused.stamps) this.#refused.add(stamp);
         this.#largest = refused;

@@ -75,6 +75,23 @@ const hurry = (page) =>
   });
 
 /**
+ * Has a page say that it is hidden, or shown.
+ *
+ * @param {Page} page
+ * @param {boolean} [hidden]
+ */
+const hide = (page, hidden = true) =>
+  page.evaluate(
+    (value) => {
+      Object.defineProperty(document, "visibilityState", {
+        ...{ value, configurable: true },
+      });
+      document.dispatchEvent(new Event("visibilitychange"));
+    },
+    hidden ? "hidden" : "visible",
+  );
+
+/**
  * Returns two pages on two devices of one owner.
  *
  * @param {any} visit
@@ -155,6 +172,44 @@ withServer("one tab of a browser has the socket", async (visit) => {
   await save(other, { d: 1 });
   for (const tab of tabs) await has(tab, "d", 1);
 });
+
+withServer("of several tabs one fetches a change", async (visit) => {
+  const { page, newPage, forward } = visit;
+  const [, other] = await two(visit);
+  const tabs = [await newPage(), await newPage(), await newPage()];
+  for (const tab of tabs) await sync(tab);
+  await hide(tabs[2]);
+  for (const tab of tabs) await isLive(tab);
+  for (let i = 1; i <= 3; i++) {
+    await quiet(forward);
+    await save(other, { b: i });
+    for (const each of [page, ...tabs]) await has(each, "b", i);
+    const asked = await quiet(forward);
+    assert.equal(asked, 2, "one that sends, and one that fetches");
+  }
+});
+
+withServer(
+  "after an outage, a page asks as soon as it is live",
+  async (visit) => {
+    const [page, other] = await two(visit);
+    const { forward } = visit;
+    // After so many failures, the next try would come after minutes.
+    forward.passes = "nothing";
+    forward.cut();
+    await other.evaluate(async () => {
+      for (let i = 0; i < 9; i++) {
+        await inPage.attempt(() => inPage.kept.sync.now());
+      }
+    });
+    forward.passes = "both";
+    await save(page, { a: 2 });
+    await page.evaluate(() => inPage.kept.sync.now());
+    await other.evaluate(() => dispatchEvent(new Event("pageshow")));
+    await isLive(other);
+    await has(other, "a", 2);
+  },
+);
 
 withServer("tabs that close leave no socket", async ({ page, forward }) => {
   await sync(page);
@@ -303,18 +358,11 @@ withServer("a page that is hidden for a minute has none", async (visit) => {
   const [page, other] = await two(visit);
   const { forward } = visit;
   await hurry(other);
-  const show = (/** @type {"visible" | "hidden"} */ value) =>
-    other.evaluate((value) => {
-      Object.defineProperty(document, "visibilityState", {
-        ...{ value, configurable: true },
-      });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }, value);
-  await show("hidden");
+  await hide(other);
   await isLive(other, false);
   await until(() => forward.sockets === 1);
   await save(page, { a: 2 });
-  await show("visible");
+  await hide(other, false);
   await has(other, "a", 2);
   await isLive(other);
 });
@@ -404,12 +452,15 @@ withServer(
     t.diagnostic(`SEED=${seed}`);
     const random = generator(seed);
     const other = await newDevice();
-    const tabs = [page, other, await newPage()];
+    const third = await newDevice();
+    const tabs = [page, other, await newPage(), third];
     for (const each of tabs) await hurry(each);
     await sync(page);
     await sync(other);
     await save(page, { begun: true });
     await pair(page, other);
+    await sync(third);
+    await pair(page, third);
     await sync(tabs[2]);
     for (const each of tabs) await isLive(each);
     forward.messages = async (/** @type {string} */ text) => {
