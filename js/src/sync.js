@@ -407,7 +407,10 @@ export class Sync {
     clearTimeout(this.#timer);
     this.#due = due;
     this.#timer = setTimeout(
-      () => this.#soon().catch(() => {}), // the state tells of it
+      () => {
+        this.#due = Infinity;
+        this.#soon().catch(() => {}); // the state tells of it
+      },
       Math.min(wait, 0x7fffffff),
     );
   }
@@ -436,8 +439,6 @@ export class Sync {
     if (this.#closed) {
       throw this.#own(new SessionError("closed", closed));
     }
-    clearTimeout(this.#timer);
-    this.#due = Infinity; // this is the exchange that was due
     this.#busy = true;
     this.#tellSoon();
     /** @type {import("./exchange.js").Refused | undefined} */
@@ -446,6 +447,8 @@ export class Sync {
       if (this.#hasRoom()) this.#refused.clear();
       refused = await this.#inTurn(async () => {
         if (cursors.every((cursor) => this.#has(cursor))) return;
+        clearTimeout(this.#timer);
+        this.#due = Infinity; // this is the exchange that was due
         const made = await new Exchange(
           this.#local,
           (sent) => {
