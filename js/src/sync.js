@@ -439,6 +439,12 @@ export class Sync {
     if (this.#closed) {
       throw this.#own(new SessionError("closed", closed));
     }
+    // This is the exchange that was due, unless it turns out to be needless.
+    const isDue = () => {
+      clearTimeout(this.#timer);
+      this.#due = Infinity;
+    };
+    if (cursors.includes("")) isDue();
     this.#busy = true;
     this.#tellSoon();
     /** @type {import("./exchange.js").Refused | undefined} */
@@ -447,8 +453,7 @@ export class Sync {
       if (this.#hasRoom()) this.#refused.clear();
       refused = await this.#inTurn(async () => {
         if (cursors.every((cursor) => this.#has(cursor))) return;
-        clearTimeout(this.#timer);
-        this.#due = Infinity; // this is the exchange that was due
+        isDue();
         const made = await new Exchange(
           this.#local,
           (sent) => {
