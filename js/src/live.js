@@ -80,7 +80,7 @@ export class Live {
   connected = false;
   /** Whether any socket was open. */
   #wasOpen = false;
-  /** Whether it began to hear others before any exchange. */
+  /** Whether nothing can have been missed: it hears others since before any exchange. */
   #isNew = true;
   /**
    * Ends the wish to have the socket. Undefined if there is none.
@@ -103,10 +103,15 @@ export class Live {
     this.#url = url;
   }
 
-  /** @param {Listener} listener */
-  add(listener) {
+  /**
+   * @param {Listener} listener
+   * @param {boolean} isLate whether it has exchanged, and so may have missed something
+   */
+  add(listener, isLate) {
+    if (isLate) this.#isNew = false;
     if (this.#listeners.size === 0) this.#begin();
     this.#listeners.add(listener);
+    if (isLate && this.connected) listener.told();
   }
 
   /** @param {Listener} listener */

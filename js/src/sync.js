@@ -98,6 +98,12 @@ export class Sync {
   #heard = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #fetching;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #looking;
+  /** Whose changes are told.
+   * @type {string | undefined}
+   */
+  #toldOf;
   #fetchedAt = -Infinity;
   /** When something was last sent. */
   #sentAt = -Infinity;
@@ -136,13 +142,15 @@ export class Sync {
       name: local.engine.name,
       told: (cursor) => this.#told(cursor),
       changed: () => {
-        if (!this.#busy) this.#schedule(this.#pause());
+        // Not all pages at once, when a server is gone.
+        const wait = this.#pause() * (0.5 + Math.random() / 2);
+        if (!this.#busy) this.#schedule(wait);
         this.#tellSoon();
       },
       exchange: () => this.#soon(),
     };
     this.#listens = live;
-    this.#listen(attempt(() => ledgerOf(this.#engine)?.owner));
+    this.#listen(this.#owner, false);
     onWrite(() => {
       // At once, if it is the first for some time. Others wait for those that follow.
       this.#schedule(
@@ -155,21 +163,27 @@ export class Sync {
     this.#schedule(0);
   }
 
+  /** Whose session is shown. */
+  get #owner() {
+    return attempt(() => ledgerOf(this.#engine)?.owner);
+  }
+
   /**
-   * Hears of the changes of an owner's sessions from now on. Returns whether it did not before.
+   * Hears of the changes of an owner's sessions from now on.
    *
-   * @param {string} [owner]
+   * @param {string | undefined} owner
+   * @param {boolean} isLate whether something may have been missed
    */
-  #listen(owner) {
+  #listen(owner, isLate) {
     const live =
       owner && this.#listens && !this.#closed
         ? liveOf(this.#client.url, owner)
         : undefined;
-    if (live === this.#live) return false;
+    this.#toldOf = owner;
+    if (live === this.#live) return;
     this.#live?.delete(this.#listener);
     this.#live = live;
-    live?.add(this.#listener);
-    return true;
+    live?.add(this.#listener, isLate);
   }
 
   /**
@@ -344,7 +358,8 @@ export class Sync {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#fetching);
-    this.#listen();
+    clearTimeout(this.#looking);
+    this.#listen(undefined, false);
     this.#subscriptions.clear();
     for (const [target, type, listener] of this.#listeners()) {
       target.removeEventListener(type, listener);
@@ -358,6 +373,7 @@ export class Sync {
       [window, "online", this.#onOnline],
       [window, "offline", this.#onOffline],
       [window, "storage", this.#onStorage],
+      [window, "pageshow", this.#onPageShow],
       [window, "pagehide", this.#onHidden],
       [document, "visibilitychange", this.#onVisibility],
     ];
@@ -372,9 +388,26 @@ export class Sync {
 
   #onStorage = (/** @type {StorageEvent} */ { key }) => {
     const { name } = this.#engine;
-    if (key === ledgerKey(name) || key?.startsWith(prefixOf(name))) {
-      this.#tellSoon();
+    if (key !== ledgerKey(name) && !key?.startsWith(prefixOf(name))) return;
+    this.#tellSoon();
+    // Another tab may have joined, or found that somebody else has signed in.
+    if (key === ledgerKey(name) && this.#live && this.#owner !== this.#toldOf) {
+      this.#soon().catch(() => {});
     }
+    // It may have no sync, and so what it saves is sent by this one.
+    if (this.#looking === undefined && this.#interval < Infinity) {
+      this.#looking = setTimeout(
+        () => {
+          this.#looking = undefined;
+          if (!isHidden() && this.#recount() > 0) this.#soon().catch(() => {});
+        },
+        Math.min(this.#interval, 0x7fffffff),
+      );
+    }
+  };
+
+  #onPageShow = (/** @type {PageTransitionEvent} */ { persisted }) => {
+    if (persisted) this.#schedule(0); // not every browser says that it is visible again
   };
 
   #onVisibility = () => {
@@ -464,7 +497,7 @@ export class Sync {
           () => this.#closed,
         ).run();
         const { owner, address } = this.#client.live;
-        if (this.#listen(owner) && this.#live?.connected) this.#told(); // of what it has missed
+        this.#listen(owner, true);
         this.#live?.offer(address);
         return made;
       });

@@ -189,6 +189,54 @@ withServer("of several tabs one fetches a change", async (visit) => {
   }
 });
 
+withServer("a tab follows another that joins", async (visit) => {
+  const { page, newPage, newDevice } = visit;
+  const other = await newDevice();
+  for (const each of [page, other]) await sync(each);
+  for (const each of [page, other]) await save(each, { mine: 1 });
+  await isLive(page); // and it has the socket
+  const tab = await newPage();
+  await sync(tab);
+  await pair(other, tab);
+  await tab.close();
+  await save(other, { b: 1 });
+  await has(page, "b", 1);
+  await isLive(page);
+  await save(other, { b: 2 });
+  await has(page, "b", 2);
+});
+
+withServer("a tab misses nothing while it begins", async (visit) => {
+  const { newPage, forward } = visit;
+  const [, other] = await two(visit);
+  const tab = await newPage();
+  // The answer to its first exchange is old when it comes.
+  let isHeld = false;
+  forward.meanwhile = async (/** @type {string} */ path) => {
+    if (!path.includes("owner=") || path.includes("cursor=")) return;
+    forward.meanwhile = undefined;
+    isHeld = true;
+    await save(other, { a: 2 });
+    await other.evaluate(() => inPage.kept.sync.now());
+  };
+  await sync(tab, {}, { storage: "session" });
+  await has(tab, "a", 2);
+  assert.ok(isHeld);
+});
+
+withServer(
+  "what a tab saves that does not sync is sent by one that does",
+  async (visit) => {
+    const [page, other] = await two(visit);
+    const tab = await visit.newPage();
+    for (const each of [page, tab]) await hurry(each);
+    await tab.evaluate(async () => {
+      (await inPage.open("cart")).save({ alone: 1 });
+    });
+    await has(other, "alone", 1);
+  },
+);
+
 withServer(
   "after an outage, a page asks as soon as it is live",
   async (visit) => {
