@@ -181,6 +181,21 @@ func (f *following) tell() {
 	f.config.Told(state)
 }
 
+// setLive notes whether the server tells of changes, and why not, and tells the program. The
+// sessions look anew at when they are due, which depends on it.
+func (f *following) setLive(live bool, err error) {
+	f.mu.Lock()
+	if f.live && !live {
+		f.ended = time.Now()
+	}
+	f.live, f.silent = live, err
+	f.mu.Unlock()
+	for _, s := range f.sessions {
+		s.look()
+	}
+	f.tell()
+}
+
 // A followed session is exchanged by one goroutine, that of run. What others want of it they
 // change, and wake that.
 type followed struct {
@@ -211,6 +226,11 @@ func (s *followed) change(how func()) {
 	s.of.mu.Lock()
 	how()
 	s.of.mu.Unlock()
+	s.look()
+}
+
+// look has run look at when the session is due.
+func (s *followed) look() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is about to look
@@ -455,13 +475,7 @@ func (f *following) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.mu.Lock()
-		if f.live {
-			f.live, f.ended = false, time.Now()
-		}
-		f.silent = err
-		f.mu.Unlock()
-		f.tell()
+		f.setLive(false, err)
 		if time.Since(began) >= pace.steady {
 			failures = 0
 			if planned {
@@ -500,10 +514,7 @@ func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned boo
 	}()
 	pinging.Go(func() { end(ping(ctx, conn, pongs)) })
 
-	f.mu.Lock()
-	f.live, f.silent = true, nil
-	f.mu.Unlock()
-	f.tell()
+	f.setLive(true, nil)
 	f.askAll() // for what was missed
 	for {
 		kind, text, err := conn.Read(ctx)

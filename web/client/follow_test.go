@@ -146,6 +146,7 @@ func (p *place) kill() {
 // A device is a program that follows sessions.
 type device struct {
 	*session.Session // the first
+	sessions         []*session.Session
 	state            atomic.Pointer[client.State]
 	leave            func() error // ends it, and returns what Follow returns
 }
@@ -168,7 +169,7 @@ func follow(t *testing.T, url string, config client.FollowConfig, names ...strin
 		t.Cleanup(func() { _ = s.Close() })
 		sessions = append(sessions, s)
 	}
-	d.Session = sessions[0]
+	d.Session, d.sessions = sessions[0], sessions
 	if config.Delay == 0 {
 		config.Delay = time.Millisecond
 	}
@@ -204,11 +205,17 @@ func (d *device) save(t testing.TB, key string, value any) {
 	}
 }
 
-// has waits until a device has an entry.
+// has waits until the first session of a device has an entry.
 func (d *device) has(t testing.TB, key, value string) {
 	t.Helper()
-	await(t, fmt.Sprintf("it has %s: %s", key, value), func() bool {
-		entries, err := d.Load(t.Context())
+	has(t, d.Session, key, value)
+}
+
+// has waits until a session has an entry.
+func has(t testing.TB, s *session.Session, key, value string) {
+	t.Helper()
+	await(t, fmt.Sprintf("session %q has %s: %s", s.Name(), key, value), func() bool {
+		entries, err := s.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -425,6 +432,39 @@ func TestWithoutASocketItAsks(t *testing.T) {
 				t.Errorf("live %t, %+v, want that it is not, and no error", wasLive.Load(), *b.state.Load())
 			}
 		})
+	}
+}
+
+func TestASocketThatEndsLeavesNoSessionUnasked(t *testing.T) {
+	p := newPlace(t, server.Config{})
+	d := follow(t, p.url, client.FollowConfig{Interval: 10 * time.Millisecond}, "cart", "another")
+	await(t, "it is live", d.isLive)
+	saveElsewhere := func(n int) {
+		for _, s := range d.sessions {
+			replica, err := p.store.Open(t.Context(), "ada", s.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := replica.Save(t.Context(), maps.All(map[string]any{"n": n})); err != nil {
+				t.Fatal(err)
+			}
+			has(t, s, "n", fmt.Sprint(n))
+		}
+	}
+	for n := range 3 { // until all that is due when it connects has been
+		saveElsewhere(n)
+	}
+	p.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		p.handler.Load().ServeHTTP(w, r)
+	})
+	p.kill()
+	await(t, "it is not live", func() bool { return !d.isLive() })
+	for n := range 3 {
+		saveElsewhere(3 + n)
 	}
 }
 
