@@ -19,3 +19,6 @@ func Renewal(after time.Duration) { pace.renewal, pace.steady = after, 0 }
 
 // Fresh sets how old the address of a WebSocket may be.
 func Fresh(age time.Duration) { pace.fresh = age }
+
+// Rest sets how long a session rests after its first failure.
+func Rest(after time.Duration) { pace.again, pace.longest = after, after }

@@ -127,8 +127,8 @@ type following struct {
 	config   FollowConfig
 	sessions []*followed
 	end      context.CancelCauseFunc
-	// offered has something when an answer had an address.
-	offered chan struct{}
+	// news has something when an answer had an address, and when an exchange failed.
+	news chan struct{}
 
 	telling sync.Mutex // held while Told is called
 
@@ -160,7 +160,7 @@ func newFollowing(client *http.Client, address string, config FollowConfig) (*fo
 	if bound.Timeout == 0 {
 		bound.Timeout = timeout
 	}
-	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, offered: make(chan struct{}, 1)}, nil
+	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, news: make(chan struct{}, 1)}, nil
 }
 
 // tell tells the program of the state.
@@ -207,7 +207,7 @@ type followed struct {
 
 	// Under the mutex of the following.
 
-	asked   bool // it is to be exchanged at once
+	asked   bool // it is to be exchanged at once, also after a failure
 	changed bool // it was changed here
 	stale   bool // it was changed elsewhere
 	// wanted is up to where it goes elsewhere, if that was told, and known what is here.
@@ -216,9 +216,11 @@ type followed struct {
 	// fetched that for those elsewhere.
 	began, sent, fetched time.Time
 	failures             int
-	// rest is when it may be exchanged next, and retry when it must be.
-	rest, retry time.Time
-	err         error
+	// rest is when it may be exchanged next unless it is asked, and retry when it must be. Until
+	// held, the server wants no exchange.
+	rest, retry, held time.Time
+	failed            int // how many exchanges have
+	err               error
 }
 
 // change makes a change, and has run see it.
@@ -263,11 +265,13 @@ func (s *followed) due() (at time.Time, is bool) {
 	f := s.of
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.asked {
+		return time.Time{}, true
+	}
 	for _, reason := range []struct {
 		holds bool
 		at    time.Time
 	}{
-		{s.asked, time.Time{}},
 		{s.changed, s.sent.Add(f.config.Delay)},
 		{s.behind(), s.fetched.Add(f.config.Delay)},
 		{!s.retry.IsZero(), s.retry},
@@ -324,7 +328,7 @@ func (s *followed) sync(ctx context.Context) {
 	f.mu.Lock()
 	tell := err != nil || s.err != nil
 	s.err = err
-	s.rest, s.retry = time.Time{}, time.Time{}
+	s.rest, s.retry, s.held = time.Time{}, time.Time{}, time.Time{}
 	switch {
 	case err == nil:
 		s.failures = 0
@@ -338,13 +342,16 @@ func (s *followed) sync(ctx context.Context) {
 		s.retry = s.began.Add(jittered(pace.full))
 	default:
 		s.failures++
+		s.failed++
 		s.known = position{}
-		wait := jittered(min(pace.again<<min(s.failures-1, 10), pace.longest))
-		if refused, is := errors.AsType[*RefusalError](err); is {
-			wait = max(wait, rested(refused.RetryAfter))
+		now := time.Now()
+		s.rest = now.Add(jittered(min(pace.again<<min(s.failures-1, 10), pace.longest)))
+		if refused, is := errors.AsType[*RefusalError](err); is && refused.RetryAfter > 0 {
+			s.held = now.Add(rested(refused.RetryAfter))
+			s.rest = later(s.rest, s.held)
 		}
-		s.rest = time.Now().Add(wait)
 		s.retry = s.rest
+		f.look()
 	}
 	f.mu.Unlock()
 	if tell {
@@ -416,57 +423,85 @@ func (f *following) answered(header http.Header) {
 	}
 	f.mu.Lock()
 	f.address, f.given = address, time.Now()
-	if address == "" && !f.live {
-		f.silent = nil
-	}
 	f.mu.Unlock()
-	if address != "" {
+	f.look()
+}
+
+// look has whereTo look at what there is.
+func (f *following) look() {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+var errHeld = errors.New("the server wants no exchange yet, which would give a new ticket")
+
+// whereTo returns the address of a WebSocket. If the server offers none, it waits for one. If the
+// ticket in it is too old, it has a session exchanged, and returns an error if that fails.
+func (f *following) whereTo(ctx context.Context) (string, error) {
+	began := time.Now()
+	var asked *followed
+	for failed := 0; ; {
+		var failure error
+		f.mu.Lock()
+		if asked != nil && asked.failed > failed {
+			failure = asked.err
+		}
+		address, given := f.address, f.given
+		offline := !f.live && f.silent == nil
+		f.mu.Unlock()
+		hasTicket := strings.Contains(address, "?")
+		switch {
+		case address == "":
+			if !offline {
+				f.setLive(false, nil)
+			}
+		case !hasTicket || given.After(began) || time.Since(given) <= pace.fresh:
+			return address, nil
+		case asked == nil:
+			if asked = f.healthiest(); asked == nil {
+				return "", errHeld
+			}
+			asked.change(func() { failed, asked.asked = asked.failed, true })
+		case failure != nil:
+			return "", fmt.Errorf("no exchange gives a new ticket: %w", failure)
+		}
 		select {
-		case f.offered <- struct{}{}:
-		default:
+		case <-f.news:
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
 	}
 }
 
-// whereTo returns the address of a WebSocket, for which it has a session exchanged if there is
-// none that is fresh. It waits until there is one.
-func (f *following) whereTo(ctx context.Context) string {
-	for asked := (time.Time{}); ctx.Err() == nil; {
-		f.mu.Lock()
-		address, given := f.address, f.given
-		f.mu.Unlock()
-		old := time.Since(given) > pace.fresh
-		if address != "" && (!old || !asked.IsZero() && given.After(asked)) {
-			return address
+// healthiest returns the session with the fewest failures, so that the next is another if this
+// one fails, too. It returns nil if the server wants no exchange yet of any.
+func (f *following) healthiest() (best *followed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sessions {
+		if time.Now().Before(s.held) {
+			continue
 		}
-		if asked.IsZero() {
-			asked = time.Now()
-			if s := f.sessions[0]; old && !given.IsZero() { // or it is asked already
-				s.change(func() { s.asked = true })
-			}
-		}
-		select {
-		case <-f.offered:
-		case <-ctx.Done():
+		if best == nil || s.failures < best.failures {
+			best = s
 		}
 	}
-	return ""
+	return best
 }
 
 // listen has a WebSocket tell of changes until ctx is done.
 func (f *following) listen(ctx context.Context) {
 	wasOpen := false
 	for failures := 0; ; {
-		address := f.whereTo(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		at, err := f.exchange.Parse(address)
-		if err != nil {
-			panic(err) // addressForm lets nothing else in
-		}
+		address, err := f.whereTo(ctx)
 		began := time.Now()
-		conn, retryAfter, err := dial(ctx, f.client, at.String())
+		var conn *websocket.Conn
+		var retryAfter time.Duration
+		if err == nil {
+			conn, retryAfter, err = f.dial(ctx, address)
+		}
 		planned := false
 		if err == nil {
 			wasOpen = true
@@ -494,6 +529,14 @@ func (f *following) listen(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (f *following) dial(ctx context.Context, address string) (*websocket.Conn, time.Duration, error) {
+	at, err := f.exchange.Parse(address)
+	if err != nil {
+		panic(err) // addressForm lets nothing else in
+	}
+	return dial(ctx, f.client, at.String())
 }
 
 var (
@@ -546,7 +589,7 @@ func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned boo
 // askAll has all sessions exchanged at once.
 func (f *following) askAll() {
 	for _, s := range f.sessions {
-		s.change(func() { s.asked, s.rest = true, time.Time{} })
+		s.change(func() { s.asked = true })
 	}
 }
 

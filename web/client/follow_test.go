@@ -694,7 +694,8 @@ type stage struct {
 	exchanges atomic.Int32
 	address   atomic.Value // what Session-Live has
 	cursor    atomic.Value
-	dialed    chan string // has the URL of each request for a socket
+	refusing  atomic.Pointer[http.HandlerFunc] // answers exchanges in place of it, if it is not nil
+	dialed    chan string                      // has the URL of each request for a socket
 	sockets   chan *websocket.Conn
 }
 
@@ -707,10 +708,11 @@ func newStage(t *testing.T) *stage {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/sessions/exchange", func(w http.ResponseWriter, r *http.Request) {
 		s.exchanges.Add(1)
-		w.Header().Set("Session-Owner", tag)
-		w.Header().Set("Session-Cursor", s.cursor.Load().(string))
-		w.Header().Set("Session-Live", s.address.Load().(string))
-		w.WriteHeader(http.StatusNoContent)
+		if refuse := s.refusing.Load(); refuse != nil {
+			(*refuse)(w, r)
+			return
+		}
+		s.answer(w, r)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.dialed <- r.URL.String()
@@ -724,6 +726,21 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(listening.Close)
 	s.url = listening.URL + "/sessions/"
 	return s
+}
+
+// answer answers an exchange.
+func (s *stage) answer(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Session-Owner", tag)
+	w.Header().Set("Session-Cursor", s.cursor.Load().(string))
+	w.Header().Set("Session-Live", s.address.Load().(string))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// refuse has exchanges answered by a handler.
+func (s *stage) refuse(handler http.HandlerFunc) { s.refusing.Store(&handler) }
+
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 func (s *stage) send(t testing.TB, conn *websocket.Conn, kind websocket.MessageType, text string) {
@@ -822,6 +839,84 @@ func TestAnOldAddressIsAskedForAnew(t *testing.T) {
 		}
 		s.address.Store(fmt.Sprint("live?ticket=", i+2))
 		_ = conn.CloseNow()
+	}
+}
+
+func TestOnlyATicketGetsTooOld(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(unavailable)
+	for range 3 {
+		_ = (<-s.sockets).CloseNow() // it comes back, though no exchange does
+	}
+	<-s.sockets
+}
+
+func TestAnySessionRenewsATicket(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	s.address.Store("live?ticket=1")
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart", "another")
+	await(t, "it is live", d.isLive)
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("session") == "cart" {
+			unavailable(w, r)
+			return
+		}
+		s.answer(w, r)
+	})
+	d.save(t, "n", 1)
+	await(t, "the first session fails", func() bool { return d.state.Load().Err != nil })
+	for range 3 {
+		_ = (<-s.sockets).CloseNow()
+	}
+	<-s.sockets
+}
+
+func TestAnOutageIsOverSoon(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	s.address.Store("live?ticket=1")
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(unavailable)
+	_ = (<-s.sockets).CloseNow()
+	// It asks for a ticket until it gets one, though what failed is to rest.
+	await(t, "it asks", func() bool { return s.exchanges.Load() > connecting+5 })
+	if len(s.sockets) > 0 {
+		t.Error("it has come with a ticket that is too old")
+	}
+	s.refusing.Store(nil)
+	<-s.sockets
+	await(t, "it says that all is well", func() bool { state := d.state.Load(); return state.Live && state.Err == nil })
+}
+
+func TestATicketIsNotAskedForBeforeRetryAfter(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	s.address.Store("live?ticket=1")
+	var tries atomic.Int32
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: func(state client.State) {
+		if state.Silent != nil {
+			tries.Add(1)
+		}
+	}}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "1000")
+		unavailable(w, r)
+	})
+	d.save(t, "n", 1)
+	await(t, "it fails", func() bool { return d.state.Load().Err != nil })
+	_ = (<-s.sockets).CloseNow()
+	await(t, "it has tried to come back", func() bool { return tries.Load() > 3 })
+	if got := s.exchanges.Load(); got != connecting+1 {
+		t.Errorf("%d exchanges, want none before the time that the server has asked for", got-connecting-1)
 	}
 }
 
