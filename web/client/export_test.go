@@ -17,6 +17,11 @@ func Pings(every, answer time.Duration) { pace.ping, pace.pong = every, answer }
 // Renewal sets for how long a WebSocket is used, and has any time count as long.
 func Renewal(after time.Duration) { pace.renewal, pace.steady = after, 0 }
 
+// Rejoin sets how long to wait at least after the end of a WebSocket that is not renewed.
+func Rejoin(after time.Duration) {
+	pace.rejoin, pace.rejoinFirst, pace.rejoinLongest = after, after+1, after+1
+}
+
 // Fresh sets how old the address of a WebSocket may be.
 func Fresh(age time.Duration) { pace.fresh = age }
 

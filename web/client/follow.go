@@ -54,13 +54,14 @@ var pace = struct {
 	rejoinLongest            time.Duration // at most, if one was ever open: else something may let none through
 	ping, pong               time.Duration // between pings, and until the answer
 	renewal, steady          time.Duration // after which a socket is renewed, and after which it was no failure
+	renewals                 int           // of sockets that were open for a shorter time, one after the other
 	fresh, dial, longestRest time.Duration // how old an address may be; for a handshake; of Retry-After
 }{
 	again: time.Second, longest: 5 * time.Minute,
 	full:   5 * time.Minute,
 	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second, rejoinLongest: 30 * time.Second,
 	ping: live.PingInterval, pong: 10 * time.Second,
-	renewal: time.Hour, steady: time.Minute,
+	renewal: time.Hour, steady: time.Minute, renewals: 3,
 	fresh: 50 * time.Second, dial: 30 * time.Second, longestRest: time.Hour,
 }
 
@@ -130,6 +131,9 @@ type following struct {
 	// news has something when an answer had an address, and when an exchange failed.
 	news chan struct{}
 
+	// looked is when listen began to look for an address, which is good if it comes after that.
+	looked time.Time
+
 	telling sync.Mutex // held while Told is called
 
 	mu     sync.Mutex // of all below, and of what is so in the sessions
@@ -160,7 +164,7 @@ func newFollowing(client *http.Client, address string, config FollowConfig) (*fo
 	if bound.Timeout == 0 {
 		bound.Timeout = timeout
 	}
-	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, news: make(chan struct{}, 1)}, nil
+	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, news: make(chan struct{}, 1), looked: time.Now()}, nil
 }
 
 // tell tells the program of the state.
@@ -440,7 +444,6 @@ var errHeld = errors.New("the server wants no exchange yet, which would give a n
 // whereTo returns the address of a WebSocket. If the server offers none, it waits for one. If the
 // ticket in it is too old, it has a session exchanged, and returns an error if that fails.
 func (f *following) whereTo(ctx context.Context) (string, error) {
-	began := time.Now()
 	var asked *followed
 	for failed := 0; ; {
 		var failure error
@@ -457,7 +460,7 @@ func (f *following) whereTo(ctx context.Context) (string, error) {
 			if !offline {
 				f.setLive(false, nil)
 			}
-		case !hasTicket || given.After(began) || time.Since(given) <= pace.fresh:
+		case !hasTicket || given.After(f.looked) || time.Since(given) <= pace.fresh:
 			return address, nil
 		case asked == nil:
 			if asked = f.healthiest(); asked == nil {
@@ -494,7 +497,7 @@ func (f *following) healthiest() (best *followed) {
 // listen has a WebSocket tell of changes until ctx is done.
 func (f *following) listen(ctx context.Context) {
 	wasOpen := false
-	for failures := 0; ; {
+	for failures := 0; ; f.looked = time.Now() {
 		address, err := f.whereTo(ctx)
 		began := time.Now()
 		var conn *websocket.Conn
@@ -502,21 +505,22 @@ func (f *following) listen(ctx context.Context) {
 		if err == nil {
 			conn, retryAfter, err = f.dial(ctx, address)
 		}
-		planned := false
+		renew := false
 		if err == nil {
 			wasOpen = true
-			planned, err = f.hear(ctx, conn)
+			renew, err = f.hear(ctx, conn)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		f.setLive(false, err)
 		if time.Since(began) >= pace.steady {
 			failures = 0
-			if planned {
-				continue
-			}
 		}
+		if renew && failures < pace.renewals {
+			failures++
+			continue // as live as before
+		}
+		f.setLive(false, err)
 		longest := pace.longest
 		if wasOpen {
 			longest = pace.rejoinLongest
@@ -544,9 +548,9 @@ var (
 	errNoAnswer = errors.New("the server does not answer the socket's pings")
 )
 
-// hear does as a socket tells until that ends, and returns why. An end is planned if nothing
-// went wrong.
-func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned bool, err error) {
+// hear does as a socket tells until that ends, and returns why, and whether to open another at
+// once.
+func (f *following) hear(ctx context.Context, conn *websocket.Conn) (renew bool, err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	pongs := make(chan struct{}, 1)
 	var pinging sync.WaitGroup
@@ -557,13 +561,18 @@ func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned boo
 	}()
 	pinging.Go(func() { end(ping(ctx, conn, pongs)) })
 
-	f.setLive(true, nil)
+	f.mu.Lock()
+	wasLive := f.live
+	f.mu.Unlock()
+	if !wasLive {
+		f.setLive(true, nil)
+	}
 	f.askAll() // for what was missed
 	for {
 		kind, text, err := conn.Read(ctx)
 		switch {
 		case err != nil && websocket.CloseStatus(err) == live.CodeEnded:
-			// Who this is, is another now, and what was said of the former does not hold.
+			// The device may be another owner's by now. An exchange tells where to listen then.
 			f.mu.Lock()
 			f.address = ""
 			f.mu.Unlock()

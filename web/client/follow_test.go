@@ -695,6 +695,7 @@ type stage struct {
 	address   atomic.Value // what Session-Live has
 	cursor    atomic.Value
 	refusing  atomic.Pointer[http.HandlerFunc] // answers exchanges in place of it, if it is not nil
+	closed    atomic.Bool                      // whether sockets are refused
 	dialed    chan string                      // has the URL of each request for a socket
 	sockets   chan *websocket.Conn
 }
@@ -716,6 +717,10 @@ func newStage(t *testing.T) *stage {
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.dialed <- r.URL.String()
+		if s.closed.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -951,14 +956,88 @@ func TestASocketThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	_ = d.leave()
 }
 
+// lives collects what Follow tells of State.Live.
+type lives struct {
+	mu   sync.Mutex
+	told []bool
+}
+
+func (l *lives) add(state client.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, state.Live)
+}
+
+// areOnly reports whether nothing was told but that it is live, and that once.
+func (l *lives) areOnly(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.told) != 1 || !l.told[0] {
+		t.Errorf("told %v, want that it is live, once", l.told)
+	}
+}
+
 func TestASocketIsRenewed(t *testing.T) {
 	s := newStage(t)
 	client.Renewal(20 * time.Millisecond)
-	follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
-	for range 3 {
+	client.Rejoin(never)
+	var told lives
+	follow(t, s.url, client.FollowConfig{Interval: never, Told: told.add}, "cart")
+	for i := range 3 {
 		conn := <-s.sockets
+		await(t, "it exchanges when it connects", func() bool { return s.exchanges.Load() >= int32(connecting+i) })
 		if _, text, err := conn.Read(t.Context()); err == nil {
 			t.Errorf("got %q, want the end", text)
 		}
+	}
+	told.areOnly(t)
+}
+
+func TestAnExpiredSocketIsRenewed(t *testing.T) {
+	s := newStage(t)
+	client.Rejoin(never)
+	var told lives
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: told.add}, "cart")
+	const atOnce = 3
+	for i := range atOnce + 1 {
+		conn := <-s.sockets
+		await(t, "it exchanges when it connects", func() bool { return s.exchanges.Load() == int32(connecting+i) })
+		told.areOnly(t)
+		_ = conn.Close(live.CodeExpired, "")
+	}
+	// A server that does nothing else is not asked without end.
+	await(t, "it is not live", func() bool { return !d.isLive() })
+	if len(s.sockets) > 0 {
+		t.Error("it has come again")
+	}
+}
+
+func TestARenewalThatFailsIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(s *stage)
+		told    bool // whether it says why
+	}{
+		"the server lets no socket through": {func(s *stage) { s.closed.Store(true) }, true},
+		"the server offers none any more":   {func(s *stage) { s.address.Store("") }, false},
+		"no exchange gives a ticket":        {func(s *stage) { s.refuse(unavailable) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			client.Fresh(0)
+			client.Rejoin(never)
+			s.address.Store("live?ticket=1")
+			d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+			await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+			test.prepare(s)
+			conn := <-s.sockets
+			s.send(t, conn, websocket.MessageText, `{}`)
+			await(t, "it exchanges", func() bool { return s.exchanges.Load() > connecting })
+			_ = conn.Close(live.CodeExpired, "")
+			await(t, "it is not live", func() bool { return !d.isLive() })
+			if err := d.state.Load().Silent; (err != nil) != test.told {
+				t.Errorf("it says %v", err)
+			}
+		})
 	}
 }
