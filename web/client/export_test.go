@@ -8,6 +8,7 @@ func Hurry() (restore func()) {
 	had := pace
 	pace.again, pace.longest, pace.full = time.Millisecond, 50*time.Millisecond, 20*time.Millisecond
 	pace.rejoin, pace.rejoinFirst, pace.rejoinLongest = time.Millisecond, 20*time.Millisecond, 50*time.Millisecond
+	pace.told = time.Millisecond
 	return func() { pace = had }
 }
 
@@ -27,3 +28,6 @@ func Fresh(age time.Duration) { pace.fresh = age }
 
 // Rest sets how long a session rests after its first failure.
 func Rest(after time.Duration) { pace.again, pace.longest = after, after }
+
+// Told sets how far apart the exchanges are that the server leads to.
+func Told(apart time.Duration) { pace.told = apart }

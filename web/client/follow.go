@@ -22,32 +22,37 @@ import (
 
 // A FollowConfig says how Follow exchanges. A zero stands for the default.
 type FollowConfig struct {
-	// Delay is how far apart the exchanges of a session are at least that changes lead to: a
-	// second. Those here are counted apart from those elsewhere. The first change after that
-	// time is exchanged at once.
+	// Delay is how far apart the exchanges of a session are at least that changes here lead to:
+	// a second. The first change after that time is exchanged at once. What the server tells of
+	// changes elsewhere leads to exchanges of its own, which are at least 250 ms apart.
 	Delay time.Duration
 	// Interval is how often to exchange while the server does not tell of changes: 30
 	// seconds.
 	Interval time.Duration
-	// Told, if it is set, is called when State.Live changes, after a try for a WebSocket that
-	// failed, and after an exchange that failed or that ended a failure. The calls come one at
-	// a time. Exchanges wait for them, so it must return soon.
+	// NoLive has it open no WebSocket, and ask for changes elsewhere at Interval, as live: false
+	// does in a page.
+	NoLive bool
+	// Told, if it is set, is called whenever the State has changed, and after each exchange and
+	// each try for a WebSocket that has failed. The calls come one at a time. Exchanges wait for
+	// them, so it must return soon.
 	Told func(State)
 }
 
 // A State is how Follow fares.
 type State struct {
-	// Live says that the server tells of changes at once.
+	// Live says that the server tells of changes at once. It stays so while a WebSocket is
+	// replaced by another at once.
 	Live bool
 	// Err is why the latest exchange of some session failed. It is nil if none did.
 	Err error
-	// Silent is why the server does not tell of changes. It is nil if it does, and if it does
-	// not offer to.
-	Silent error
+	// LiveErr is why there is no WebSocket. It is nil if there is one, if the server offers
+	// none, and until one is tried.
+	LiveErr error
 }
 
 // pace has the times that users cannot set. Only tests change it.
 var pace = struct {
+	told                     time.Duration // between exchanges that the server leads to, as in js/src/sync.js
 	again, longest           time.Duration // after the first failure of an exchange, and at most
 	full                     time.Duration // after an exchange of which the server had no room for something
 	rejoin, rejoinFirst      time.Duration // after the first end of a socket: at least, and at most
@@ -57,6 +62,7 @@ var pace = struct {
 	renewals                 int           // of sockets that were open for a shorter time, one after the other
 	fresh, dial, longestRest time.Duration // how old an address may be; for a handshake; of Retry-After
 }{
+	told:  250 * time.Millisecond,
 	again: time.Second, longest: 5 * time.Minute,
 	full:   5 * time.Minute,
 	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second, rejoinLongest: 30 * time.Second,
@@ -113,7 +119,9 @@ func Follow(ctx context.Context, client *http.Client, address string, config Fol
 	for _, one := range f.sessions {
 		all.Go(func() { one.run(running) })
 	}
-	all.Go(func() { f.listen(running) })
+	if !config.NoLive {
+		all.Go(func() { f.listen(running) })
+	}
 	all.Wait()
 	if err := ctx.Err(); err != nil {
 		return err
@@ -136,10 +144,10 @@ type following struct {
 
 	telling sync.Mutex // held while Told is called
 
-	mu     sync.Mutex // of all below, and of what is so in the sessions
-	live   bool
-	ended  time.Time // when live ended
-	silent error
+	mu      sync.Mutex // of all below, and of what is so in the sessions
+	live    bool
+	ended   time.Time // when live ended
+	liveErr error
 	// address is where the server tells of changes, as it said when it was given. It is empty
 	// for nowhere.
 	address string
@@ -175,7 +183,7 @@ func (f *following) tell() {
 	f.telling.Lock()
 	defer f.telling.Unlock()
 	f.mu.Lock()
-	state := State{Live: f.live, Silent: f.silent}
+	state := State{Live: f.live, LiveErr: f.liveErr}
 	for _, s := range f.sessions {
 		if s.err != nil {
 			state.Err = s.err
@@ -192,7 +200,7 @@ func (f *following) setLive(live bool, err error) {
 	if f.live && !live {
 		f.ended = time.Now()
 	}
-	f.live, f.silent = live, err
+	f.live, f.liveErr = live, err
 	f.mu.Unlock()
 	for _, s := range f.sessions {
 		s.look()
@@ -277,7 +285,7 @@ func (s *followed) due() (at time.Time, is bool) {
 		at    time.Time
 	}{
 		{s.changed, s.sent.Add(f.config.Delay)},
-		{s.behind(), s.fetched.Add(f.config.Delay)},
+		{s.behind(), s.fetched.Add(pace.told)},
 		{!s.retry.IsZero(), s.retry},
 		// Not as soon as the server is gone: all its clients would come together.
 		{!f.live || !s.watched, later(s.began, f.ended).Add(f.config.Interval)},
@@ -452,7 +460,7 @@ func (f *following) whereTo(ctx context.Context) (string, error) {
 			failure = asked.err
 		}
 		address, given := f.address, f.given
-		offline := !f.live && f.silent == nil
+		offline := !f.live && f.liveErr == nil
 		f.mu.Unlock()
 		hasTicket := strings.Contains(address, "?")
 		switch {

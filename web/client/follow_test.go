@@ -378,24 +378,24 @@ func TestItComesBack(t *testing.T) {
 func TestWithoutASocketItAsks(t *testing.T) {
 	const often = time.Millisecond
 	for name, test := range map[string]struct {
-		config server.Config
-		proxy  func(w http.ResponseWriter, r *http.Request) bool // whether it answers itself
-		silent bool                                              // whether Follow says why
+		config  server.Config
+		proxy   func(w http.ResponseWriter, r *http.Request) bool // whether it answers itself
+		saysWhy bool                                              // whether Follow says why
 	}{
 		"the server has none": {config: server.Config{Live: server.NoLive}},
-		"a proxy refuses them": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy refuses them": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Upgrade") == "" {
 				return false
 			}
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}},
-		"a proxy takes them for plain requests": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy takes them for plain requests": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Upgrade")
 			r.Header.Del("Connection")
 			return false
 		}},
-		"a proxy sends elsewhere": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy sends elsewhere": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Upgrade") != "" {
 				http.Redirect(w, r, "https://example.com/sessions/live", http.StatusTemporaryRedirect)
 			}
@@ -422,9 +422,9 @@ func TestWithoutASocketItAsks(t *testing.T) {
 				a.save(t, "n", i)
 				b.has(t, "n", fmt.Sprint(i))
 			}
-			if test.silent {
-				await(t, "it says why", func() bool { return b.state.Load().Silent != nil })
-				if text := b.state.Load().Silent.Error(); strings.Contains(text, p.url) {
+			if test.saysWhy {
+				await(t, "it says why", func() bool { return b.state.Load().LiveErr != nil })
+				if text := b.state.Load().LiveErr.Error(); strings.Contains(text, p.url) {
 					t.Errorf("%s has the address, in which can be a ticket", text)
 				}
 			}
@@ -807,6 +807,57 @@ func TestWhatAMessageLeadsTo(t *testing.T) {
 	}
 }
 
+func TestDelayHoldsBackNoneOfOthersChanges(t *testing.T) {
+	s := newStage(t)
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Delay: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	conn := <-s.sockets
+	for i := range int32(5) {
+		s.send(t, conn, websocket.MessageText, `{}`)
+		await(t, "it exchanges", func() bool { return s.exchanges.Load() == connecting+1+i })
+	}
+}
+
+func TestOthersChangesAreGathered(t *testing.T) {
+	s := newStage(t)
+	client.Told(never)
+	var ofCart atomic.Int32
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("session") == "cart" {
+			ofCart.Add(1)
+		}
+		s.answer(w, r)
+	})
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart", "mark")
+	conn := <-s.sockets
+	await(t, "it has connected", func() bool { return d.isLive() && ofCart.Load() == connecting })
+	s.send(t, conn, websocket.MessageText, `{"session":"cart"}`)
+	await(t, "the first is exchanged", func() bool { return ofCart.Load() == connecting+1 })
+	for range 3 {
+		s.send(t, conn, websocket.MessageText, `{"session":"cart"}`)
+	}
+	before := s.exchanges.Load()
+	s.send(t, conn, websocket.MessageText, `{"session":"mark"}`)
+	await(t, "the others have been read", func() bool { return s.exchanges.Load() > before })
+	d.save(t, "n", 1) // goes by itself, and fetches all
+	await(t, "the save is exchanged", func() bool { return ofCart.Load() > connecting+1 })
+	if got := ofCart.Load(); got != connecting+2 {
+		t.Errorf("%d exchanges, want %d, and one for the save", got, connecting+1)
+	}
+}
+
+func TestWithNoLiveItOnlyAsks(t *testing.T) {
+	s := newStage(t)
+	d := follow(t, s.url, client.FollowConfig{Interval: time.Millisecond, NoLive: true}, "cart")
+	await(t, "it asks", func() bool { return s.exchanges.Load() > 20 })
+	if len(s.dialed) > 0 || d.isLive() {
+		t.Error("it has a socket")
+	}
+	if err := d.leave(); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
 func TestNoAddressButTheServersOwnIsTaken(t *testing.T) {
 	s := newStage(t)
 	for _, address := range []string{"", "https://evil.example/live", "//evil.example/live", "/live", "../live", "live/x", "live?", "live?x=1", "live?ticket=a&x=1", "live#x", "live?ticket=a/b", "live, live"} {
@@ -907,7 +958,7 @@ func TestATicketIsNotAskedForBeforeRetryAfter(t *testing.T) {
 	s.address.Store("live?ticket=1")
 	var tries atomic.Int32
 	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: func(state client.State) {
-		if state.Silent != nil {
+		if state.LiveErr != nil {
 			tries.Add(1)
 		}
 	}}, "cart")
@@ -930,8 +981,8 @@ func TestASocketThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	client.Pings(time.Millisecond, 20*time.Millisecond)
 	var silent atomic.Value
 	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: func(state client.State) {
-		if state.Silent != nil {
-			silent.CompareAndSwap(nil, state.Silent.Error())
+		if state.LiveErr != nil {
+			silent.CompareAndSwap(nil, state.LiveErr.Error())
 		}
 	}}, "cart")
 	conn := <-s.sockets
@@ -1035,7 +1086,7 @@ func TestARenewalThatFailsIsTold(t *testing.T) {
 			await(t, "it exchanges", func() bool { return s.exchanges.Load() > connecting })
 			_ = conn.Close(live.CodeExpired, "")
 			await(t, "it is not live", func() bool { return !d.isLive() })
-			if err := d.state.Load().Silent; (err != nil) != test.told {
+			if err := d.state.Load().LiveErr; (err != nil) != test.told {
 				t.Errorf("it says %v", err)
 			}
 		})
