@@ -50,7 +50,7 @@ type State struct {
 	LiveErr error
 }
 
-// pace has the times that users cannot set. Only tests change it.
+// pace has what users cannot set. Only tests change it.
 var pace = struct {
 	told                     time.Duration // between exchanges that the server leads to, as in js/src/sync.js
 	again, longest           time.Duration // after the first failure of an exchange, and at most
@@ -78,14 +78,18 @@ var pace = struct {
 //
 // Each session is exchanged at once, whenever it is changed here, and whenever the server says
 // by a WebSocket that somebody else has changed it. While there is no such socket, sessions are
-// exchanged at FollowConfig.Interval. A session is so at any time if its storage is no
-// session.Watcher, as nothing tells of its changes. What is saved but changes nothing goes with
-// the next exchange. So does what others save into the same storage.
+// exchanged at FollowConfig.Interval. A session whose storage is no session.Watcher always is, as
+// nothing tells of its changes. A save that changes nothing goes with the next exchange. So does
+// what others save into the same storage.
+//
+// The server offers the WebSocket to devices that it knows by a cookie. So the client must keep
+// cookies (see net/http/cookiejar), also if its transport tells the server in another way who it
+// is. Otherwise Follow only asks.
 //
 // What fails is tried again after a random time, which grows up to five minutes: see
-// FollowConfig.Told. Only what no waiting mends ends Follow before ctx is done. Its error then
-// wraps session.ErrConfig, or session.ErrClosed for a session that was closed. Otherwise it is
-// that of ctx. Nothing goes on once Follow has returned. End it before Session.Forget: it
+// FollowConfig.Told. Before ctx is done, Follow ends only if trying again is of no use. Its error
+// then wraps session.ErrConfig, or session.ErrClosed for a session that was closed. Otherwise it
+// is that of ctx. Nothing goes on once Follow has returned. End it before Session.Forget: it
 // would fetch again what that drops.
 func Follow(ctx context.Context, client *http.Client, address string, config FollowConfig, sessions ...*session.Session) error {
 	f, err := newFollowing(client, address, config)
@@ -136,7 +140,7 @@ type following struct {
 	config   FollowConfig
 	sessions []*followed
 	end      context.CancelCauseFunc
-	// news has something when an answer had an address, and when an exchange failed.
+	// news has something when whereTo is to look again.
 	news chan struct{}
 
 	// looked is when listen began to look for an address, which is good if it comes after that.
@@ -208,8 +212,8 @@ func (f *following) setLive(live bool, err error) {
 	f.tell()
 }
 
-// A followed session is exchanged by one goroutine, that of run. What others want of it they
-// change, and wake that.
+// A followed session is exchanged by one goroutine, which executes run. Others change the fields
+// that say what is due, and wake it.
 type followed struct {
 	of      *following
 	session *session.Session
@@ -222,17 +226,17 @@ type followed struct {
 	asked   bool // it is to be exchanged at once, also after a failure
 	changed bool // it was changed here
 	stale   bool // it was changed elsewhere
-	// wanted is up to where it goes elsewhere, if that was told, and known what is here.
+	// wanted is the newest position on the server that was told, and known that of what is here.
 	wanted, known position
-	// began is when the latest exchange began, sent the latest one for changes here, and
-	// fetched that for those elsewhere.
+	// began is when the latest exchange began, sent when the latest began that sent changes, and
+	// fetched when the latest began of which changes elsewhere were the reason.
 	began, sent, fetched time.Time
 	failures             int
 	// rest is when it may be exchanged next unless it is asked, and retry when it must be. Until
 	// held, the server wants no exchange.
 	rest, retry, held time.Time
-	failed            int // how many exchanges have
-	err               error
+	done              int   // how many exchanges have ended
+	err               error // of the latest
 }
 
 // change makes a change, and has run see it.
@@ -287,7 +291,8 @@ func (s *followed) due() (at time.Time, is bool) {
 		{s.changed, s.sent.Add(f.config.Delay)},
 		{s.behind(), s.fetched.Add(pace.told)},
 		{!s.retry.IsZero(), s.retry},
-		// Not as soon as the server is gone: all its clients would come together.
+		// Counted from the end of the socket, too: all clients of a server that has ended would
+		// ask at the same time.
 		{!f.live || !s.watched, later(s.began, f.ended).Add(f.config.Interval)},
 	} {
 		if reason.holds && (!is || reason.at.Before(at)) {
@@ -322,7 +327,7 @@ func (s *followed) sync(ctx context.Context) {
 	if s.behind() {
 		s.fetched = s.began
 	}
-	// What was told so far was merged before, so this exchange gets it.
+	// The server had made all changes that it has told of, so this exchange fetches them.
 	s.asked, s.changed, s.stale, s.wanted = false, false, false, position{}
 	f.mu.Unlock()
 
@@ -340,6 +345,7 @@ func (s *followed) sync(ctx context.Context) {
 	f.mu.Lock()
 	tell := err != nil || s.err != nil
 	s.err = err
+	s.done++
 	s.rest, s.retry, s.held = time.Time{}, time.Time{}, time.Time{}
 	switch {
 	case err == nil:
@@ -354,7 +360,6 @@ func (s *followed) sync(ctx context.Context) {
 		s.retry = s.began.Add(jittered(pace.full))
 	default:
 		s.failures++
-		s.failed++
 		s.known = position{}
 		now := time.Now()
 		s.rest = now.Add(jittered(min(pace.again<<min(s.failures-1, 10), pace.longest)))
@@ -363,18 +368,18 @@ func (s *followed) sync(ctx context.Context) {
 			s.rest = later(s.rest, s.held)
 		}
 		s.retry = s.rest
-		f.look()
 	}
 	f.mu.Unlock()
+	f.look()
 	if tell {
 		f.tell()
 	}
 }
 
-// jittered returns half of d to all of it, so that not all clients come at once.
+// jittered returns a random time from half of d to d, so that not all clients come at once.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
 
-// rested returns how long to wait if that was asked for.
+// rested returns how long to wait after an answer with this Retry-After.
 func rested(retryAfter time.Duration) time.Duration {
 	if retryAfter == 0 {
 		return 0
@@ -402,13 +407,13 @@ func positionOf(cursor string) position {
 	return position{epoch, version}
 }
 
-// covers reports whether who is at p has what there is up to the other.
+// covers reports whether p is not before the other position.
 func (p position) covers(other position) bool {
 	return other == position{} || p.epoch == other.epoch && p.version >= other.version
 }
 
-// told notes that a session goes up to a cursor by now, or that it has changed if that is no
-// cursor.
+// told notes that the session has changed on the server, where its cursor is the given one now, if
+// that is one.
 func (s *followed) told(cursor string) {
 	s.change(func() {
 		at := positionOf(cursor)
@@ -417,14 +422,14 @@ func (s *followed) told(cursor string) {
 			s.stale = true
 		case s.wanted.covers(at) && s.wanted != position{} || s.known.covers(at):
 		case s.wanted == position{} || at.covers(s.wanted):
-			s.wanted = at // during an exchange, that may find it
+			s.wanted = at // an exchange that is under way may fetch it
 		default:
 			s.stale = true
 		}
 	})
 }
 
-// addressForm is that of a Session-Live: nobody else's URL.
+// addressForm is what a Session-Live may be. None is the URL of another server.
 var addressForm = regexp.MustCompile(`^live(\?ticket=[\w.-]+)?$`)
 
 // answered notes where an answer says that the server tells of changes.
@@ -439,7 +444,7 @@ func (f *following) answered(header http.Header) {
 	f.look()
 }
 
-// look has whereTo look at what there is.
+// look has whereTo look again at what it waits for.
 func (f *following) look() {
 	select {
 	case f.news <- struct{}{}:
@@ -453,10 +458,10 @@ var errHeld = errors.New("the server wants no exchange yet, which would give a n
 // ticket in it is too old, it has a session exchanged, and returns an error if that fails.
 func (f *following) whereTo(ctx context.Context) (string, error) {
 	var asked *followed
-	for failed := 0; ; {
+	for done := 0; ; {
 		var failure error
 		f.mu.Lock()
-		if asked != nil && asked.failed > failed {
+		if asked != nil && asked.done > done {
 			failure = asked.err
 		}
 		address, given := f.address, f.given
@@ -474,7 +479,7 @@ func (f *following) whereTo(ctx context.Context) (string, error) {
 			if asked = f.healthiest(); asked == nil {
 				return "", errHeld
 			}
-			asked.change(func() { failed, asked.asked = asked.failed, true })
+			asked.change(func() { done, asked.asked = asked.done, true })
 		case failure != nil:
 			return "", fmt.Errorf("no exchange gives a new ticket: %w", failure)
 		}
@@ -556,8 +561,8 @@ var (
 	errNoAnswer = errors.New("the server does not answer the socket's pings")
 )
 
-// hear does as a socket tells until that ends, and returns why, and whether to open another at
-// once.
+// hear does what the messages of a socket ask for until it ends. It returns why it has ended, and
+// whether to open another at once.
 func (f *following) hear(ctx context.Context, conn *websocket.Conn) (renew bool, err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	pongs := make(chan struct{}, 1)
@@ -624,7 +629,7 @@ func ping(ctx context.Context, conn *websocket.Conn, pongs <-chan struct{}) erro
 			return ctx.Err()
 		}
 		select {
-		case <-pongs: // one too many
+		case <-pongs: // nobody has asked for it
 		default:
 		}
 		patient, cancel := context.WithTimeout(ctx, pace.pong)
@@ -643,7 +648,7 @@ func ping(ctx context.Context, conn *websocket.Conn, pongs <-chan struct{}) erro
 	}
 }
 
-// heard does as a message says. One that cannot be read may be a later version's.
+// heard does what a message asks for. One that cannot be read may be a later version's.
 func (f *following) heard(text []byte) {
 	var message *struct {
 		Session *string
