@@ -22,45 +22,52 @@ import (
 
 // A FollowConfig says how Follow exchanges. A zero stands for the default.
 type FollowConfig struct {
-	// Delay is how far apart the exchanges of a session are at least that changes lead to: a
-	// second. Those here are counted apart from those elsewhere. The first change after that
-	// time is exchanged at once.
+	// Delay is how far apart the exchanges of a session are at least that changes here lead to:
+	// a second. The first change after that time is exchanged at once. What the server tells of
+	// changes elsewhere leads to exchanges of its own, which are at least 250 ms apart.
 	Delay time.Duration
 	// Interval is how often to exchange while the server does not tell of changes: 30
 	// seconds.
 	Interval time.Duration
-	// Told, if it is set, is called when State.Live changes, after a try for a WebSocket that
-	// failed, and after an exchange that failed or that ended a failure. The calls come one at
-	// a time. Exchanges wait for them, so it must return soon.
+	// NoLive has it open no WebSocket, and ask for changes elsewhere at Interval, as live: false
+	// does in a page.
+	NoLive bool
+	// Told, if it is set, is called whenever the State has changed, and after each exchange and
+	// each try for a WebSocket that has failed. The calls come one at a time. Exchanges wait for
+	// them, so it must return soon.
 	Told func(State)
 }
 
 // A State is how Follow fares.
 type State struct {
-	// Live says that the server tells of changes at once.
+	// Live says that the server tells of changes at once. It stays so while a WebSocket is
+	// replaced by another at once.
 	Live bool
 	// Err is why the latest exchange of some session failed. It is nil if none did.
 	Err error
-	// Silent is why the server does not tell of changes. It is nil if it does, and if it does
-	// not offer to.
-	Silent error
+	// LiveErr is why there is no WebSocket. It is nil if there is one, if the server offers
+	// none, and until one is tried.
+	LiveErr error
 }
 
-// pace has the times that users cannot set. Only tests change it.
+// pace has what users cannot set. Only tests change it.
 var pace = struct {
+	told                     time.Duration // between exchanges that the server leads to, as in js/src/sync.js
 	again, longest           time.Duration // after the first failure of an exchange, and at most
 	full                     time.Duration // after an exchange of which the server had no room for something
 	rejoin, rejoinFirst      time.Duration // after the first end of a socket: at least, and at most
 	rejoinLongest            time.Duration // at most, if one was ever open: else something may let none through
 	ping, pong               time.Duration // between pings, and until the answer
 	renewal, steady          time.Duration // after which a socket is renewed, and after which it was no failure
+	renewals                 int           // of sockets that were open for a shorter time, one after the other
 	fresh, dial, longestRest time.Duration // how old an address may be; for a handshake; of Retry-After
 }{
+	told:  250 * time.Millisecond,
 	again: time.Second, longest: 5 * time.Minute,
 	full:   5 * time.Minute,
 	rejoin: 500 * time.Millisecond, rejoinFirst: 10 * time.Second, rejoinLongest: 30 * time.Second,
 	ping: live.PingInterval, pong: 10 * time.Second,
-	renewal: time.Hour, steady: time.Minute,
+	renewal: time.Hour, steady: time.Minute, renewals: 3,
 	fresh: 50 * time.Second, dial: 30 * time.Second, longestRest: time.Hour,
 }
 
@@ -71,14 +78,18 @@ var pace = struct {
 //
 // Each session is exchanged at once, whenever it is changed here, and whenever the server says
 // by a WebSocket that somebody else has changed it. While there is no such socket, sessions are
-// exchanged at FollowConfig.Interval. A session is so at any time if its storage is no
-// session.Watcher, as nothing tells of its changes. What is saved but changes nothing goes with
-// the next exchange. So does what others save into the same storage.
+// exchanged at FollowConfig.Interval. A session whose storage is no session.Watcher always is, as
+// nothing tells of its changes. A save that changes nothing goes with the next exchange. So does
+// what others save into the same storage.
+//
+// The server offers the WebSocket to devices that it knows by a cookie. So the client must keep
+// cookies (see net/http/cookiejar), also if its transport tells the server in another way who it
+// is. Otherwise Follow only asks.
 //
 // What fails is tried again after a random time, which grows up to five minutes: see
-// FollowConfig.Told. Only what no waiting mends ends Follow before ctx is done. Its error then
-// wraps session.ErrConfig, or session.ErrClosed for a session that was closed. Otherwise it is
-// that of ctx. Nothing goes on once Follow has returned. End it before Session.Forget: it
+// FollowConfig.Told. Before ctx is done, Follow ends only if trying again is of no use. Its error
+// then wraps session.ErrConfig, or session.ErrClosed for a session that was closed. Otherwise it
+// is that of ctx. Nothing goes on once Follow has returned. End it before Session.Forget: it
 // would fetch again what that drops.
 func Follow(ctx context.Context, client *http.Client, address string, config FollowConfig, sessions ...*session.Session) error {
 	f, err := newFollowing(client, address, config)
@@ -112,7 +123,9 @@ func Follow(ctx context.Context, client *http.Client, address string, config Fol
 	for _, one := range f.sessions {
 		all.Go(func() { one.run(running) })
 	}
-	all.Go(func() { f.listen(running) })
+	if !config.NoLive {
+		all.Go(func() { f.listen(running) })
+	}
 	all.Wait()
 	if err := ctx.Err(); err != nil {
 		return err
@@ -127,15 +140,18 @@ type following struct {
 	config   FollowConfig
 	sessions []*followed
 	end      context.CancelCauseFunc
-	// offered has something when an answer had an address.
-	offered chan struct{}
+	// news has something when whereTo is to look again.
+	news chan struct{}
+
+	// looked is when listen began to look for an address, which is good if it comes after that.
+	looked time.Time
 
 	telling sync.Mutex // held while Told is called
 
-	mu     sync.Mutex // of all below, and of what is so in the sessions
-	live   bool
-	ended  time.Time // when live ended
-	silent error
+	mu      sync.Mutex // of all below, and of what is so in the sessions
+	live    bool
+	ended   time.Time // when live ended
+	liveErr error
 	// address is where the server tells of changes, as it said when it was given. It is empty
 	// for nowhere.
 	address string
@@ -160,7 +176,7 @@ func newFollowing(client *http.Client, address string, config FollowConfig) (*fo
 	if bound.Timeout == 0 {
 		bound.Timeout = timeout
 	}
-	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, offered: make(chan struct{}, 1)}, nil
+	return &following{client: bound, exchange: base.JoinPath("exchange"), config: config, news: make(chan struct{}, 1), looked: time.Now()}, nil
 }
 
 // tell tells the program of the state.
@@ -171,7 +187,7 @@ func (f *following) tell() {
 	f.telling.Lock()
 	defer f.telling.Unlock()
 	f.mu.Lock()
-	state := State{Live: f.live, Silent: f.silent}
+	state := State{Live: f.live, LiveErr: f.liveErr}
 	for _, s := range f.sessions {
 		if s.err != nil {
 			state.Err = s.err
@@ -181,8 +197,23 @@ func (f *following) tell() {
 	f.config.Told(state)
 }
 
-// A followed session is exchanged by one goroutine, that of run. What others want of it they
-// change, and wake that.
+// setLive notes whether the server tells of changes, and why not, and tells the program. The
+// sessions look anew at when they are due, which depends on it.
+func (f *following) setLive(live bool, err error) {
+	f.mu.Lock()
+	if f.live && !live {
+		f.ended = time.Now()
+	}
+	f.live, f.liveErr = live, err
+	f.mu.Unlock()
+	for _, s := range f.sessions {
+		s.look()
+	}
+	f.tell()
+}
+
+// A followed session is exchanged by one goroutine, which executes run. Others change the fields
+// that say what is due, and wake it.
 type followed struct {
 	of      *following
 	session *session.Session
@@ -192,18 +223,20 @@ type followed struct {
 
 	// Under the mutex of the following.
 
-	asked   bool // it is to be exchanged at once
+	asked   bool // it is to be exchanged at once, also after a failure
 	changed bool // it was changed here
 	stale   bool // it was changed elsewhere
-	// wanted is up to where it goes elsewhere, if that was told, and known what is here.
+	// wanted is the newest position on the server that was told, and known that of what is here.
 	wanted, known position
-	// began is when the latest exchange began, sent the latest one for changes here, and
-	// fetched that for those elsewhere.
+	// began is when the latest exchange began, sent when the latest began that sent changes, and
+	// fetched when the latest began of which changes elsewhere were the reason.
 	began, sent, fetched time.Time
 	failures             int
-	// rest is when it may be exchanged next, and retry when it must be.
-	rest, retry time.Time
-	err         error
+	// rest is when it may be exchanged next unless it is asked, and retry when it must be. Until
+	// held, the server wants no exchange.
+	rest, retry, held time.Time
+	done              int   // how many exchanges have ended
+	err               error // of the latest
 }
 
 // change makes a change, and has run see it.
@@ -211,6 +244,11 @@ func (s *followed) change(how func()) {
 	s.of.mu.Lock()
 	how()
 	s.of.mu.Unlock()
+	s.look()
+}
+
+// look has run look at when the session is due.
+func (s *followed) look() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is about to look
@@ -243,15 +281,18 @@ func (s *followed) due() (at time.Time, is bool) {
 	f := s.of
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.asked {
+		return time.Time{}, true
+	}
 	for _, reason := range []struct {
 		holds bool
 		at    time.Time
 	}{
-		{s.asked, time.Time{}},
 		{s.changed, s.sent.Add(f.config.Delay)},
-		{s.behind(), s.fetched.Add(f.config.Delay)},
+		{s.behind(), s.fetched.Add(pace.told)},
 		{!s.retry.IsZero(), s.retry},
-		// Not as soon as the server is gone: all its clients would come together.
+		// Counted from the end of the socket, too: all clients of a server that has ended would
+		// ask at the same time.
 		{!f.live || !s.watched, later(s.began, f.ended).Add(f.config.Interval)},
 	} {
 		if reason.holds && (!is || reason.at.Before(at)) {
@@ -286,7 +327,7 @@ func (s *followed) sync(ctx context.Context) {
 	if s.behind() {
 		s.fetched = s.began
 	}
-	// What was told so far was merged before, so this exchange gets it.
+	// The server had made all changes that it has told of, so this exchange fetches them.
 	s.asked, s.changed, s.stale, s.wanted = false, false, false, position{}
 	f.mu.Unlock()
 
@@ -304,7 +345,8 @@ func (s *followed) sync(ctx context.Context) {
 	f.mu.Lock()
 	tell := err != nil || s.err != nil
 	s.err = err
-	s.rest, s.retry = time.Time{}, time.Time{}
+	s.done++
+	s.rest, s.retry, s.held = time.Time{}, time.Time{}, time.Time{}
 	switch {
 	case err == nil:
 		s.failures = 0
@@ -319,23 +361,25 @@ func (s *followed) sync(ctx context.Context) {
 	default:
 		s.failures++
 		s.known = position{}
-		wait := jittered(min(pace.again<<min(s.failures-1, 10), pace.longest))
-		if refused, is := errors.AsType[*RefusalError](err); is {
-			wait = max(wait, rested(refused.RetryAfter))
+		now := time.Now()
+		s.rest = now.Add(jittered(min(pace.again<<min(s.failures-1, 10), pace.longest)))
+		if refused, is := errors.AsType[*RefusalError](err); is && refused.RetryAfter > 0 {
+			s.held = now.Add(rested(refused.RetryAfter))
+			s.rest = later(s.rest, s.held)
 		}
-		s.rest = time.Now().Add(wait)
 		s.retry = s.rest
 	}
 	f.mu.Unlock()
+	f.look()
 	if tell {
 		f.tell()
 	}
 }
 
-// jittered returns half of d to all of it, so that not all clients come at once.
+// jittered returns a random time from half of d to d, so that not all clients come at once.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
 
-// rested returns how long to wait if that was asked for.
+// rested returns how long to wait after an answer with this Retry-After.
 func rested(retryAfter time.Duration) time.Duration {
 	if retryAfter == 0 {
 		return 0
@@ -363,13 +407,13 @@ func positionOf(cursor string) position {
 	return position{epoch, version}
 }
 
-// covers reports whether who is at p has what there is up to the other.
+// covers reports whether p is not before the other position.
 func (p position) covers(other position) bool {
 	return other == position{} || p.epoch == other.epoch && p.version >= other.version
 }
 
-// told notes that a session goes up to a cursor by now, or that it has changed if that is no
-// cursor.
+// told notes that the session has changed on the server, where its cursor is the given one now, if
+// that is one.
 func (s *followed) told(cursor string) {
 	s.change(func() {
 		at := positionOf(cursor)
@@ -378,14 +422,14 @@ func (s *followed) told(cursor string) {
 			s.stale = true
 		case s.wanted.covers(at) && s.wanted != position{} || s.known.covers(at):
 		case s.wanted == position{} || at.covers(s.wanted):
-			s.wanted = at // during an exchange, that may find it
+			s.wanted = at // an exchange that is under way may fetch it
 		default:
 			s.stale = true
 		}
 	})
 }
 
-// addressForm is that of a Session-Live: nobody else's URL.
+// addressForm is what a Session-Live may be. None is the URL of another server.
 var addressForm = regexp.MustCompile(`^live(\?ticket=[\w.-]+)?$`)
 
 // answered notes where an answer says that the server tells of changes.
@@ -396,78 +440,100 @@ func (f *following) answered(header http.Header) {
 	}
 	f.mu.Lock()
 	f.address, f.given = address, time.Now()
-	if address == "" && !f.live {
-		f.silent = nil
-	}
 	f.mu.Unlock()
-	if address != "" {
+	f.look()
+}
+
+// look has whereTo look again at what it waits for.
+func (f *following) look() {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+var errHeld = errors.New("the server wants no exchange yet, which would give a new ticket")
+
+// whereTo returns the address of a WebSocket. If the server offers none, it waits for one. If the
+// ticket in it is too old, it has a session exchanged, and returns an error if that fails.
+func (f *following) whereTo(ctx context.Context) (string, error) {
+	var asked *followed
+	for done := 0; ; {
+		var failure error
+		f.mu.Lock()
+		if asked != nil && asked.done > done {
+			failure = asked.err
+		}
+		address, given := f.address, f.given
+		offline := !f.live && f.liveErr == nil
+		f.mu.Unlock()
+		hasTicket := strings.Contains(address, "?")
+		switch {
+		case address == "":
+			if !offline {
+				f.setLive(false, nil)
+			}
+		case !hasTicket || given.After(f.looked) || time.Since(given) <= pace.fresh:
+			return address, nil
+		case asked == nil:
+			if asked = f.healthiest(); asked == nil {
+				return "", errHeld
+			}
+			asked.change(func() { done, asked.asked = asked.done, true })
+		case failure != nil:
+			return "", fmt.Errorf("no exchange gives a new ticket: %w", failure)
+		}
 		select {
-		case f.offered <- struct{}{}:
-		default:
+		case <-f.news:
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
 	}
 }
 
-// whereTo returns the address of a WebSocket, for which it has a session exchanged if there is
-// none that is fresh. It waits until there is one.
-func (f *following) whereTo(ctx context.Context) string {
-	for asked := (time.Time{}); ctx.Err() == nil; {
-		f.mu.Lock()
-		address, given := f.address, f.given
-		f.mu.Unlock()
-		old := time.Since(given) > pace.fresh
-		if address != "" && (!old || !asked.IsZero() && given.After(asked)) {
-			return address
+// healthiest returns the session with the fewest failures, so that the next is another if this
+// one fails, too. It returns nil if the server wants no exchange yet of any.
+func (f *following) healthiest() (best *followed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sessions {
+		if time.Now().Before(s.held) {
+			continue
 		}
-		if asked.IsZero() {
-			asked = time.Now()
-			if s := f.sessions[0]; old && !given.IsZero() { // or it is asked already
-				s.change(func() { s.asked = true })
-			}
-		}
-		select {
-		case <-f.offered:
-		case <-ctx.Done():
+		if best == nil || s.failures < best.failures {
+			best = s
 		}
 	}
-	return ""
+	return best
 }
 
 // listen has a WebSocket tell of changes until ctx is done.
 func (f *following) listen(ctx context.Context) {
 	wasOpen := false
-	for failures := 0; ; {
-		address := f.whereTo(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		at, err := f.exchange.Parse(address)
-		if err != nil {
-			panic(err) // addressForm lets nothing else in
-		}
+	for failures := 0; ; f.looked = time.Now() {
+		address, err := f.whereTo(ctx)
 		began := time.Now()
-		conn, retryAfter, err := dial(ctx, f.client, at.String())
-		planned := false
+		var conn *websocket.Conn
+		var retryAfter time.Duration
+		if err == nil {
+			conn, retryAfter, err = f.dial(ctx, address)
+		}
+		renew := false
 		if err == nil {
 			wasOpen = true
-			planned, err = f.hear(ctx, conn)
+			renew, err = f.hear(ctx, conn)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		f.mu.Lock()
-		if f.live {
-			f.live, f.ended = false, time.Now()
-		}
-		f.silent = err
-		f.mu.Unlock()
-		f.tell()
 		if time.Since(began) >= pace.steady {
 			failures = 0
-			if planned {
-				continue
-			}
 		}
+		if renew && failures < pace.renewals {
+			failures++
+			continue // as live as before
+		}
+		f.setLive(false, err)
 		longest := pace.longest
 		if wasOpen {
 			longest = pace.rejoinLongest
@@ -482,14 +548,22 @@ func (f *following) listen(ctx context.Context) {
 	}
 }
 
+func (f *following) dial(ctx context.Context, address string) (*websocket.Conn, time.Duration, error) {
+	at, err := f.exchange.Parse(address)
+	if err != nil {
+		panic(err) // addressForm lets nothing else in
+	}
+	return dial(ctx, f.client, at.String())
+}
+
 var (
 	errRenewed  = errors.New("the socket is renewed")
 	errNoAnswer = errors.New("the server does not answer the socket's pings")
 )
 
-// hear does as a socket tells until that ends, and returns why. An end is planned if nothing
-// went wrong.
-func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned bool, err error) {
+// hear does what the messages of a socket ask for until it ends. It returns why it has ended, and
+// whether to open another at once.
+func (f *following) hear(ctx context.Context, conn *websocket.Conn) (renew bool, err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	pongs := make(chan struct{}, 1)
 	var pinging sync.WaitGroup
@@ -501,15 +575,17 @@ func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned boo
 	pinging.Go(func() { end(ping(ctx, conn, pongs)) })
 
 	f.mu.Lock()
-	f.live, f.silent = true, nil
+	wasLive := f.live
 	f.mu.Unlock()
-	f.tell()
+	if !wasLive {
+		f.setLive(true, nil)
+	}
 	f.askAll() // for what was missed
 	for {
 		kind, text, err := conn.Read(ctx)
 		switch {
 		case err != nil && websocket.CloseStatus(err) == live.CodeEnded:
-			// Who this is, is another now, and what was said of the former does not hold.
+			// The device may be another owner's by now. An exchange tells where to listen then.
 			f.mu.Lock()
 			f.address = ""
 			f.mu.Unlock()
@@ -535,7 +611,7 @@ func (f *following) hear(ctx context.Context, conn *websocket.Conn) (planned boo
 // askAll has all sessions exchanged at once.
 func (f *following) askAll() {
 	for _, s := range f.sessions {
-		s.change(func() { s.asked, s.rest = true, time.Time{} })
+		s.change(func() { s.asked = true })
 	}
 }
 
@@ -553,7 +629,7 @@ func ping(ctx context.Context, conn *websocket.Conn, pongs <-chan struct{}) erro
 			return ctx.Err()
 		}
 		select {
-		case <-pongs: // one too many
+		case <-pongs: // nobody has asked for it
 		default:
 		}
 		patient, cancel := context.WithTimeout(ctx, pace.pong)
@@ -572,7 +648,7 @@ func ping(ctx context.Context, conn *websocket.Conn, pongs <-chan struct{}) erro
 	}
 }
 
-// heard does as a message says. One that cannot be read may be a later version's.
+// heard does what a message asks for. One that cannot be read may be a later version's.
 func (f *following) heard(text []byte) {
 	var message *struct {
 		Session *string

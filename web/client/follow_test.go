@@ -146,6 +146,7 @@ func (p *place) kill() {
 // A device is a program that follows sessions.
 type device struct {
 	*session.Session // the first
+	sessions         []*session.Session
 	state            atomic.Pointer[client.State]
 	leave            func() error // ends it, and returns what Follow returns
 }
@@ -168,7 +169,7 @@ func follow(t *testing.T, url string, config client.FollowConfig, names ...strin
 		t.Cleanup(func() { _ = s.Close() })
 		sessions = append(sessions, s)
 	}
-	d.Session = sessions[0]
+	d.Session, d.sessions = sessions[0], sessions
 	if config.Delay == 0 {
 		config.Delay = time.Millisecond
 	}
@@ -204,11 +205,17 @@ func (d *device) save(t testing.TB, key string, value any) {
 	}
 }
 
-// has waits until a device has an entry.
+// has waits until the first session of a device has an entry.
 func (d *device) has(t testing.TB, key, value string) {
 	t.Helper()
-	await(t, fmt.Sprintf("it has %s: %s", key, value), func() bool {
-		entries, err := d.Load(t.Context())
+	has(t, d.Session, key, value)
+}
+
+// has waits until a session has an entry.
+func has(t testing.TB, s *session.Session, key, value string) {
+	t.Helper()
+	await(t, fmt.Sprintf("session %q has %s: %s", s.Name(), key, value), func() bool {
+		entries, err := s.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -371,24 +378,24 @@ func TestItComesBack(t *testing.T) {
 func TestWithoutASocketItAsks(t *testing.T) {
 	const often = time.Millisecond
 	for name, test := range map[string]struct {
-		config server.Config
-		proxy  func(w http.ResponseWriter, r *http.Request) bool // whether it answers itself
-		silent bool                                              // whether Follow says why
+		config  server.Config
+		proxy   func(w http.ResponseWriter, r *http.Request) bool // whether it answers itself
+		saysWhy bool                                              // whether Follow says why
 	}{
 		"the server has none": {config: server.Config{Live: server.NoLive}},
-		"a proxy refuses them": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy refuses them": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Upgrade") == "" {
 				return false
 			}
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}},
-		"a proxy takes them for plain requests": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy takes them for plain requests": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Upgrade")
 			r.Header.Del("Connection")
 			return false
 		}},
-		"a proxy sends elsewhere": {silent: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
+		"a proxy sends elsewhere": {saysWhy: true, proxy: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Upgrade") != "" {
 				http.Redirect(w, r, "https://example.com/sessions/live", http.StatusTemporaryRedirect)
 			}
@@ -415,9 +422,9 @@ func TestWithoutASocketItAsks(t *testing.T) {
 				a.save(t, "n", i)
 				b.has(t, "n", fmt.Sprint(i))
 			}
-			if test.silent {
-				await(t, "it says why", func() bool { return b.state.Load().Silent != nil })
-				if text := b.state.Load().Silent.Error(); strings.Contains(text, p.url) {
+			if test.saysWhy {
+				await(t, "it says why", func() bool { return b.state.Load().LiveErr != nil })
+				if text := b.state.Load().LiveErr.Error(); strings.Contains(text, p.url) {
 					t.Errorf("%s has the address, in which can be a ticket", text)
 				}
 			}
@@ -425,6 +432,39 @@ func TestWithoutASocketItAsks(t *testing.T) {
 				t.Errorf("live %t, %+v, want that it is not, and no error", wasLive.Load(), *b.state.Load())
 			}
 		})
+	}
+}
+
+func TestASocketThatEndsLeavesNoSessionUnasked(t *testing.T) {
+	p := newPlace(t, server.Config{})
+	d := follow(t, p.url, client.FollowConfig{Interval: 10 * time.Millisecond}, "cart", "another")
+	await(t, "it is live", d.isLive)
+	saveElsewhere := func(n int) {
+		for _, s := range d.sessions {
+			replica, err := p.store.Open(t.Context(), "ada", s.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := replica.Save(t.Context(), maps.All(map[string]any{"n": n})); err != nil {
+				t.Fatal(err)
+			}
+			has(t, s, "n", fmt.Sprint(n))
+		}
+	}
+	for n := range 3 { // until all that is due when it connects has been
+		saveElsewhere(n)
+	}
+	p.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		p.handler.Load().ServeHTTP(w, r)
+	})
+	p.kill()
+	await(t, "it is not live", func() bool { return !d.isLive() })
+	for n := range 3 {
+		saveElsewhere(3 + n)
 	}
 }
 
@@ -654,7 +694,9 @@ type stage struct {
 	exchanges atomic.Int32
 	address   atomic.Value // what Session-Live has
 	cursor    atomic.Value
-	dialed    chan string // has the URL of each request for a socket
+	refusing  atomic.Pointer[http.HandlerFunc] // answers exchanges in place of it, if it is not nil
+	closed    atomic.Bool                      // whether sockets are refused
+	dialed    chan string                      // has the URL of each request for a socket
 	sockets   chan *websocket.Conn
 }
 
@@ -667,13 +709,18 @@ func newStage(t *testing.T) *stage {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/sessions/exchange", func(w http.ResponseWriter, r *http.Request) {
 		s.exchanges.Add(1)
-		w.Header().Set("Session-Owner", tag)
-		w.Header().Set("Session-Cursor", s.cursor.Load().(string))
-		w.Header().Set("Session-Live", s.address.Load().(string))
-		w.WriteHeader(http.StatusNoContent)
+		if refuse := s.refusing.Load(); refuse != nil {
+			(*refuse)(w, r)
+			return
+		}
+		s.answer(w, r)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.dialed <- r.URL.String()
+		if s.closed.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -684,6 +731,21 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(listening.Close)
 	s.url = listening.URL + "/sessions/"
 	return s
+}
+
+// answer answers an exchange.
+func (s *stage) answer(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Session-Owner", tag)
+	w.Header().Set("Session-Cursor", s.cursor.Load().(string))
+	w.Header().Set("Session-Live", s.address.Load().(string))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// refuse has exchanges answered by a handler.
+func (s *stage) refuse(handler http.HandlerFunc) { s.refusing.Store(&handler) }
+
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 func (s *stage) send(t testing.TB, conn *websocket.Conn, kind websocket.MessageType, text string) {
@@ -745,6 +807,57 @@ func TestWhatAMessageLeadsTo(t *testing.T) {
 	}
 }
 
+func TestDelayHoldsBackNoneOfOthersChanges(t *testing.T) {
+	s := newStage(t)
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Delay: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	conn := <-s.sockets
+	for i := range int32(5) {
+		s.send(t, conn, websocket.MessageText, `{}`)
+		await(t, "it exchanges", func() bool { return s.exchanges.Load() == connecting+1+i })
+	}
+}
+
+func TestOthersChangesAreGathered(t *testing.T) {
+	s := newStage(t)
+	client.Told(never)
+	var ofCart atomic.Int32
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("session") == "cart" {
+			ofCart.Add(1)
+		}
+		s.answer(w, r)
+	})
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart", "mark")
+	conn := <-s.sockets
+	await(t, "it has connected", func() bool { return d.isLive() && ofCart.Load() == connecting })
+	s.send(t, conn, websocket.MessageText, `{"session":"cart"}`)
+	await(t, "the first is exchanged", func() bool { return ofCart.Load() == connecting+1 })
+	for range 3 {
+		s.send(t, conn, websocket.MessageText, `{"session":"cart"}`)
+	}
+	before := s.exchanges.Load()
+	s.send(t, conn, websocket.MessageText, `{"session":"mark"}`)
+	await(t, "the others have been read", func() bool { return s.exchanges.Load() > before })
+	d.save(t, "n", 1) // goes by itself, and fetches all
+	await(t, "the save is exchanged", func() bool { return ofCart.Load() > connecting+1 })
+	if got := ofCart.Load(); got != connecting+2 {
+		t.Errorf("%d exchanges, want %d, and one for the save", got, connecting+1)
+	}
+}
+
+func TestWithNoLiveItOnlyAsks(t *testing.T) {
+	s := newStage(t)
+	d := follow(t, s.url, client.FollowConfig{Interval: time.Millisecond, NoLive: true}, "cart")
+	await(t, "it asks", func() bool { return s.exchanges.Load() > 20 })
+	if len(s.dialed) > 0 || d.isLive() {
+		t.Error("it has a socket")
+	}
+	if err := d.leave(); err != context.Canceled {
+		t.Error(err)
+	}
+}
+
 func TestNoAddressButTheServersOwnIsTaken(t *testing.T) {
 	s := newStage(t)
 	for _, address := range []string{"", "https://evil.example/live", "//evil.example/live", "/live", "../live", "live/x", "live?", "live?x=1", "live?ticket=a&x=1", "live#x", "live?ticket=a/b", "live, live"} {
@@ -785,13 +898,91 @@ func TestAnOldAddressIsAskedForAnew(t *testing.T) {
 	}
 }
 
+func TestOnlyATicketGetsTooOld(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(unavailable)
+	for range 3 {
+		_ = (<-s.sockets).CloseNow() // it comes back, though no exchange does
+	}
+	<-s.sockets
+}
+
+func TestAnySessionRenewsATicket(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	s.address.Store("live?ticket=1")
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart", "another")
+	await(t, "it is live", d.isLive)
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("session") == "cart" {
+			unavailable(w, r)
+			return
+		}
+		s.answer(w, r)
+	})
+	d.save(t, "n", 1)
+	await(t, "the first session fails", func() bool { return d.state.Load().Err != nil })
+	for range 3 {
+		_ = (<-s.sockets).CloseNow()
+	}
+	<-s.sockets
+}
+
+func TestAnOutageIsOverSoon(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	client.Rest(never)
+	s.address.Store("live?ticket=1")
+	d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(unavailable)
+	_ = (<-s.sockets).CloseNow()
+	// It asks for a ticket until it gets one, though what failed is to rest.
+	await(t, "it asks", func() bool { return s.exchanges.Load() > connecting+5 })
+	if len(s.sockets) > 0 {
+		t.Error("it has come with a ticket that is too old")
+	}
+	s.refusing.Store(nil)
+	<-s.sockets
+	await(t, "it says that all is well", func() bool { state := d.state.Load(); return state.Live && state.Err == nil })
+}
+
+func TestATicketIsNotAskedForBeforeRetryAfter(t *testing.T) {
+	s := newStage(t)
+	client.Fresh(0)
+	s.address.Store("live?ticket=1")
+	var tries atomic.Int32
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: func(state client.State) {
+		if state.LiveErr != nil {
+			tries.Add(1)
+		}
+	}}, "cart")
+	await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+	s.refuse(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "1000")
+		unavailable(w, r)
+	})
+	d.save(t, "n", 1)
+	await(t, "it fails", func() bool { return d.state.Load().Err != nil })
+	_ = (<-s.sockets).CloseNow()
+	await(t, "it has tried to come back", func() bool { return tries.Load() > 3 })
+	if got := s.exchanges.Load(); got != connecting+1 {
+		t.Errorf("%d exchanges, want none before the time that the server has asked for", got-connecting-1)
+	}
+}
+
 func TestASocketThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	s := newStage(t)
 	client.Pings(time.Millisecond, 20*time.Millisecond)
 	var silent atomic.Value
 	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: func(state client.State) {
-		if state.Silent != nil {
-			silent.CompareAndSwap(nil, state.Silent.Error())
+		if state.LiveErr != nil {
+			silent.CompareAndSwap(nil, state.LiveErr.Error())
 		}
 	}}, "cart")
 	conn := <-s.sockets
@@ -816,14 +1007,88 @@ func TestASocketThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	_ = d.leave()
 }
 
+// lives collects what Follow tells of State.Live.
+type lives struct {
+	mu   sync.Mutex
+	told []bool
+}
+
+func (l *lives) add(state client.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, state.Live)
+}
+
+// areOnly reports whether nothing was told but that it is live, and that once.
+func (l *lives) areOnly(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.told) != 1 || !l.told[0] {
+		t.Errorf("told %v, want that it is live, once", l.told)
+	}
+}
+
 func TestASocketIsRenewed(t *testing.T) {
 	s := newStage(t)
 	client.Renewal(20 * time.Millisecond)
-	follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
-	for range 3 {
+	client.Rejoin(never)
+	var told lives
+	follow(t, s.url, client.FollowConfig{Interval: never, Told: told.add}, "cart")
+	for i := range 3 {
 		conn := <-s.sockets
+		await(t, "it exchanges when it connects", func() bool { return s.exchanges.Load() >= int32(connecting+i) })
 		if _, text, err := conn.Read(t.Context()); err == nil {
 			t.Errorf("got %q, want the end", text)
 		}
+	}
+	told.areOnly(t)
+}
+
+func TestAnExpiredSocketIsRenewed(t *testing.T) {
+	s := newStage(t)
+	client.Rejoin(never)
+	var told lives
+	d := follow(t, s.url, client.FollowConfig{Interval: never, Told: told.add}, "cart")
+	const atOnce = 3
+	for i := range atOnce + 1 {
+		conn := <-s.sockets
+		await(t, "it exchanges when it connects", func() bool { return s.exchanges.Load() == int32(connecting+i) })
+		told.areOnly(t)
+		_ = conn.Close(live.CodeExpired, "")
+	}
+	// A server that does nothing else is not asked without end.
+	await(t, "it is not live", func() bool { return !d.isLive() })
+	if len(s.sockets) > 0 {
+		t.Error("it has come again")
+	}
+}
+
+func TestARenewalThatFailsIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(s *stage)
+		told    bool // whether it says why
+	}{
+		"the server lets no socket through": {func(s *stage) { s.closed.Store(true) }, true},
+		"the server offers none any more":   {func(s *stage) { s.address.Store("") }, false},
+		"no exchange gives a ticket":        {func(s *stage) { s.refuse(unavailable) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			client.Fresh(0)
+			client.Rejoin(never)
+			s.address.Store("live?ticket=1")
+			d := follow(t, s.url, client.FollowConfig{Interval: never}, "cart")
+			await(t, "it has connected", func() bool { return d.isLive() && s.exchanges.Load() == connecting })
+			test.prepare(s)
+			conn := <-s.sockets
+			s.send(t, conn, websocket.MessageText, `{}`)
+			await(t, "it exchanges", func() bool { return s.exchanges.Load() > connecting })
+			_ = conn.Close(live.CodeExpired, "")
+			await(t, "it is not live", func() bool { return !d.isLive() })
+			if err := d.state.Load().LiveErr; (err != nil) != test.told {
+				t.Errorf("it says %v", err)
+			}
+		})
 	}
 }
