@@ -7,11 +7,22 @@
 // of what comes before that, in hexadecimal. live_js.go makes it.
 import { DurableObject } from "cloudflare:workers";
 
+// These are the same in package web/live, as live.test.js makes sure.
+
 /** How many sockets an owner may have. */
 const share = 100;
 
 /** How long a socket is open, in ms, or until the next change after that. */
 const lifetime = 2 * 60 * 60 * 1000;
+
+/** How long a client may send no ping, in ms. */
+const silence = 112_500;
+
+/** The code that tells a device that it has no access any more. */
+const endedCode = 4001;
+
+/** The code that tells a device that its socket was open for its lifetime. */
+const expiredCode = 4002;
 
 /** How long tickets of a device that has no access any more are refused, in ms: longer than
  * they are good. */
@@ -68,14 +79,21 @@ export class Live extends DurableObject {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** Returns the sockets that are open, and closes those that were so for too long. */
+  /** Returns the sockets that are open, and closes those that are too old or silent. */
   #sockets() {
     const now = Date.now();
     return this.ctx.getWebSockets().filter((socket) => {
       if (socket.readyState !== WebSocket.OPEN) return false;
-      const isOld = now - socket.deserializeAttachment() > lifetime;
-      if (isOld) socket.close(4002, "come again");
-      return !isOld;
+      const opened = socket.deserializeAttachment();
+      const pinged = this.ctx.getWebSocketAutoResponseTimestamp(socket);
+      if (now - opened > lifetime) {
+        socket.close(expiredCode, "come again");
+      } else if (now - Math.max(opened, Number(pinged)) > silence) {
+        socket.close(1008, "a ping should be sent");
+      } else {
+        return true;
+      }
+      return false;
     });
   }
 
@@ -90,7 +108,9 @@ export class Live extends DurableObject {
       session: session || undefined,
       cursor: cursor || undefined,
     });
-    for (const socket of this.#sockets()) socket.send(text);
+    for (const socket of this.#sockets()) {
+      socket.send(text);
+    }
   }
 
   /**
@@ -102,7 +122,7 @@ export class Live extends DurableObject {
     this.#ended.add(device);
     setTimeout(() => this.#ended.delete(device), remembered);
     for (const socket of this.ctx.getWebSockets(device || undefined)) {
-      socket.close(4001, "no access any more");
+      socket.close(endedCode, "no access any more");
     }
   }
 

@@ -18,6 +18,35 @@ const topic = "0123456789abcdef".repeat(4);
 const device = "0123456789abcdef";
 const other = "fedcba9876543210";
 
+const go = ["live.go", "hub.go"]
+  .map((name) => readFileSync(path(`../live/${name}`), "utf8"))
+  .join("");
+
+/**
+ * Returns a number of package web/live, or a time in ms: a client finds the same here as there.
+ *
+ * @param {string} name
+ * @param {Record<string, number>} [others] those that it is made of
+ * @returns {number}
+ */
+function inGo(name, others = {}) {
+  const [, value] = new RegExp(`^\\s*${name} = (.+)$`, "m").exec(go) ?? [];
+  assert.ok(value, `web/live has no ${name}`);
+  const time = { Second: 1000, Minute: 60_000, Hour: 3_600_000 };
+  // What Go computes it from means the same in JavaScript.
+  return Function(
+    "time",
+    ...Object.keys(others),
+    `return ${value}`,
+  )(time, ...Object.values(others));
+}
+
+const endedCode = inGo("CodeEnded");
+const expiredCode = inGo("CodeExpired");
+const lifetime = inGo("Lifetime");
+const share = inGo("config.Share");
+const silence = inGo("silence", { PingInterval: inGo("PingInterval") });
+
 /**
  * Starts the Worker of live.worker.js.
  *
@@ -144,8 +173,11 @@ async function start(t) {
     /** Calls a method of the watcher. */
     tell: (/** @type {string[]} */ ...call) => post("/", call),
 
-    /** Sets the Worker's clock forward, in ms. */
-    forward: (/** @type {number} */ ms) => post("/clock", ms),
+    /**
+     * Sets the Worker's clock ahead, in ms, or with a negative number back. What it is told of
+     * pings, though, is by the right time.
+     */
+    ahead: (/** @type {number} */ ms) => post("/clock", ms),
 
     counts: async () => {
       const response = await fetch(new URL("/counts", url));
@@ -200,29 +232,62 @@ test("a device without access is told so, and its ticket is good no more", async
   const { ticket, listen, refused, tell } = await start(t);
   const [one, two] = [await listen(ticket()), await listen(ticket(other))];
   await tell("ended", topic, device);
-  assert.equal(await one.next(), 4001);
+  assert.equal(await one.next(), endedCode);
   assert.equal(await refused(ticket()), "401 identity");
   await tell("changed", topic, "cart", "");
   assert.equal(await two.next(), '{"session":"cart"}');
   await tell("ended", topic, "");
-  assert.equal(await two.next(), 4001);
+  assert.equal(await two.next(), endedCode);
   assert.equal(await refused(ticket(other)), "401 identity");
 });
 
 test("a client ends a socket, and the object those that are too old", async (t) => {
-  const { ticket, listen, tell, forward } = await start(t);
-  const [gone, old] = [await listen(ticket()), await listen(ticket())];
+  const { ticket, listen, tell, ahead } = await start(t);
+  const gone = await listen(ticket());
   gone.close();
   assert.equal(await gone.next(), "end");
-  await forward(2 * 60 * 60 * 1000 + 1000);
+
+  await ahead(-lifetime - 1000);
+  const old = await listen(ticket());
+  await ahead(-lifetime + 10_000);
+  const young = await listen(ticket());
+  await ahead(0);
+  for (const { send, next } of [old, young]) {
+    send("ping");
+    assert.equal(await next(), "pong");
+  }
   await tell("changed", topic, "cart", "");
-  assert.equal(await old.next(), 4002);
+  assert.equal(await old.next(), expiredCode);
+  assert.equal(await young.next(), '{"session":"cart"}');
 });
 
-test("an owner has no more than 100 sockets", async (t) => {
-  const { ticket, listen, refused, tell } = await start(t);
+test("who has sent no ping for too long is told of nothing", async (t) => {
+  const { ticket, listen, tell, ahead } = await start(t);
+  await ahead(-silence - 1000);
+  const [silent, pinging] = [await listen(ticket()), await listen(ticket())];
+  await ahead(-silence + 10_000);
+  const young = await listen(ticket());
+  await ahead(0);
+  pinging.send("ping");
+  assert.equal(await pinging.next(), "pong");
+  await tell("changed", topic, "cart", "");
+  assert.equal(await silent.next(), 1008);
+  for (const { next } of [pinging, young]) {
+    assert.equal(await next(), '{"session":"cart"}');
+  }
+  await ahead(silence + 1000);
+  await tell("changed", topic, "cart", "");
+  assert.equal(await pinging.next(), 1008); // it did so once
+});
+
+test("no more sockets of an owner are open than natively", async (t) => {
+  const { ticket, listen, refused, tell, ahead } = await start(t);
+  await ahead(-silence - 1000);
+  for (let i = 0; i < share; i++) await listen(ticket());
+  assert.equal(await refused(ticket()), "503 busy");
+  await ahead(0); // those who are silent do not count
   const all = [];
-  for (let i = 0; i < 100; i++) all.push(await listen(ticket()));
+  for (let i = 0; i < share; i++) all.push(await listen(ticket()));
   assert.equal(await refused(ticket()), "503 busy");
   all[0].send("what?");
   assert.equal(await all[0].next(), 1008);
@@ -237,8 +302,10 @@ test(
   "sockets stay open while the object hibernates",
   { timeout: 120_000 },
   async (t) => {
-    const { ticket, listen, tell, forward, counts } = await start(t);
+    const { ticket, listen, tell, ahead, counts } = await start(t);
+    await ahead(-lifetime + 60_000);
     const { next, send } = await listen(ticket());
+    await ahead(0);
     // workerd takes an object out of memory that had nothing to do for ten seconds. A question
     // whether it has would be something to do.
     for (let made = 1; made < 2;) {
@@ -250,10 +317,10 @@ test(
       assert.equal(await next(), '{"session":"cart"}');
       ({ made } = await counts());
     }
-    // Since when it is open is known then, too.
-    await forward(2 * 60 * 60 * 1000 + 1000);
+    // Since when it is open, and when it sent a ping, is known then, too.
+    await ahead(60_000);
     await tell("changed", topic, "cart", "");
-    assert.equal(await next(), 4002);
+    assert.equal(await next(), expiredCode);
   },
 );
 

@@ -1,7 +1,7 @@
 // The Worker of live.test.js: what live.js does, before something that is not Go:
 //
 //   GET  /counts  how often Go would have been started, and a Live was made
-//   POST /clock   sets clocks forward by as many ms as the body says
+//   POST /clock   sets clocks ahead by as many ms as the body says
 //   POST /...     has the watcher hear of what the body says: its method, and the arguments
 //
 // It responds 404 where Go would not be given a watcher.
