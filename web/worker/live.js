@@ -87,9 +87,9 @@ export class Live extends DurableObject {
       const opened = socket.deserializeAttachment();
       const pinged = this.ctx.getWebSocketAutoResponseTimestamp(socket);
       if (now - opened > lifetime) {
-        socket.close(expiredCode, "come again");
+        close(socket, expiredCode, "come again");
       } else if (now - Math.max(opened, Number(pinged)) > silence) {
-        socket.close(1008, "a ping should be sent");
+        close(socket, 1008, "a ping should be sent");
       } else {
         return true;
       }
@@ -109,7 +109,12 @@ export class Live extends DurableObject {
       cursor: cursor || undefined,
     });
     for (const socket of this.#sockets()) {
-      socket.send(text);
+      try {
+        socket.send(text);
+      } catch (error) {
+        console.error(`live: ${error}`);
+        close(socket, 1011, "a message was lost");
+      }
     }
   }
 
@@ -122,7 +127,7 @@ export class Live extends DurableObject {
     this.#ended.add(device);
     setTimeout(() => this.#ended.delete(device), remembered);
     for (const socket of this.ctx.getWebSockets(device || undefined)) {
-      socket.close(endedCode, "no access any more");
+      close(socket, endedCode, "no access any more");
     }
   }
 
@@ -134,6 +139,21 @@ export class Live extends DurableObject {
   /** @param {WebSocket} socket */
   webSocketClose(socket) {
     socket.close(); // answers the client's end
+  }
+}
+
+/**
+ * Closes a socket. One that cannot be closed must not keep others from what they are due.
+ *
+ * @param {WebSocket} socket
+ * @param {number} code
+ * @param {string} reason
+ */
+function close(socket, code, reason) {
+  try {
+    socket.close(code, reason);
+  } catch (error) {
+    console.error(`live: ${error}`);
   }
 }
 

@@ -173,6 +173,9 @@ async function start(t) {
     /** Calls a method of the watcher. */
     tell: (/** @type {string[]} */ ...call) => post("/", call),
 
+    /** Has the next message that is sent to a socket fail. */
+    fail: () => post("/fail", null),
+
     /**
      * Sets the Worker's clock ahead, in ms, or with a negative number back. What it is told of
      * pings, though, is by the right time.
@@ -278,6 +281,22 @@ test("who has sent no ping for too long is told of nothing", async (t) => {
   await ahead(silence + 1000);
   await tell("changed", topic, "cart", "");
   assert.equal(await pinging.next(), 1008); // it did so once
+});
+
+test("all others are told if one socket cannot be", async (t) => {
+  const { ticket, listen, tell, fail } = await start(t);
+  const all = [];
+  for (let i = 0; i < 3; i++) all.push(await listen(ticket()));
+  await fail();
+  await tell("changed", topic, "cart", "");
+  await tell("changed", topic, "wish", "");
+  const heard = await Promise.all(all.map(({ next }) => next()));
+  // It comes back, and exchanges.
+  assert.deepEqual(heard.sort(), [
+    1011,
+    '{"session":"cart"}',
+    '{"session":"cart"}',
+  ]);
 });
 
 test("no more sockets of an owner are open than natively", async (t) => {

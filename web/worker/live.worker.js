@@ -2,6 +2,7 @@
 //
 //   GET  /counts  how often Go would have been started, and a Live was made
 //   POST /clock   sets clocks ahead by as many ms as the body says
+//   POST /fail    has the next send of a socket fail
 //   POST /...     has the watcher hear of what the body says: its method, and the arguments
 //
 // It responds 404 where Go would not be given a watcher.
@@ -13,6 +14,14 @@ let made = 0;
 const now = Date.now;
 let ahead = 0;
 Date.now = () => now() + ahead;
+
+let fails = false;
+const { send } = WebSocket.prototype;
+WebSocket.prototype.send = function (/** @type {any} */ text) {
+  if (!fails) return send.call(this, text);
+  fails = false;
+  throw new TypeError("it cannot be sent");
+};
 
 export class Live extends Tested {
   /**
@@ -34,6 +43,10 @@ async function go(request, { WATCHER }) {
   if (pathname === "/counts") return Response.json({ started, made });
   if (pathname === "/clock") {
     ahead = await request.json();
+    return new Response();
+  }
+  if (pathname === "/fail") {
+    fails = true;
     return new Response();
   }
   started++;
