@@ -45,9 +45,13 @@ const remembered = 90_000;
 
 /** Has the sockets of one owner, whose topic is its name. It stores nothing. */
 export class Live extends DurableObject {
-  /** The devices that have lost their access lately. An empty ID stands for all. While one is
-   * remembered, a timer keeps the object in memory. */
-  #ended = new Set();
+  /**
+   * The devices that have lost their access lately, with the timers that forget them. An empty
+   * ID stands for all. While there is a timer, it keeps the object in memory.
+   *
+   * @type {Map<string, ReturnType<typeof setTimeout>>}
+   */
+  #ended = new Map();
 
   /**
    * @param {DurableObjectState} ctx
@@ -124,8 +128,9 @@ export class Live extends DurableObject {
    * @param {string} device
    */
   ended(device) {
-    this.#ended.add(device);
-    setTimeout(() => this.#ended.delete(device), remembered);
+    clearTimeout(this.#ended.get(device));
+    const forget = () => this.#ended.delete(device);
+    this.#ended.set(device, setTimeout(forget, remembered));
     for (const socket of this.ctx.getWebSockets(device || undefined)) {
       close(socket, endedCode, "no access any more");
     }

@@ -350,3 +350,15 @@ test("a device without access is known for as long as its ticket may be good", a
   assert.equal(await refused(ticket()), "401 identity");
   assert.equal((await counts()).made, 1);
 });
+
+test("an end is remembered anew when it comes again", async (t) => {
+  const { ticket, listen, refused, tell, ahead } = await start(t);
+  const long = ticket(device, 600);
+  await tell("ended", topic, device);
+  await ahead(60_000);
+  await tell("ended", topic, device);
+  await ahead(60_000 + 80_000);
+  assert.equal(await refused(long), "401 identity");
+  await ahead(60_000 + 91_000);
+  await listen(long);
+});
