@@ -39,7 +39,8 @@ const remembered = 90_000;
 
 /**
  * @typedef {object} Env
- * @property {DurableObjectNamespace<Live>} LIVE
+ * @property {DurableObjectNamespace<Live>} [LIVE] is missing where wrangler.jsonc is not used:
+ *   then pages ask at intervals
  * @property {D1Database} DB
  */
 
@@ -169,14 +170,19 @@ function close(socket, code, reason) {
  * @returns {(request: Request, env: Env, ctx: ExecutionContext) => Promise<Response>}
  */
 export const before = (go) => async (request, env, ctx) => {
-  const key = await findKey(env.DB);
+  const { LIVE: lives } = env;
+  const key = lives && (await findKey(env.DB));
   const { pathname } = new URL(request.url);
   const upgrade = request.headers.get("upgrade")?.toLowerCase();
   return request.method === "GET" &&
     pathname === "/sessions/live" &&
     upgrade === "websocket"
-    ? listen(request, env, key)
-    : go(request, { ...env, WATCHER: key && watcher(env, ctx, key) }, ctx);
+    ? listen(request, lives, key)
+    : go(
+        request,
+        { ...env, WATCHER: lives && key && watcher(lives, ctx, key) },
+        ctx,
+      );
 };
 
 /** @type {string | undefined} */
@@ -200,21 +206,22 @@ async function findKey(db) {
 }
 
 /**
- * @param {Env} env
+ * @param {DurableObjectNamespace<Live>} lives
  * @param {ExecutionContext} ctx
  * @param {string} key
  * @returns {Watcher}
  */
-function watcher(env, ctx, key) {
+function watcher(lives, ctx, key) {
   /**
-   * Does not wait: the answer does not depend on it.
+   * Does not wait, and throws nothing: the change is made, and the answer does not depend on
+   * who is told.
    *
    * @param {string} topic
    * @param {(live: DurableObjectStub<Live>) => Promise<void>} call
    */
   const tell = (topic, call) => {
-    const told = call(env.LIVE.getByName(topic));
-    ctx.waitUntil(told.catch((error) => console.error(`live: ${error}`)));
+    const told = async () => call(lives.getByName(topic));
+    ctx.waitUntil(told().catch((error) => console.error(`live: ${error}`)));
   };
   return {
     key,
@@ -228,10 +235,10 @@ function watcher(env, ctx, key) {
  * Answers the request for a WebSocket.
  *
  * @param {Request} request
- * @param {Env} env
+ * @param {DurableObjectNamespace<Live>} [lives]
  * @param {string} [key]
  */
-async function listen(request, env, key) {
+async function listen(request, lives, key) {
   // A page of another site has no ticket, but may have been given one.
   const origin = request.headers.get("origin");
   if (origin !== null && origin.split("://")[1] !== new URL(request.url).host) {
@@ -240,7 +247,7 @@ async function listen(request, env, key) {
     return refusal(403, "cross-origin", error);
   }
   const topic = key && (await verify(ticketOf(request), key));
-  return topic ? env.LIVE.getByName(topic).fetch(request) : unknown();
+  return lives && topic ? lives.getByName(topic).fetch(request) : unknown();
 }
 
 /** @param {Request} request */

@@ -51,8 +51,9 @@ const silence = inGo("silence", { PingInterval: inGo("PingInterval") });
  * Starts the Worker of live.worker.js.
  *
  * @param {import("node:test").TestContext} t
+ * @param {{ bindings?: { LIVE: {} } }} [live] what it has as LIVE, if that is not as it should be
  */
-async function start(t) {
+async function start(t, live) {
   const config = unstable_readConfig({ config: path("wrangler.jsonc") });
   const miniflare = new Miniflare({
     compatibilityDate: config.compatibility_date,
@@ -61,7 +62,9 @@ async function start(t) {
       type: "ESModule",
       path: path(name),
     })),
-    durableObjects: { LIVE: { className: "Live", useSQLite: true } },
+    ...(live ?? {
+      durableObjects: { LIVE: { className: "Live", useSQLite: true } },
+    }),
     d1Databases: ["DB"],
     host: "127.0.0.1",
     port: 0,
@@ -169,6 +172,9 @@ async function start(t) {
         next,
       };
     },
+
+    /** Returns the status that Go gives. */
+    exchange: async () => (await fetch(url)).status,
 
     /** Calls a method of the watcher. */
     tell: (/** @type {string[]} */ ...call) => post("/", call),
@@ -315,6 +321,18 @@ test("no more sockets of an owner are open than natively", async (t) => {
   for (const { next } of all.slice(1)) {
     assert.equal(await next(), '{"session":"cart"}');
   }
+});
+
+test("without the objects, pages ask", async (t) => {
+  const { ticket, refused, exchange } = await start(t, {});
+  assert.equal(await exchange(), 404);
+  assert.equal(await refused(ticket()), "401 identity");
+});
+
+test("an exchange succeeds also if nobody can be told of it", async (t) => {
+  const { tell } = await start(t, { bindings: { LIVE: {} } });
+  await tell("changed", topic, "cart", "");
+  await tell("ended", topic, device);
 });
 
 test(
