@@ -7,11 +7,22 @@
 // of what comes before that, in hexadecimal. live_js.go makes it.
 import { DurableObject } from "cloudflare:workers";
 
+// These are the same in package web/live, as live.test.js makes sure.
+
 /** How many sockets an owner may have. */
 const share = 100;
 
 /** How long a socket is open, in ms, or until the next change after that. */
 const lifetime = 2 * 60 * 60 * 1000;
+
+/** How long a client may send no ping, in ms. */
+const silence = 112_500;
+
+/** The code that tells a device that it has no access any more. */
+const endedCode = 4001;
+
+/** The code that tells a device that its socket was open for its lifetime. */
+const expiredCode = 4002;
 
 /** How long tickets of a device that has no access any more are refused, in ms: longer than
  * they are good. */
@@ -28,15 +39,20 @@ const remembered = 90_000;
 
 /**
  * @typedef {object} Env
- * @property {DurableObjectNamespace<Live>} LIVE
+ * @property {DurableObjectNamespace<Live>} [LIVE] is missing where wrangler.jsonc is not used:
+ *   then pages ask at intervals
  * @property {D1Database} DB
  */
 
 /** Has the sockets of one owner, whose topic is its name. It stores nothing. */
 export class Live extends DurableObject {
-  /** The devices that have lost their access lately. An empty ID stands for all. While one is
-   * remembered, a timer keeps the object in memory. */
-  #ended = new Set();
+  /**
+   * The devices that have lost their access lately, with the timers that forget them. An empty
+   * ID stands for all. While there is a timer, it keeps the object in memory.
+   *
+   * @type {Map<string, ReturnType<typeof setTimeout>>}
+   */
+  #ended = new Map();
 
   /**
    * @param {DurableObjectState} ctx
@@ -68,14 +84,21 @@ export class Live extends DurableObject {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** Returns the sockets that are open, and closes those that were so for too long. */
+  /** Returns the sockets that are open, and closes those that are too old or silent. */
   #sockets() {
     const now = Date.now();
     return this.ctx.getWebSockets().filter((socket) => {
       if (socket.readyState !== WebSocket.OPEN) return false;
-      const isOld = now - socket.deserializeAttachment() > lifetime;
-      if (isOld) socket.close(4002, "come again");
-      return !isOld;
+      const opened = socket.deserializeAttachment();
+      const pinged = this.ctx.getWebSocketAutoResponseTimestamp(socket);
+      if (now - opened > lifetime) {
+        close(socket, expiredCode, "come again");
+      } else if (now - Math.max(opened, Number(pinged)) > silence) {
+        close(socket, 1008, "a ping should be sent");
+      } else {
+        return true;
+      }
+      return false;
     });
   }
 
@@ -90,7 +113,14 @@ export class Live extends DurableObject {
       session: session || undefined,
       cursor: cursor || undefined,
     });
-    for (const socket of this.#sockets()) socket.send(text);
+    for (const socket of this.#sockets()) {
+      try {
+        socket.send(text);
+      } catch (error) {
+        console.error(`live: ${error}`);
+        close(socket, 1011, "a message was lost");
+      }
+    }
   }
 
   /**
@@ -99,10 +129,11 @@ export class Live extends DurableObject {
    * @param {string} device
    */
   ended(device) {
-    this.#ended.add(device);
-    setTimeout(() => this.#ended.delete(device), remembered);
+    clearTimeout(this.#ended.get(device));
+    const forget = () => this.#ended.delete(device);
+    this.#ended.set(device, setTimeout(forget, remembered));
     for (const socket of this.ctx.getWebSockets(device || undefined)) {
-      socket.close(4001, "no access any more");
+      close(socket, endedCode, "no access any more");
     }
   }
 
@@ -118,20 +149,40 @@ export class Live extends DurableObject {
 }
 
 /**
+ * Closes a socket. One that cannot be closed must not keep others from what they are due.
+ *
+ * @param {WebSocket} socket
+ * @param {number} code
+ * @param {string} reason
+ */
+function close(socket, code, reason) {
+  try {
+    socket.close(code, reason);
+  } catch (error) {
+    console.error(`live: ${error}`);
+  }
+}
+
+/**
  * Returns what handles requests: it opens WebSockets by itself, and gives all else to Go.
  *
  * @param {(request: Request, env: object, ctx: ExecutionContext) => Promise<Response>} go
  * @returns {(request: Request, env: Env, ctx: ExecutionContext) => Promise<Response>}
  */
 export const before = (go) => async (request, env, ctx) => {
-  const key = await findKey(env.DB);
+  const { LIVE: lives } = env;
+  const key = lives && (await findKey(env.DB));
   const { pathname } = new URL(request.url);
   const upgrade = request.headers.get("upgrade")?.toLowerCase();
   return request.method === "GET" &&
     pathname === "/sessions/live" &&
     upgrade === "websocket"
-    ? listen(request, env, key)
-    : go(request, { ...env, WATCHER: key && watcher(env, ctx, key) }, ctx);
+    ? listen(request, lives, key)
+    : go(
+        request,
+        { ...env, WATCHER: lives && key && watcher(lives, ctx, key) },
+        ctx,
+      );
 };
 
 /** @type {string | undefined} */
@@ -155,21 +206,22 @@ async function findKey(db) {
 }
 
 /**
- * @param {Env} env
+ * @param {DurableObjectNamespace<Live>} lives
  * @param {ExecutionContext} ctx
  * @param {string} key
  * @returns {Watcher}
  */
-function watcher(env, ctx, key) {
+function watcher(lives, ctx, key) {
   /**
-   * Does not wait: the answer does not depend on it.
+   * Does not wait, and throws nothing: the change is made, and the answer does not depend on
+   * who is told.
    *
    * @param {string} topic
    * @param {(live: DurableObjectStub<Live>) => Promise<void>} call
    */
   const tell = (topic, call) => {
-    const told = call(env.LIVE.getByName(topic));
-    ctx.waitUntil(told.catch((error) => console.error(`live: ${error}`)));
+    const told = async () => call(lives.getByName(topic));
+    ctx.waitUntil(told().catch((error) => console.error(`live: ${error}`)));
   };
   return {
     key,
@@ -183,10 +235,10 @@ function watcher(env, ctx, key) {
  * Answers the request for a WebSocket.
  *
  * @param {Request} request
- * @param {Env} env
+ * @param {DurableObjectNamespace<Live>} [lives]
  * @param {string} [key]
  */
-async function listen(request, env, key) {
+async function listen(request, lives, key) {
   // A page of another site has no ticket, but may have been given one.
   const origin = request.headers.get("origin");
   if (origin !== null && origin.split("://")[1] !== new URL(request.url).host) {
@@ -195,7 +247,7 @@ async function listen(request, env, key) {
     return refusal(403, "cross-origin", error);
   }
   const topic = key && (await verify(ticketOf(request), key));
-  return topic ? env.LIVE.getByName(topic).fetch(request) : unknown();
+  return lives && topic ? lives.getByName(topic).fetch(request) : unknown();
 }
 
 /** @param {Request} request */

@@ -18,12 +18,42 @@ const topic = "0123456789abcdef".repeat(4);
 const device = "0123456789abcdef";
 const other = "fedcba9876543210";
 
+const go = ["live.go", "hub.go"]
+  .map((name) => readFileSync(path(`../live/${name}`), "utf8"))
+  .join("");
+
+/**
+ * Returns a number of package web/live, or a time in ms: a client finds the same here as there.
+ *
+ * @param {string} name
+ * @param {Record<string, number>} [others] those that it is made of
+ * @returns {number}
+ */
+function inGo(name, others = {}) {
+  const [, value] = new RegExp(`^\\s*${name} = (.+)$`, "m").exec(go) ?? [];
+  assert.ok(value, `web/live has no ${name}`);
+  const time = { Second: 1000, Minute: 60_000, Hour: 3_600_000 };
+  // What Go computes it from means the same in JavaScript.
+  return Function(
+    "time",
+    ...Object.keys(others),
+    `return ${value}`,
+  )(time, ...Object.values(others));
+}
+
+const endedCode = inGo("CodeEnded");
+const expiredCode = inGo("CodeExpired");
+const lifetime = inGo("Lifetime");
+const share = inGo("config.Share");
+const silence = inGo("silence", { PingInterval: inGo("PingInterval") });
+
 /**
  * Starts the Worker of live.worker.js.
  *
  * @param {import("node:test").TestContext} t
+ * @param {{ bindings?: { LIVE: {} } }} [live] what it has as LIVE, if that is not as it should be
  */
-async function start(t) {
+async function start(t, live) {
   const config = unstable_readConfig({ config: path("wrangler.jsonc") });
   const miniflare = new Miniflare({
     compatibilityDate: config.compatibility_date,
@@ -32,7 +62,9 @@ async function start(t) {
       type: "ESModule",
       path: path(name),
     })),
-    durableObjects: { LIVE: { className: "Live", useSQLite: true } },
+    ...(live ?? {
+      durableObjects: { LIVE: { className: "Live", useSQLite: true } },
+    }),
     d1Databases: ["DB"],
     host: "127.0.0.1",
     port: 0,
@@ -141,11 +173,20 @@ async function start(t) {
       };
     },
 
+    /** Returns the status that Go gives. */
+    exchange: async () => (await fetch(url)).status,
+
     /** Calls a method of the watcher. */
     tell: (/** @type {string[]} */ ...call) => post("/", call),
 
-    /** Sets the Worker's clock forward, in ms. */
-    forward: (/** @type {number} */ ms) => post("/clock", ms),
+    /** Has the next message that is sent to a socket fail. */
+    fail: () => post("/fail", null),
+
+    /**
+     * Sets the Worker's clock ahead, in ms, or with a negative number back. What it is told of
+     * pings, though, is by the right time.
+     */
+    ahead: (/** @type {number} */ ms) => post("/clock", ms),
 
     counts: async () => {
       const response = await fetch(new URL("/counts", url));
@@ -200,29 +241,78 @@ test("a device without access is told so, and its ticket is good no more", async
   const { ticket, listen, refused, tell } = await start(t);
   const [one, two] = [await listen(ticket()), await listen(ticket(other))];
   await tell("ended", topic, device);
-  assert.equal(await one.next(), 4001);
+  assert.equal(await one.next(), endedCode);
   assert.equal(await refused(ticket()), "401 identity");
   await tell("changed", topic, "cart", "");
   assert.equal(await two.next(), '{"session":"cart"}');
   await tell("ended", topic, "");
-  assert.equal(await two.next(), 4001);
+  assert.equal(await two.next(), endedCode);
   assert.equal(await refused(ticket(other)), "401 identity");
 });
 
 test("a client ends a socket, and the object those that are too old", async (t) => {
-  const { ticket, listen, tell, forward } = await start(t);
-  const [gone, old] = [await listen(ticket()), await listen(ticket())];
+  const { ticket, listen, tell, ahead } = await start(t);
+  const gone = await listen(ticket());
   gone.close();
   assert.equal(await gone.next(), "end");
-  await forward(2 * 60 * 60 * 1000 + 1000);
+
+  await ahead(-lifetime - 1000);
+  const old = await listen(ticket());
+  await ahead(-lifetime + 10_000);
+  const young = await listen(ticket());
+  await ahead(0);
+  for (const { send, next } of [old, young]) {
+    send("ping");
+    assert.equal(await next(), "pong");
+  }
   await tell("changed", topic, "cart", "");
-  assert.equal(await old.next(), 4002);
+  assert.equal(await old.next(), expiredCode);
+  assert.equal(await young.next(), '{"session":"cart"}');
 });
 
-test("an owner has no more than 100 sockets", async (t) => {
-  const { ticket, listen, refused, tell } = await start(t);
+test("who has sent no ping for too long is told of nothing", async (t) => {
+  const { ticket, listen, tell, ahead } = await start(t);
+  await ahead(-silence - 1000);
+  const [silent, pinging] = [await listen(ticket()), await listen(ticket())];
+  await ahead(-silence + 10_000);
+  const young = await listen(ticket());
+  await ahead(0);
+  pinging.send("ping");
+  assert.equal(await pinging.next(), "pong");
+  await tell("changed", topic, "cart", "");
+  assert.equal(await silent.next(), 1008);
+  for (const { next } of [pinging, young]) {
+    assert.equal(await next(), '{"session":"cart"}');
+  }
+  await ahead(silence + 1000);
+  await tell("changed", topic, "cart", "");
+  assert.equal(await pinging.next(), 1008); // it did so once
+});
+
+test("all others are told if one socket cannot be", async (t) => {
+  const { ticket, listen, tell, fail } = await start(t);
   const all = [];
-  for (let i = 0; i < 100; i++) all.push(await listen(ticket()));
+  for (let i = 0; i < 3; i++) all.push(await listen(ticket()));
+  await fail();
+  await tell("changed", topic, "cart", "");
+  await tell("changed", topic, "wish", "");
+  const heard = await Promise.all(all.map(({ next }) => next()));
+  // It comes back, and exchanges.
+  assert.deepEqual(heard.sort(), [
+    1011,
+    '{"session":"cart"}',
+    '{"session":"cart"}',
+  ]);
+});
+
+test("no more sockets of an owner are open than natively", async (t) => {
+  const { ticket, listen, refused, tell, ahead } = await start(t);
+  await ahead(-silence - 1000);
+  for (let i = 0; i < share; i++) await listen(ticket());
+  assert.equal(await refused(ticket()), "503 busy");
+  await ahead(0); // those who are silent do not count
+  const all = [];
+  for (let i = 0; i < share; i++) all.push(await listen(ticket()));
   assert.equal(await refused(ticket()), "503 busy");
   all[0].send("what?");
   assert.equal(await all[0].next(), 1008);
@@ -233,12 +323,26 @@ test("an owner has no more than 100 sockets", async (t) => {
   }
 });
 
+test("without the objects, pages ask", async (t) => {
+  const { ticket, refused, exchange } = await start(t, {});
+  assert.equal(await exchange(), 404);
+  assert.equal(await refused(ticket()), "401 identity");
+});
+
+test("an exchange succeeds also if nobody can be told of it", async (t) => {
+  const { tell } = await start(t, { bindings: { LIVE: {} } });
+  await tell("changed", topic, "cart", "");
+  await tell("ended", topic, device);
+});
+
 test(
   "sockets stay open while the object hibernates",
   { timeout: 120_000 },
   async (t) => {
-    const { ticket, listen, tell, forward, counts } = await start(t);
+    const { ticket, listen, tell, ahead, counts } = await start(t);
+    await ahead(-lifetime + 60_000);
     const { next, send } = await listen(ticket());
+    await ahead(0);
     // workerd takes an object out of memory that had nothing to do for ten seconds. A question
     // whether it has would be something to do.
     for (let made = 1; made < 2;) {
@@ -250,10 +354,10 @@ test(
       assert.equal(await next(), '{"session":"cart"}');
       ({ made } = await counts());
     }
-    // Since when it is open is known then, too.
-    await forward(2 * 60 * 60 * 1000 + 1000);
+    // Since when it is open, and when it sent a ping, is known then, too.
+    await ahead(60_000);
     await tell("changed", topic, "cart", "");
-    assert.equal(await next(), 4002);
+    assert.equal(await next(), expiredCode);
   },
 );
 
@@ -263,4 +367,16 @@ test("a device without access is known for as long as its ticket may be good", a
   await setTimeout(11_000); // see above: it does not hibernate
   assert.equal(await refused(ticket()), "401 identity");
   assert.equal((await counts()).made, 1);
+});
+
+test("an end is remembered anew when it comes again", async (t) => {
+  const { ticket, listen, refused, tell, ahead } = await start(t);
+  const long = ticket(device, 600);
+  await tell("ended", topic, device);
+  await ahead(60_000);
+  await tell("ended", topic, device);
+  await ahead(60_000 + 80_000);
+  assert.equal(await refused(long), "401 identity");
+  await ahead(60_000 + 91_000);
+  await listen(long);
 });

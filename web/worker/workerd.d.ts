@@ -25,6 +25,7 @@ declare module "cloudflare:workers" {
 interface DurableObjectState {
   acceptWebSocket(socket: WebSocket, tags: string[]): void;
   getWebSockets(tag?: string): WebSocket[];
+  getWebSocketAutoResponseTimestamp(socket: WebSocket): Date | null;
   setWebSocketAutoResponse(pair: WebSocketRequestResponsePair): void;
 }
 
