@@ -188,7 +188,7 @@ consumers: build chromium $(tools)/session-server
 
 # The messages left out are of a driver that is older than the browser.
 test-wasm: chromium $(tools)/go_js_wasm_exec
-	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... | grep -v 'could not unmarshal event'
+	PATH="$(tools):$$PATH" $(wasm) go test ./wasm/... ./web/client | grep -v 'could not unmarshal event'
 
 # One browser after another, so that each has the machine to itself. What needs no browser
 # runs once for a module, and what needs no module is part of check. PART is --module for

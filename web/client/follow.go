@@ -150,7 +150,7 @@ type following struct {
 
 	mu      sync.Mutex // of all below, and of what is so in the sessions
 	live    bool
-	ended   time.Time // when live ended
+	ended   time.Time // when live ended, or some time before
 	liveErr error
 	// address is where the server tells of changes, as it said when it was given. It is empty
 	// for nowhere.
@@ -202,7 +202,8 @@ func (f *following) tell() {
 func (f *following) setLive(live bool, err error) {
 	f.mu.Lock()
 	if f.live && !live {
-		f.ended = time.Now()
+		// Not all clients of a server that is gone are to ask at the same time.
+		f.ended = time.Now().Add(-rand.N(f.config.Interval/2 + 1))
 	}
 	f.live, f.liveErr = live, err
 	f.mu.Unlock()
