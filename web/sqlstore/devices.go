@@ -230,12 +230,19 @@ func (k *knownDevices) forget(which func(Known) bool) {
 // the device was here. That another process has revoked or added a device is noticed after
 // five seconds at most.
 func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
-	of, now := digest(secret), d.now()
-	found, good, forgotten := d.known.get(of, now)
-	if good {
+	now := d.now()
+	if found, good, _ := d.known.get(digest(secret), now); good {
 		found.Ended = found.Ended || lifetimes.over(found.made, now, now)
 		return found.Known, true, nil
 	}
+	return d.LookUpDevice(ctx, secret, lifetimes)
+}
+
+// LookUpDevice is as FindDevice, and notices at once what another process has done: it always asks
+// the database. It is for what a device may then do for long.
+func (d *DB) LookUpDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
+	of, now := digest(secret), d.now()
+	found, _, forgotten := d.known.get(of, now)
 	line := newcomers
 	if found.Owner != "" { // so that no crowd of strangers keeps out who was here
 		line = digest(found.Owner)
@@ -355,6 +362,9 @@ func (d *DB) NameDevice(ctx context.Context, owner, id, name string) error {
 	if name == "" || len(name) > MaxDeviceName || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
 		return fmt.Errorf("name a device: %w: the name is %q, and must be UTF-8 of 1 to %d bytes, without U+0000", session.ErrConfig, shorten(name), MaxDeviceName)
 	}
+	if !isDeviceID(id) {
+		return fmt.Errorf("name a device: %w", ErrDevice)
+	}
 	_, _, err := d.changeDevice(ctx, "name", digest(owner), nameDevice, digest(owner), id, name)
 	return err
 }
@@ -362,8 +372,11 @@ func (d *DB) NameDevice(ctx context.Context, owner, id, name string) error {
 // RevokeDevice ends the access of one of an owner's devices: see Known.Ended. What it has
 // of the sessions stays on it. The error wraps ErrDevice if there is none of that ID.
 func (d *DB) RevokeDevice(ctx context.Context, owner, id string) error {
+	if !isDeviceID(id) {
+		return fmt.Errorf("revoke a device: %w", ErrDevice)
+	}
 	_, tried, err := d.changeDevice(ctx, "revoke", digest(owner), revokeDevice, digest(owner), id, moment(d.now()))
-	if tried && isDeviceID(id) {
+	if tried {
 		// Without such a device, too: this may be the second try of one that was done.
 		d.lost(digest(owner), id)
 	}

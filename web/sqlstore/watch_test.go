@@ -103,6 +103,23 @@ func TestEndsAreToldThatMayHaveHappened(t *testing.T) {
 	h.hears(t, "what had no turn")
 }
 
+func TestADeviceIsLookedUp(t *testing.T) {
+	path := file(t)
+	here, there := create(t, open(t, path), Limits{}), connect(open(t, path), Limits{})
+	id := mustAdd(t, here, owner, "secret", "")
+	if known, found, err := here.FindDevice(t.Context(), "secret", Lifetimes{}); err != nil || !found || known.Ended {
+		t.Fatal(known, found, err)
+	}
+	if err := there.RevokeDevice(t.Context(), owner, id); err != nil {
+		t.Fatal(err)
+	}
+	for _, look := range []func(context.Context, string, Lifetimes) (Known, bool, error){here.LookUpDevice, here.FindDevice} {
+		if known, found, err := look(t.Context(), "secret", Lifetimes{}); err != nil || !found || !known.Ended {
+			t.Errorf("it is %+v, %t, %v, want that it has ended", known, found, err)
+		}
+	}
+}
+
 // Nobody can tell whether the database has done what it says no more of.
 func TestEndsAreToldThatFail(t *testing.T) {
 	db := open(t, file(t))
