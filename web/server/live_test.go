@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -212,13 +214,19 @@ func TestWhoHasNoDeviceMayNotListen(t *testing.T) {
 	}
 }
 
-// A Hub remembers how long sockets may be open.
-type patientHub struct {
+// A recordingHub remembers how long sockets may be open, and counts changes.
+type recordingHub struct {
 	*live.Hub
-	most []time.Duration
+	most    []time.Duration
+	changes int
 }
 
-func (h *patientHub) Listen(w http.ResponseWriter, r *http.Request, topic, device string, most time.Duration) error {
+func (h *recordingHub) Changed(topic, session, cursor string) {
+	h.changes++
+	h.Hub.Changed(topic, session, cursor)
+}
+
+func (h *recordingHub) Listen(w http.ResponseWriter, r *http.Request, topic, device string, most time.Duration) error {
 	h.most = append(h.most, most)
 	return h.Hub.Listen(w, r, topic, device, most)
 }
@@ -232,7 +240,7 @@ func TestWhoListensComesBeforeItIsIdle(t *testing.T) {
 		{time.Hour, 2 * time.Hour, 30 * time.Minute},
 		{4 * time.Hour, time.Hour, time.Hour},
 	} {
-		hub := &patientHub{Hub: live.NewHub(live.Config{})}
+		hub := &recordingHub{Hub: live.NewHub(live.Config{})}
 		server := httptest.NewServer(mustNew(t, Config{DB: openDB(t), Live: hub, Idle: test.idle, Lifetime: test.lifetime}))
 		b := newBrowser(t, server.URL)
 		b.hello(t)
@@ -279,6 +287,24 @@ func TestASocketIsOfADeviceThatHasAccessNow(t *testing.T) {
 	}
 	if _, res, err := websocket.Dial(t.Context(), at, &websocket.DialOptions{HTTPClient: b.Client}); err == nil || res == nil || res.StatusCode != 401 {
 		t.Errorf("another process has just revoked it: %v, %v, want 401", res, err)
+	}
+}
+
+func TestWhatIsNotMadeHearsOfNothing(t *testing.T) {
+	db := openDB(t)
+	hub := &recordingHub{Hub: live.NewHub(live.Config{})}
+	if _, err := New(Config{DB: db, Live: hub, Site: fstest.MapFS{}}); err == nil {
+		t.Fatal("a site without files was taken")
+	}
+	s, err := db.Open(t.Context(), "ada", "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	if hub.changes != 0 {
+		t.Errorf("it hears of %d changes", hub.changes)
 	}
 }
 
