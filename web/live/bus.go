@@ -30,9 +30,8 @@ const (
 	// to do at any rate of changes, and sends at once when nothing was sent lately.
 	gather = 10 * time.Millisecond
 
-	// maxQueued is how many changes may wait to be sent while the Bus does not work, before all
-	// that is sent of them is that any session of anybody may have changed. So many ends may
-	// wait, too.
+	// maxQueued is how many changes may wait to be sent while the Bus does not work, and how many
+	// ends. If there are more of either, what is sent of those is that anything may have happened.
 	maxQueued = 10_000
 )
 
@@ -56,7 +55,7 @@ type link struct {
 type queue struct {
 	changes map[subject]string // cursors
 	ends    map[subject]bool
-	// any stands for all changes: there were too many.
+	// any stands for all changes, and for the ends that are missing: there were too many.
 	any bool
 }
 
@@ -83,9 +82,12 @@ func (q *queue) change(session subject, cursor string) {
 }
 
 func (q *queue) end(device subject) {
-	if len(q.ends) < maxQueued {
+	if len(q.ends) < maxQueued || q.ends[device] {
 		q.ends[device] = true
+		return
 	}
+	q.any = true
+	clear(q.changes)
 }
 
 // putBack puts back what was taken.
@@ -104,7 +106,8 @@ func (q *queue) putBack(taken queue) {
 
 // What is sent is the link's id, a space, and one of these: + for a change, with the topic, the
 // cursor and the session's name as a JSON string; - for an end, with the topic and the device's
-// ID; or * if anything may have changed. Between them are spaces.
+// ID; or * if anybody's session may have changed, and anybody may have lost access. Between them
+// are spaces.
 
 // texts returns what is sent. Who has lost access is told of first.
 func (q *queue) texts(id string) (texts []string) {
@@ -230,14 +233,19 @@ func (l *link) sendAll(ctx context.Context) error {
 // listen hears what others send until ctx is done.
 func (l *link) listen(ctx context.Context) {
 	complaints := complaints{log: l.log}
-	joined := func() {
-		complaints.over()
-		l.hub.tellAll()
-	}
+	deaf := time.AfterFunc(l.hub.pace.deaf, l.hub.deafen)
+	defer deaf.Stop()
 	for {
-		err := l.bus.Listen(ctx, joined, l.heard)
+		err := l.bus.Listen(ctx, func() {
+			complaints.over()
+			deaf.Stop()
+			l.hub.hear()
+		}, l.heard)
 		if ctx.Err() != nil {
 			return
+		}
+		if l.hub.miss() {
+			deaf.Reset(l.hub.pace.deaf)
 		}
 		complaints.about(err)
 		l.pauseLong(ctx)
@@ -275,6 +283,6 @@ func (l *link) heard(text string) {
 	case "-":
 		l.hub.ended(topic, text)
 	case "*":
-		l.hub.tellAll()
+		l.hub.expireAll()
 	}
 }

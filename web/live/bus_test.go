@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/session-interop/session-writer/web/internal/turns"
 )
 
 // A memoryBus is one in this process, whose faults a test makes.
@@ -94,14 +96,7 @@ func pair(t *testing.T) (bus *memoryBus, here, there *door, logged *bytes.Buffer
 	bus, logged = new(memoryBus), new(bytes.Buffer)
 	config := Config{Bus: bus, ErrorLog: log.New(logged, "", 0)}
 	here, there = newDoor(t, config), newDoor(t, config)
-	await(t, "both have joined", func() bool { return bus.count(func() int { return bus.joins }) == 2 })
-	for _, d := range []*door{here, there} {
-		await(t, "nobody is told of that any more", func() bool {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			return !d.telling
-		})
-	}
+	await(t, "both hear", func() bool { return !here.Deaf() && !there.Deaf() })
 	return bus, here, there, logged
 }
 
@@ -168,8 +163,16 @@ func TestTooManyThatWaitAreTakenTogether(t *testing.T) {
 	if q.change(subject{"ada", "0"}, "e-1"); q.any {
 		t.Error("a session that waits already took another place")
 	}
+	if q.end(subject{"ada", "0"}); q.any {
+		t.Error("an end that waits already took another place")
+	}
+	ends := newQueue()
+	ends.putBack(q)
+	ends.end(subject{"ada", "more"})
+	if len(ends.changes) != 0 || len(ends.ends) != maxQueued || !ends.any {
+		t.Errorf("%d changes, %d ends, any %t: want that anything may have happened, and the ends", len(ends.changes), len(ends.ends), ends.any)
+	}
 	q.change(subject{"ada", "more"}, "")
-	q.end(subject{"ada", "more"})
 	if len(q.changes) != 0 || len(q.ends) != maxQueued || !q.any {
 		t.Errorf("%d changes, %d ends, any %t: want that any may have changed, and the ends", len(q.changes), len(q.ends), q.any)
 	}
@@ -202,16 +205,71 @@ func TestTooManyThatWaitAreTakenTogether(t *testing.T) {
 		defer bus.mu.Unlock()
 		return slices.Contains(bus.sent, here.link.id+" *")
 	})
-	far.hears(t, `{}`)
+	far.ends(t, CodeExpired)
 }
 
-func TestWhoJoinsTellsAll(t *testing.T) {
-	bus, here, _, _ := pair(t)
+func TestAllComeAnewAfterSomethingWasMissed(t *testing.T) {
+	bus, here, _, logged := pair(t)
 	near := here.mustOpen(t, "ada", "1")
 	bus.fail(errors.New("the bus is away"))
 	await(t, "nobody hears", func() bool { return bus.count(func() int { return len(bus.hearers) }) == 0 })
+	meanwhile := here.mustOpen(t, "ada", "2") // as it may be heard again soon
 	bus.fail(nil)
-	near.hears(t, `{}`)
+	near.ends(t, CodeExpired)
+	meanwhile.ends(t, CodeExpired)
+	here.mustOpen(t, "ada", "1")
+	here.Close()
+	if strings.Contains(logged.String(), "again") {
+		t.Errorf("the log has %q", logged)
+	}
+}
+
+// A journal is a log that is written and read at once.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(text []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(text)
+}
+
+// count returns how often it has some words.
+func (j *journal) count(words string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.text.String(), words)
+}
+
+func TestNobodyIsLiveWhereTheBusDoesNotWork(t *testing.T) {
+	set(t, &usual.again, time.Millisecond)
+	set(t, &usual.deaf, 20*time.Millisecond)
+	bus, logged := new(memoryBus), new(journal)
+	bus.fail(errors.New("the bus is away"))
+	d := newDoor(t, Config{Bus: bus, ErrorLog: log.New(logged, "", 0)})
+	refused := func(when string) {
+		t.Helper()
+		if at := d.Address("ada", "1"); at != "" {
+			t.Errorf("%s: devices are told to listen at %s", when, at)
+		}
+		if _, err := d.open(t, "ada", "1"); !errors.Is(err, turns.ErrBusy) {
+			t.Errorf("%s: %v, want ErrBusy", when, err)
+		}
+	}
+	refused("before the bus was heard")
+	const stops, goes = "are not heard for", "heard again"
+	await(t, "the log says that it is not heard", func() bool { return logged.count(stops) == 1 })
+	for round := range 2 {
+		bus.fail(nil)
+		await(t, "it is heard", func() bool { return d.Address("ada", "1") == "live" && logged.count(goes) == round+1 })
+		near := d.mustOpen(t, "ada", "1")
+		bus.fail(errors.New("the bus is away"))
+		near.ends(t, CodeExpired)
+		await(t, "it is not heard for too long", func() bool { return d.Deaf() && logged.count(stops) == round+2 })
+		refused("when it is not heard for too long")
+	}
 }
 
 // What a later version sends, or anybody else, is left alone.

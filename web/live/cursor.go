@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// furthest returns the one of two cursors, each told of a change, that only who has both changes
-// has. It is empty if that is not known. What comes last is not the furthest: requests tell of
-// their changes in any order.
+// furthest returns the later one of two cursors, or an empty one if it is not known which that is.
+// Each was told of a change, and who has the later one has both changes. It need not be the one
+// that was told last: requests tell of their changes in any order.
 func furthest(one, other string) string {
 	epoch, digits, _ := strings.Cut(one, "-")
 	another, otherDigits, _ := strings.Cut(other, "-")

@@ -23,17 +23,19 @@ import (
 type pace struct {
 	// sweep is how often sockets are looked for that are silent or too old.
 	sweep time.Duration
-	// atOnce is how many sockets are told together that anything may have changed, and pause
-	// how long the next are not: each of them exchanges then.
+	// atOnce is how many sockets are closed together after something was missed, and pause
+	// how long the next are not: the clients of all come again at once.
 	atOnce int
 	pause  time.Duration
+	// deaf is for how long the Bus may not be heard until there are no sockets.
+	deaf time.Duration
 	// again is how long to wait until the Bus is tried again, twice that at most.
 	again time.Duration
 	// closing is how long Close waits.
 	closing time.Duration
 }
 
-var usual = pace{sweep: 15 * time.Second, atOnce: 20, pause: 100 * time.Millisecond, again: time.Second, closing: 5 * time.Second}
+var usual = pace{sweep: 15 * time.Second, atOnce: 20, pause: 100 * time.Millisecond, deaf: 30 * time.Second, again: time.Second, closing: 2 * time.Second}
 
 const (
 	// silence is how long a client may send nothing.
@@ -61,7 +63,8 @@ type Config struct {
 	// Share is how many of one owner's there are: 100.
 	Share int
 	// Bus has the Hubs of other processes hear of what changes here, and the other way
-	// round. By default there are none.
+	// round. By default there are none. There are no sockets before the Bus is heard for the
+	// first time, and none while it is not heard for more than 30 seconds.
 	Bus Bus
 	// ErrorLog logs what goes wrong with the Bus. By default it is log.Default().
 	ErrorLog *log.Logger
@@ -80,10 +83,14 @@ type Hub struct {
 	closed  bool
 	// sweeping is while there are sockets.
 	sweeping bool
-	// telling is while all are told, and anew whether they are to be told again then.
-	telling, anew bool
-	ends          ends
-	end           chan struct{}
+	// expiring are the sockets that are still to be closed by expire, which runs meanwhile.
+	expiring []*socket
+	expires  bool
+	// hears is while the Bus is heard. deaf is before that, and from when it was not heard for
+	// too long: then complained says that the log has that.
+	hears, deaf, complained bool
+	ends                    ends
+	end                     chan struct{}
 }
 
 // ends are those of which a Hub heard lately.
@@ -117,13 +124,28 @@ func NewHub(config Config) *Hub {
 	}
 	h := &Hub{config: config, pace: usual, sockets: make(map[string][]*socket), end: make(chan struct{})}
 	if config.Bus != nil {
+		h.deaf = true
 		h.link = newLink(h, config.Bus, config.ErrorLog)
 	}
 	return h
 }
 
-// Address returns where devices listen, relative to the URL of the session API.
-func (h *Hub) Address(topic, device string) string { return "live" }
+// Address returns where devices listen, relative to the URL of the session API. It is empty
+// while the Bus is not heard: see Deaf.
+func (h *Hub) Address(topic, device string) string {
+	if h.Deaf() {
+		return ""
+	}
+	return "live"
+}
+
+// Deaf reports whether there are no sockets because the Bus is not heard: for 30 seconds, or
+// since NewHub. Without a Bus, it never is.
+func (h *Hub) Deaf() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.deaf
+}
 
 // Count returns how many sockets there are.
 func (h *Hub) Count() int {
@@ -137,15 +159,23 @@ var (
 	errClosed = fmt.Errorf("%w: this server is about to end", turns.ErrBusy)
 	// errEnded refuses one of a device that had access when that was last looked up.
 	errEnded = fmt.Errorf("%w: the device is about to lose access", turns.ErrBusy)
+	// errDeaf refuses one that could not be told of what other processes change.
+	errDeaf = fmt.Errorf("%w: this server does not hear of changes now", turns.ErrBusy)
 )
 
 // Listen answers the request for a WebSocket of a device, which is told of what changes in the
 // owner's sessions. It returns at once, and an error only if it has not answered. That wraps
-// turns.ErrBusy if there are as many sockets as Config allows.
+// turns.ErrBusy if there are as many sockets as Config allows, or none: see Deaf.
+//
+// The socket is open for Lifetime at most, or for the time that most says, if that is less and
+// not 0. After that, the server closes it within 15 seconds.
 //
 // Whoever calls it has to make sure that the request comes from no page of another site.
-func (h *Hub) Listen(w http.ResponseWriter, r *http.Request, topic, device string) error {
-	s := &socket{device: device, began: time.Now(), heard: time.Now()}
+func (h *Hub) Listen(w http.ResponseWriter, r *http.Request, topic, device string, most time.Duration) error {
+	if most <= 0 || most > Lifetime {
+		most = Lifetime
+	}
+	s := &socket{device: device, began: time.Now(), most: most, heard: time.Now()}
 	if err := h.add(topic, s); err != nil {
 		return err
 	}
@@ -170,6 +200,8 @@ func (h *Hub) add(topic string, s *socket) error {
 	switch {
 	case h.closed:
 		return errClosed
+	case h.deaf:
+		return errDeaf
 	case h.ends.has(topic, s.device), h.ends.has(topic, ""):
 		return errEnded
 	case h.count >= h.config.Sockets:
@@ -221,10 +253,10 @@ func (h *Hub) sweep() {
 			return
 		}
 		for _, s := range h.all() {
-			switch silent, old := s.age(now); {
+			switch silent, left := s.age(now); {
 			case silent > silence:
 				go s.drop()
-			case old > Lifetime:
+			case left < 0:
 				go s.close(CodeExpired)
 			}
 		}
@@ -299,31 +331,79 @@ func (h *Hub) ended(topic, device string) {
 	}
 }
 
-// tellAll has all sockets told that any session may have changed, some at a time. It returns at
-// once.
-func (h *Hub) tellAll() {
+// hear has devices come, as the Bus is heard from now on. Those that are here may have missed
+// something.
+func (h *Hub) hear() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.telling {
-		h.anew = true
-		return
+	complained := h.complained
+	h.hears, h.deaf, h.complained = true, false, false
+	h.expireThose()
+	h.mu.Unlock()
+	if complained {
+		h.config.ErrorLog.Print("live: other servers are heard again, and devices told of changes")
 	}
-	h.telling = true
-	go func() {
-		for again := true; again; {
-			h.tellEach()
-			h.mu.Lock()
-			again = h.anew && !h.closed
-			h.telling, h.anew = again, false
-			h.mu.Unlock()
-		}
-	}()
 }
 
-func (h *Hub) tellEach() {
-	for of := range slices.Chunk(h.all(), h.pace.atOnce) {
+// miss notes that the Bus is not heard any more, and reports whether it was until now.
+func (h *Hub) miss() (heard bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	heard, h.hears = h.hears, false
+	return heard
+}
+
+// deafen has all devices ask at intervals, as they would not be told of all changes. It is called
+// when the Bus was not heard for too long.
+func (h *Hub) deafen() {
+	h.mu.Lock()
+	if h.hears || h.complained || h.closed {
+		h.mu.Unlock()
+		return
+	}
+	h.deaf, h.complained = true, true
+	h.expireThose()
+	h.mu.Unlock()
+	h.config.ErrorLog.Printf("live: other servers are not heard for %v: devices ask at intervals until they are", h.pace.deaf)
+}
+
+// expireAll has all sockets closed, some at a time, so that the clients come anew: something may
+// have been missed, also that they have no access any more. It returns at once.
+func (h *Hub) expireAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expireThose()
+}
+
+// expireThose is expireAll, with the lock held.
+func (h *Hub) expireThose() {
+	for _, of := range h.sockets {
 		for _, s := range of {
-			s.tell("", "")
+			if !s.expires {
+				s.expires = true
+				h.expiring = append(h.expiring, s)
+			}
+		}
+	}
+	if len(h.expiring) > 0 && !h.expires && !h.closed {
+		h.expires = true
+		go h.expire()
+	}
+}
+
+func (h *Hub) expire() {
+	for {
+		h.mu.Lock()
+		some := h.expiring[:min(len(h.expiring), h.pace.atOnce)]
+		h.expiring = h.expiring[len(some):]
+		if len(some) == 0 {
+			h.expiring, h.expires = nil, false
+		}
+		h.mu.Unlock()
+		if len(some) == 0 {
+			return
+		}
+		for _, s := range some {
+			go s.close(CodeExpired)
 		}
 		select {
 		case <-time.After(h.pace.pause):
@@ -334,8 +414,8 @@ func (h *Hub) tellEach() {
 }
 
 // Close closes all sockets, and lets none be opened any more. It waits until they are closed,
-// five seconds at most: http.Server's Shutdown does not. It has the Bus send what is not sent
-// yet. A program whose requests save calls it once more when Shutdown has waited for them,
+// two seconds at most: http.Server's Shutdown does not. Then it has the Bus send what is not sent
+// yet, for which it waits one second more. A program whose requests save calls it once more when Shutdown has waited for them,
 // to send what they have changed meanwhile.
 func (h *Hub) Close() {
 	h.mu.Lock()
@@ -372,11 +452,15 @@ func (h *Hub) closeAll() {
 // A socket is of a device.
 type socket struct {
 	device string
-	began  time.Time
+	// began is when it began, and most how long it may be open.
+	began time.Time
+	most  time.Duration
+	// expires says that it is among Hub.expiring, or was, with the Hub's lock.
+	expires bool
 
 	mu   sync.Mutex
 	conn *websocket.Conn // nil before it is open
-	// code is with what it is to be closed once it is open, or 0.
+	// code closes it as soon as it is open, unless it is 0.
 	code  websocket.StatusCode
 	heard time.Time
 	// unsent are the messages that are still to be sent.
@@ -399,11 +483,12 @@ func (s *socket) open(conn *websocket.Conn) {
 	}
 }
 
-// age returns for how long the client has sent nothing, and how old the socket is.
-func (s *socket) age(now time.Time) (silent, old time.Duration) {
+// age returns for how long the client has sent nothing, and for how long the socket may still be
+// open.
+func (s *socket) age(now time.Time) (silent, left time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Sub(s.heard), now.Sub(s.began)
+	return now.Sub(s.heard), s.most - now.Sub(s.began)
 }
 
 // read answers pings until the socket is closed.

@@ -62,6 +62,8 @@ func set[T any](t testing.TB, variable *T, value T) {
 type door struct {
 	*Hub
 	url string
+	// most is how long the next sockets may be open.
+	most time.Duration
 	// answering is held while err is used, which is the last that Listen returned.
 	answering sync.Mutex
 	err       error
@@ -71,7 +73,7 @@ func newDoor(t testing.TB, config Config) *door {
 	t.Helper()
 	d := &door{Hub: NewHub(config)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := d.Listen(w, r, r.URL.Query().Get("topic"), r.URL.Query().Get("device"))
+		err := d.Listen(w, r, r.URL.Query().Get("topic"), r.URL.Query().Get("device"), d.most)
 		d.answering.Lock()
 		defer d.answering.Unlock()
 		if d.err = err; err != nil {
@@ -184,7 +186,7 @@ func TestARequestThatIsNoWebSocketTakesNoPlace(t *testing.T) {
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	if err := d.Listen(w, r, "ada", "1"); err != nil || w.Code != http.StatusNotImplemented || d.Count() != 0 {
+	if err := d.Listen(w, r, "ada", "1", 0); err != nil || w.Code != http.StatusNotImplemented || d.Count() != 0 {
 		t.Errorf("%v, %d, %d sockets, want 501 and none", err, w.Code, d.Count())
 	}
 }
@@ -337,6 +339,7 @@ func TestCloseWaitsForNobodyThatDoesNotAnswer(t *testing.T) {
 
 func TestCloseTwice(t *testing.T) {
 	d := newDoor(t, Config{Bus: new(memoryBus)})
+	await(t, "the bus is heard", func() bool { return !d.Deaf() })
 	one := d.mustOpen(t, "ada", "1")
 	var both sync.WaitGroup
 	both.Go(d.Close)
@@ -352,6 +355,11 @@ func TestSilentAndOldSocketsAreClosed(t *testing.T) {
 	set(t, &usual.sweep, time.Millisecond)
 	d := newDoor(t, Config{})
 	silent, old, good := d.mustOpen(t, "ada", "silent"), d.mustOpen(t, "ada", "old"), d.mustOpen(t, "ada", "good")
+	d.most = 2 * Lifetime // is too much
+	older := d.mustOpen(t, "ada", "old")
+	d.most = time.Hour
+	short := d.mustOpen(t, "ada", "short")
+	d.most = 0
 	for _, s := range d.of("ada") {
 		s.mu.Lock()
 		switch s.device {
@@ -359,11 +367,17 @@ func TestSilentAndOldSocketsAreClosed(t *testing.T) {
 			s.heard = s.heard.Add(-silence - time.Minute)
 		case "old":
 			s.began = s.began.Add(-Lifetime - time.Minute)
+		case "short":
+			s.began = s.began.Add(-time.Hour - time.Minute)
+		case "good":
+			s.began = s.began.Add(-time.Hour - time.Minute)
 		}
 		s.mu.Unlock()
 	}
 	silent.ends(t, -1)
 	old.ends(t, CodeExpired)
+	older.ends(t, CodeExpired)
+	short.ends(t, CodeExpired)
 	await(t, "only the good one is left", func() bool { return d.Count() == 1 })
 	good.say(t, "ping")
 	good.hears(t, "pong")
@@ -381,28 +395,30 @@ func TestSilentAndOldSocketsAreClosed(t *testing.T) {
 	}
 }
 
-func TestAllAreTold(t *testing.T) {
+func TestAllComeAnew(t *testing.T) {
 	set(t, &usual.atOnce, 2)
 	set(t, &usual.pause, time.Millisecond)
 	d := newDoor(t, Config{})
-	var all []client
-	for i := range 7 {
-		all = append(all, d.mustOpen(t, fmt.Sprint(i), "1"))
-	}
-	for range 3 {
-		d.tellAll() // one time at most follows the one that is under way
-	}
-	for _, c := range all {
-		c.hears(t, `{}`)
-	}
-	await(t, "it is over", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return !d.telling
-	})
-	d.tellAll()
-	for _, c := range all {
-		c.hears(t, `{}`)
+	for range 2 {
+		var all []client
+		for i := range 7 {
+			all = append(all, d.mustOpen(t, fmt.Sprint(i), "1"))
+		}
+		for range 3 {
+			d.expireAll()
+		}
+		later := d.mustOpen(t, "later", "1")
+		for _, c := range all {
+			c.ends(t, CodeExpired)
+		}
+		await(t, "it is over", func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return !d.expires && d.count == 1
+		})
+		later.say(t, "ping")
+		later.hears(t, "pong")
+		_ = later.CloseNow()
 	}
 }
 

@@ -23,7 +23,8 @@ const (
 	CodeRestart = 1012
 	// CodeEnded means that the device has no access any more.
 	CodeEnded = 4001
-	// CodeExpired means that the socket was open for Lifetime.
+	// CodeExpired means that the socket was open for as long as it may be, or that the server
+	// has missed what others have changed. Clients come back at once.
 	CodeExpired = 4002
 )
 

@@ -43,6 +43,7 @@ var (
 	maxMemory   = describe("body_memory_limit_bytes", "How much memory may be held for bodies and answers.")
 	longWaiting = describe("long_exchanges_waiting", "Long exchanges that wait for others to end.")
 	sockets     = describe("sockets", "Sockets by which devices are told of changes.")
+	deaf        = describe("deaf", "1 while other processes are not heard, so that devices ask at intervals, and otherwise 0.")
 
 	owners     = describe("new_owners_total", "Visitors who became owners.")
 	merged     = describe("merged_entries_total", "Entries that were merged into sessions, removals included.")
@@ -63,7 +64,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (h handler) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		answers, exchanges, received, sent, bodies, memory, maxMemory, longWaiting, sockets,
+		answers, exchanges, received, sent, bodies, memory, maxMemory, longWaiting, sockets, deaf,
 		owners, merged, pruned, lastPruned, working, waiting,
 	} {
 		to <- desc
@@ -98,6 +99,11 @@ func (h handler) Collect(to chan<- prometheus.Metric) {
 	gauge(to, maxMemory, float64(stats.MaxMemory))
 	gauge(to, longWaiting, float64(stats.LongWaiting))
 	gauge(to, sockets, float64(stats.Sockets))
+	if stats.Deaf {
+		gauge(to, deaf, 1)
+	} else {
+		gauge(to, deaf, 0)
+	}
 	gauge(to, working, float64(stats.DB.Working))
 	gauge(to, waiting, float64(stats.DB.Waiting))
 }

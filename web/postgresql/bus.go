@@ -51,20 +51,26 @@ func NewBus(address string) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A NOTIFY is in order at its commit, for which PostgreSQL has one lock: whoever else
-	// sends waits until it is on the disk. It need not be: what it tells of was committed
-	// before, and after a crash nobody listens.
-	config.RuntimeParams["synchronous_commit"] = "off"
 	return &Bus{config: config, quiet: quiet, patience: patience}, nil
 }
 
 // connect opens a connection.
 func (b *Bus) connect(ctx context.Context) (*connection, error) {
-	conn, err := pgx.ConnectConfig(ctx, b.config.Copy())
+	conn, err := pgx.ConnectConfig(ctx, b.config.Copy()) // which has its own ConnectTimeout
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, b.patience)
+	defer cancel()
 	c := &connection{Conn: conn}
+	// A NOTIFY is in order at its commit, for which PostgreSQL has one lock: whoever else
+	// sends waits until it is on the disk. It need not be: what it tells of was committed
+	// before, and after a crash nobody listens. Among the parameters of the connection,
+	// PgBouncer would refuse it.
+	if _, err := c.Exec(ctx, `SET synchronous_commit = off`); err != nil {
+		b.hangUp(c)
+		return nil, err
+	}
 	err = c.QueryRow(ctx, `SELECT 'session_writer_' || oid FROM pg_namespace WHERE nspname = current_schema()`).Scan(&c.channel)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = errors.New("there is none of the schemas that search_path names")
@@ -77,7 +83,9 @@ func (b *Bus) connect(ctx context.Context) (*connection, error) {
 }
 
 // join has a connection hear what is sent.
-func (c *connection) join(ctx context.Context) error {
+func (b *Bus) join(ctx context.Context, c *connection) error {
+	ctx, cancel := context.WithTimeout(ctx, b.patience)
+	defer cancel()
 	_, err := c.Exec(ctx, "LISTEN "+c.channel)
 	return err
 }
@@ -135,7 +143,7 @@ func (b *Bus) listen(ctx context.Context, joined func(), heard func(text string)
 		return err
 	}
 	defer b.hangUp(c)
-	if err := c.join(ctx); err != nil {
+	if err := b.join(ctx, c); err != nil {
 		return err
 	}
 	joined()
@@ -157,9 +165,7 @@ func (b *Bus) next(ctx context.Context, c *connection) (*pgconn.Notification, er
 		if err == nil || ctx.Err() != nil || !pgconn.Timeout(err) {
 			return n, err
 		}
-		answer, cancel := context.WithTimeout(ctx, b.patience)
-		err = c.join(answer) // which changes nothing, and is what an administrator sees last
-		cancel()
+		err = b.join(ctx, c) // which changes nothing, and is what an administrator sees last
 		if err != nil {
 			return nil, fmt.Errorf("nothing was heard for %v: %w", b.quiet, err)
 		}

@@ -5,7 +5,10 @@ package postgresql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/session-interop/session-writer/internal/pgtest"
 	"github.com/session-interop/session-writer/web/live"
@@ -225,6 +230,52 @@ func TestAConnectionThatIsSilentIsGivenUp(t *testing.T) {
 	l = listen(t, b)
 	send(t, b, "c")
 	l.hears(t, "c")
+}
+
+// A server may take a connection and then say nothing.
+func TestItDoesNotWaitForAServerThatSaysNothing(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	asked := make(chan map[string]string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		backend := pgproto3.NewBackend(conn, conn)
+		startup, _ := backend.ReceiveStartupMessage()
+		if m, ok := startup.(*pgproto3.StartupMessage); ok {
+			asked <- m.Parameters
+		}
+		backend.Send(&pgproto3.AuthenticationOk{})
+		backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		if backend.Flush() == nil {
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	}()
+	b := newBus(t, "postgres://ada@"+listener.Addr().String()+"/sessions?sslmode=disable")
+	b.patience = 10 * time.Millisecond
+	err = b.Listen(t.Context(), func() { t.Error("it has joined") }, nil)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it ended with %v, want a deadline", err)
+	}
+	// PgBouncer refuses connections that have parameters which it does not know.
+	if parameters := <-asked; parameters["synchronous_commit"] != "" || parameters["database"] != "sessions" {
+		t.Errorf("it was asked for %v", parameters)
+	}
+}
+
+func TestANotificationNeedNotBeOnTheDisk(t *testing.T) {
+	b := newBus(t, pgtest.URL(t))
+	send(t, b, "a")
+	var commit string
+	if err := b.sender.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&commit); err != nil || commit != "off" {
+		t.Errorf("synchronous_commit is %s, %v", commit, err)
+	}
 }
 
 func TestItSendsForManyAtOnce(t *testing.T) {

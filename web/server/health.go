@@ -15,14 +15,18 @@ func isProbe(r *http.Request) bool {
 }
 
 // Drain has GET /sessions/health fail from now on, so that load balancers send no more
-// requests. All other requests are answered as before. Call it some time before the
-// server's Shutdown: for as long as load balancers take to notice.
+// requests, and refuses new sockets, so that devices come to another server for one. All other
+// requests are answered as before. Call it some time before the server's Shutdown: for as long
+// as load balancers take to notice.
 func (h *Handler) Drain() { h.api.draining.Store(true) }
+
+// aboutToEnd refuses what another server is to do.
+var aboutToEnd = problem{http.StatusServiceUnavailable, "unavailable", "this server is about to end"}
 
 // health says whether the server is ready for requests.
 func (s *sessions) health(w http.ResponseWriter, r *http.Request) error {
 	if s.draining.Load() {
-		return problem{http.StatusServiceUnavailable, "unavailable", "this server is about to end"}
+		return aboutToEnd
 	}
 	if err := s.DB.Ping(r.Context()); err != nil {
 		return err

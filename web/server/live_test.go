@@ -5,16 +5,22 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/session-interop/session-writer/web/live"
+	"github.com/session-interop/session-writer/web/sqlite"
+	"github.com/session-interop/session-writer/web/sqlstore"
 )
 
 // A listener is a device that listens.
@@ -157,7 +163,15 @@ func testRevokedListener(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	two.do(t, "POST", "/sessions/join", `{"code":"`+got.Code+`"}`, asJSON...)
-	first, second := one.listen(t), two.listen(t)
+	first := one.listen(t)
+	two.send(t, "", "")
+	if m := first.next(t); m.Session != "" {
+		t.Errorf("when the other one comes, the first is told of %+v, want that it is to ask", m)
+	}
+	if res := one.send(t, "", ""); res.Header.Get("Session-Devices") != "new" {
+		t.Errorf("it asks, and is told %q, want that there is a new device", res.Header)
+	}
+	second := two.listen(t)
 	_, device := two.listed(t)
 	one.do(t, "POST", "/sessions/revoke", `{"id":"`+device.ID+`"}`, asJSON...)
 	if code := second.closed(t); code != live.CodeEnded {
@@ -167,6 +181,149 @@ func testRevokedListener(t *testing.T, url string) {
 	if m := first.next(t); m.Session != "cart" {
 		t.Errorf("the other one is told of %+v, want cart", m)
 	}
+}
+
+// Nobody could end the socket of who has no device.
+func TestWhoHasNoDeviceMayNotListen(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t), Identify: func(*http.Request) (string, error) { return "ada", nil }})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	dial := func() int {
+		t.Helper()
+		conn, res, err := websocket.Dial(t.Context(), server.URL+"/sessions/live", &websocket.DialOptions{HTTPClient: b.Client})
+		if res == nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			_ = conn.CloseNow()
+		}
+		return res.StatusCode
+	}
+	if status := dial(); status != 401 {
+		t.Errorf("before an exchange: %d, want 401", status)
+	}
+	if res := b.hello(t); res.Header.Get("Session-Live") != "" {
+		t.Errorf("with its first exchange, it may listen at %q", res.Header.Get("Session-Live"))
+	}
+	if res := b.send(t, "", ""); res.Header.Get("Session-Live") == "" {
+		t.Errorf("by its cookie, it is told %q, want Session-Live", res.Header)
+	}
+	if status := dial(); status != 101 {
+		t.Errorf("by its cookie: %d, want 101", status)
+	}
+}
+
+// A recordingHub remembers how long sockets may be open, and counts changes.
+type recordingHub struct {
+	*live.Hub
+	most    []time.Duration
+	changes int
+}
+
+func (h *recordingHub) Changed(topic, session, cursor string) {
+	h.changes++
+	h.Hub.Changed(topic, session, cursor)
+}
+
+func (h *recordingHub) Listen(w http.ResponseWriter, r *http.Request, topic, device string, most time.Duration) error {
+	h.most = append(h.most, most)
+	return h.Hub.Listen(w, r, topic, device, most)
+}
+
+// Otherwise its device would have no access any more, though it is there all the time.
+func TestWhoListensComesBeforeItIsIdle(t *testing.T) {
+	for _, test := range []struct{ idle, lifetime, want time.Duration }{
+		{0, 0, 0},
+		{time.Hour, 0, 30 * time.Minute},
+		{0, time.Hour, time.Hour},
+		{time.Hour, 2 * time.Hour, 30 * time.Minute},
+		{4 * time.Hour, time.Hour, time.Hour},
+	} {
+		hub := &recordingHub{Hub: live.NewHub(live.Config{})}
+		server := httptest.NewServer(mustNew(t, Config{DB: openDB(t), Live: hub, Idle: test.idle, Lifetime: test.lifetime}))
+		b := newBrowser(t, server.URL)
+		b.hello(t)
+		b.listen(t)
+		if len(hub.most) != 1 || hub.most[0] != test.want {
+			t.Errorf("with Idle %v and Lifetime %v, a socket may be open for %v, want %v", test.idle, test.lifetime, hub.most, test.want)
+		}
+		hub.Close()
+		server.Close()
+	}
+}
+
+func TestASocketIsOfADeviceThatHasAccessNow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions.db")
+	var processes []*sqlstore.DB
+	for range 2 {
+		db, err := sqlite.Open(path, sqlite.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		processes = append(processes, sqlstore.New(db, sqlstore.Limits{}))
+	}
+	if err := processes[0].Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(mustNew(t, Config{DB: processes[0]}))
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	at := b.address(t) // by which it is remembered
+	_, device := b.listed(t)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, _, _ := strings.Cut(b.Jar.Cookies(u)[0].Value, "-")
+	known, _, err := processes[1].FindDevice(t.Context(), secret, sqlstore.Lifetimes{})
+	if err == nil {
+		err = processes[1].RevokeDevice(t.Context(), known.Owner, device.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, res, err := websocket.Dial(t.Context(), at, &websocket.DialOptions{HTTPClient: b.Client}); err == nil || res == nil || res.StatusCode != 401 {
+		t.Errorf("another process has just revoked it: %v, %v, want 401", res, err)
+	}
+}
+
+func TestWhatIsNotMadeHearsOfNothing(t *testing.T) {
+	db := openDB(t)
+	hub := &recordingHub{Hub: live.NewHub(live.Config{})}
+	if _, err := New(Config{DB: db, Live: hub, Site: fstest.MapFS{}}); err == nil {
+		t.Fatal("a site without files was taken")
+	}
+	s, err := db.Open(t.Context(), "ada", "cart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), maps.All(map[string]any{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	if hub.changes != 0 {
+		t.Errorf("it hears of %d changes", hub.changes)
+	}
+}
+
+func TestNoNewSocketsWhileAServerDrains(t *testing.T) {
+	handler := mustNew(t, Config{DB: openDB(t)})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	b := newBrowser(t, server.URL)
+	b.hello(t)
+	one := b.listen(t)
+	handler.Drain()
+	if l := b.listen(t); l.status != 503 {
+		t.Errorf("a new one: %d, want 503", l.status)
+	}
+	b.send(t, "", "["+item(`"set":{"a":1}`)+"]")
+	if m := one.next(t); m.Session != "cart" {
+		t.Errorf("who listens is told of %+v, want cart", m)
+	}
+	handler.Close()
 }
 
 func TestAProgramsLogoutAndLoginEndSockets(t *testing.T) {

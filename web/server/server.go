@@ -34,8 +34,8 @@
 // was added of which this one was not told by devices.
 //
 // An answer to an exchange has Session-Live if the device can hear of changes: the URL of a
-// WebSocket, relative to that of the exchange. It may be good for a minute only. Package
-// web/live documents what is sent there.
+// WebSocket, relative to that of the exchange. It may be good for a minute only. A user's
+// device has it once it comes by its cookie. Package web/live documents what is sent there.
 //
 // The answer to pair is a JSON object: code, and expiresIn, which is how many seconds
 // are left to use it. A join sends code. With ask: true, it takes nothing, and its answer is
@@ -138,7 +138,8 @@ type Config struct {
 	// Idle is how long a device has access that does not come, up to an eighth less, and
 	// Lifetime how long after it was added any device has. After that a visitor's is somebody
 	// new, and a user has to sign in: see Logout. By default, devices that do not come have
-	// access for 400 days.
+	// access for 400 days. A device that listens comes again after half of Idle at most. From an
+	// Idle of a minute on, it does not end as long as it listens.
 	Idle, Lifetime time.Duration
 
 	// Live has devices told of changes at once. By default it is a live.Hub of this Handler's,
@@ -202,7 +203,6 @@ func New(config Config) (*Handler, error) {
 		memory:   budget{total: 16 * config.DB.Limits().Body, share: 2 * config.DB.Limits().Body},
 		long:     turns.Queue{AtOnce: 1, Waiting: 128, Share: 32, Patience: 10 * time.Second},
 	}
-	config.DB.Watch(config.Live)
 	denied := s.handle(http.MethodPost, func(http.ResponseWriter, *http.Request) error { return crossOrigin })
 	api := http.NewServeMux()
 	api.Handle("/sessions/exchange", s.handle(http.MethodPost, s.exchange))
@@ -253,6 +253,7 @@ func New(config Config) (*Handler, error) {
 		}
 		mux.ServeHTTP(w, r)
 	})
+	config.DB.Watch(config.Live) // for as long as the DB is used, so only if all is well
 	return &Handler{s, serve}, nil
 }
 

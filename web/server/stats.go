@@ -33,6 +33,9 @@ type Stats struct {
 	// Sockets is how many sockets of GET /sessions/live are open. It is 0 if Config.Live has
 	// no method Count, as a *live.Hub has.
 	Sockets int
+	// Deaf says that there are no sockets because changes of other processes are not heard. It
+	// is false if Config.Live has no method Deaf, as a *live.Hub has.
+	Deaf bool
 	// DB has those of Config.DB, which other code may use, too.
 	DB sqlstore.Stats
 }
@@ -73,6 +76,9 @@ func (h *Handler) Stats() Stats {
 	_, stats.LongWaiting = s.long.Count()
 	if live, ok := s.Live.(interface{ Count() int }); ok {
 		stats.Sockets = live.Count()
+	}
+	if live, ok := s.Live.(interface{ Deaf() bool }); ok {
+		stats.Deaf = live.Deaf()
 	}
 	stats.DB = s.DB.Stats()
 	return stats

@@ -73,7 +73,7 @@ func TestTheExampleSaysWhatFlagsSay(t *testing.T) {
 	if problems := readConfig([]byte(example), s.file()); problems != nil {
 		t.Fatal(problems)
 	}
-	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, 2 * time.Minute, 3 * time.Minute, true, false, sqlstore.DefaultLimits()}
+	want := settings{":0", []string{"https://example.com", "https://example.org"}, "a<b", "sqlite:c", 1, ":1", time.Minute, 2 * time.Minute, 3 * time.Minute, true, false, sqlstore.DefaultLimits(), defaultSockets}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it says %+v, want %+v", s, want)
 	}
@@ -96,11 +96,11 @@ func TestAFileHasEverySetting(t *testing.T) {
 
 func TestWhatAFileLacksHasItsDefault(t *testing.T) {
 	s := defaultSettings()
-	if problems := readConfig([]byte(`{"limits": {"entries": 5}}`), s.file()); problems != nil {
+	if problems := readConfig([]byte(`{"limits": {"entries": 5, "sockets": 6}}`), s.file()); problems != nil {
 		t.Fatal(problems)
 	}
 	want := defaultSettings()
-	want.limits.Entries = 5
+	want.limits.Entries, want.sockets = 5, 6
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it says %+v, want %+v", s, want)
 	}
@@ -148,7 +148,7 @@ func TestEachProblemHasItsLineAndPath(t *testing.T) {
 		{`{"limits": 5}`, []string{"1: limits: it is 5, must be an object"}},
 		{"{\"limits\": {\n\"entries\": 0,\n\"entry\": {},\n\"bytes\": []}}", []string{
 			"2: limits.entries: it is 0, must be a whole number from 1 to 100000",
-			"3: limits.entry: unknown member: there are body, batch, key, entries, bytes, sessions, codes, devices, owners, waiting",
+			"3: limits.entry: unknown member: there are body, batch, key, entries, bytes, sessions, codes, devices, owners, waiting, sockets",
 			"4: limits.bytes: it is a list, must be a whole number from 1 to 8388608"}},
 	} {
 		s := defaultSettings()

@@ -13,12 +13,12 @@ import (
 const maxConnections = 4000
 
 // socketBuffer is how many bytes the system takes to be sent to a socket before its client reads.
-// By default that grows to 4 MB, and whoever does not read 5,000 sockets could have as much of
-// each be kept for him.
+// By default that grows to 4 MB, and somebody who opens many sockets and reads none of them could
+// make the system keep as much for each.
 const socketBuffer = 16 << 10
 
 // connections limit the memory for connections. Those that have become sockets are none of
-// them any more: maxSockets limits these, of which none gives way.
+// them any more: limits.sockets limits these, of which none gives way.
 type connections struct {
 	most int
 

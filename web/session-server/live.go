@@ -10,17 +10,13 @@ import (
 	"github.com/session-interop/session-writer/web/server"
 )
 
-// maxSockets is how many sockets there are at most, beside maxConnections. Each takes some 11 KB,
-// and up to 32 KB of the system's while its client does not read.
-const maxSockets = 5000
-
 // openLive returns what tells devices of changes, and what ends its connections to PostgreSQL
 // after it is closed.
 func openLive(s settings, logger *log.Logger) (tells server.Live, hangUp func(), err error) {
 	if !s.live {
 		return server.NoLive, func() {}, nil
 	}
-	config := live.Config{Sockets: maxSockets, ErrorLog: logger}
+	config := live.Config{Sockets: s.sockets, ErrorLog: logger}
 	if !isPostgreSQL(s.db) {
 		return live.NewHub(config), func() {}, nil
 	}

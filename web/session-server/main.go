@@ -61,7 +61,7 @@ import (
 const shutdownLimit = 5 * time.Second
 
 // memoryLimit is the size above which the garbage collector works harder to take no more
-// memory: 92 MB are those of maxSockets. The environment variable GOMEMLIMIT overrides it.
+// memory: 92 MB are those of defaultSockets. The environment variable GOMEMLIMIT overrides it.
 const memoryLimit = 256 << 20
 
 // pruneInterval is how often the database is pruned.
@@ -173,6 +173,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer hangUp()
+	defer live.Close() // whatever keeps it from serving
 	config.Live = live
 	handler, err := server.New(config)
 	if err != nil {

@@ -154,8 +154,8 @@ func TestTheUnit(t *testing.T) {
 	if most, err := strconv.Atoi(strings.TrimSuffix(setting("MemoryMax"), "M")); err != nil || most<<20 < 3*memoryLimit {
 		t.Errorf("MemoryMax is %s, and memory is collected from %d on", setting("MemoryMax"), memoryLimit)
 	}
-	if files, err := strconv.Atoi(setting("LimitNOFILE")); err != nil || files < maxConnections+maxSockets+100 {
-		t.Errorf("LimitNOFILE is %d, and there may be %d connections and %d sockets", files, maxConnections, maxSockets)
+	if files, err := strconv.Atoi(setting("LimitNOFILE")); err != nil || files < maxConnections+defaultSockets+100 {
+		t.Errorf("LimitNOFILE is %d, and there may be %d connections and %d sockets", files, maxConnections, defaultSockets)
 	}
 	if folder := "/var/lib/" + setting("StateDirectory") + "/"; !strings.Contains(setting("ExecStart"), " -db "+folder) {
 		t.Errorf("the database is not in %s, which alone it may write", folder)

@@ -39,6 +39,8 @@ type settings struct {
 	audit          bool
 	live           bool
 	limits         sqlstore.Limits
+	// sockets is how many there are at most, beside maxConnections. It is among the limits.
+	sockets int
 }
 
 // options are the settings, and what is to be done with them.
@@ -157,8 +159,13 @@ func defaultSettings() settings {
 		maxSize: 4096,
 		live:    true,
 		limits:  sqlstore.DefaultLimits(),
+		sockets: defaultSockets,
 	}
 }
+
+// defaultSockets is how many sockets there are at most. Each takes some 11 KB, and up to 32 KB of
+// the system's while its client does not read.
+const defaultSockets = 5000
 
 // The most that some limits can be. What pages and package client read of an answer has 16
 // MiB, and is all of a session: maxBytes, and for each of maxEntries a stamp. Bodies wait in
@@ -196,6 +203,7 @@ func (s *settings) file() object {
 			{"devices", number[int]{&l.Devices, 1, math.MaxInt32}},
 			{"owners", number[int]{&l.Owners, 1, math.MaxInt32}},
 			{"waiting", number[int]{&l.Waiting, 1, math.MaxInt32}},
+			{"sockets", number[int]{&s.sockets, 1, math.MaxInt32}},
 		}},
 	}
 }

@@ -94,6 +94,12 @@ const lastSeen = time.Hour
 // deviceID returns the ID of a device whose secret has the digest.
 func deviceID(digest string) string { return digest[:16] }
 
+// isDeviceID reports whether a device may have that ID.
+func isDeviceID(id string) bool {
+	_, err := hex.DecodeString(id)
+	return err == nil && len(id) == 16 && id == strings.ToLower(id)
+}
+
 // An Added is a device that is to be added to an owner's.
 type Added struct {
 	Owner string
@@ -131,7 +137,8 @@ func (d *DB) AddDevice(ctx context.Context, a Added) (id string, err error) {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]
 	}
-	var added string
+	var number string
+	var dropped []string
 	err = d.hasRoom(ctx, len(owner)+len(name))
 	if err == nil {
 		now, kind := moment(d.now()), "visitor"
@@ -140,17 +147,21 @@ func (d *DB) AddDevice(ctx context.Context, a Added) (id string, err error) {
 		if a.Pending {
 			at = ""
 		}
-		err = d.counting(ctx, "devices "+digest(owner), func(ctx context.Context) error {
+		err = d.counting(ctx, "devices "+digest(owner), func(ctx context.Context) (err error) {
 			if a.User {
 				kind = "user"
-				if err := d.exec(ctx, dropUnseen, digest(owner), strconv.Itoa(d.limits.Devices-1)); err != nil {
+				if dropped, err = d.rows(ctx, dropUnseen, digest(owner), strconv.Itoa(d.limits.Devices-1)); err != nil {
 					return err
 				}
 			}
 			return d.queryRow(ctx, addDevice, []any{
 				digest(secret), digest(owner), hex.EncodeToString([]byte(sealed)), name, now, strconv.Itoa(d.limits.Devices), kind, at, made, seen,
-			}, &added)
+			}, &number)
 		})
+	}
+	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	for _, device := range dropped {
+		d.ended(digest(owner), deviceID(device))
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("%w: there may be %d, so one must be revoked first", ErrDevices, d.limits.Devices)
@@ -158,7 +169,9 @@ func (d *DB) AddDevice(ctx context.Context, a Added) (id string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("add a device: %w", d.describe(err))
 	}
-	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	if number != "1" && !a.Pending {
+		d.joined(owner)
+	}
 	return deviceID(digest(secret)), nil
 }
 
@@ -217,12 +230,19 @@ func (k *knownDevices) forget(which func(Known) bool) {
 // the device was here. That another process has revoked or added a device is noticed after
 // five seconds at most.
 func (d *DB) FindDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
-	of, now := digest(secret), d.now()
-	found, good, forgotten := d.known.get(of, now)
-	if good {
+	now := d.now()
+	if found, good, _ := d.known.get(digest(secret), now); good {
 		found.Ended = found.Ended || lifetimes.over(found.made, now, now)
 		return found.Known, true, nil
 	}
+	return d.LookUpDevice(ctx, secret, lifetimes)
+}
+
+// LookUpDevice is as FindDevice, and notices at once what another process has done: it always asks
+// the database. It is for what a device may then do for long.
+func (d *DB) LookUpDevice(ctx context.Context, secret string, lifetimes Lifetimes) (Known, bool, error) {
+	of, now := digest(secret), d.now()
+	found, _, forgotten := d.known.get(of, now)
 	line := newcomers
 	if found.Owner != "" { // so that no crowd of strangers keeps out who was here
 		line = digest(found.Owner)
@@ -273,6 +293,9 @@ func (d *DB) findDevice(ctx context.Context, of, secret string, now time.Time, l
 	}
 	if pending || now.Sub(last) >= lifetimes.exactly() {
 		err = d.exec(ctx, seeDevice, of, moment(now))
+	}
+	if pending && err == nil {
+		d.joined(found.Owner)
 	}
 	if tag := Tag(found.Owner); err == nil && ownerUsed != "" && (ownerUsed < date(now) || ownerTag == "") {
 		err = d.exec(ctx, useOwner, owner, date(now), tag)
@@ -339,13 +362,25 @@ func (d *DB) NameDevice(ctx context.Context, owner, id, name string) error {
 	if name == "" || len(name) > MaxDeviceName || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
 		return fmt.Errorf("name a device: %w: the name is %q, and must be UTF-8 of 1 to %d bytes, without U+0000", session.ErrConfig, shorten(name), MaxDeviceName)
 	}
-	return d.changeDevice(ctx, "name", digest(owner), id, nameDevice, digest(owner), id, name)
+	if !isDeviceID(id) {
+		return fmt.Errorf("name a device: %w", ErrDevice)
+	}
+	_, _, err := d.changeDevice(ctx, "name", digest(owner), nameDevice, digest(owner), id, name)
+	return err
 }
 
 // RevokeDevice ends the access of one of an owner's devices: see Known.Ended. What it has
 // of the sessions stays on it. The error wraps ErrDevice if there is none of that ID.
 func (d *DB) RevokeDevice(ctx context.Context, owner, id string) error {
-	return d.changeDevice(ctx, "revoke", digest(owner), id, revokeDevice, digest(owner), id, moment(d.now()))
+	if !isDeviceID(id) {
+		return fmt.Errorf("revoke a device: %w", ErrDevice)
+	}
+	_, tried, err := d.changeDevice(ctx, "revoke", digest(owner), revokeDevice, digest(owner), id, moment(d.now()))
+	if tried {
+		// Without such a device, too: this may be the second try of one that was done.
+		d.lost(digest(owner), id)
+	}
+	return err
 }
 
 // Erase revokes the devices of an owner but the one of the ID keep, and his pairing codes. Then
@@ -354,10 +389,11 @@ func (d *DB) RevokeDevice(ctx context.Context, owner, id string) error {
 // are the names of the sessions and when they were used and cleared, the revoked devices without
 // their names, and whose heir he is. If it fails, it may be called again.
 func (d *DB) Erase(ctx context.Context, owner, keep string) error {
-	if err := d.erase(ctx, digest(owner), keep); err != nil {
+	err := d.erase(ctx, digest(owner), keep)
+	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	if err != nil {
 		return fmt.Errorf("erase: %w", d.describe(err))
 	}
-	d.known.forget(func(k Known) bool { return k.Owner == owner })
 	return nil
 }
 
@@ -424,31 +460,41 @@ func (d *DB) clear(ctx context.Context, of id) error {
 
 // DropDevice has a device be as if it had never been added. An unknown secret is no error.
 func (d *DB) DropDevice(ctx context.Context, secret string) error {
-	err := d.changeDevice(ctx, "drop", digest(secret), deviceID(digest(secret)), dropDevice, digest(secret))
+	of := digest(secret)
+	found, _, _ := d.known.get(of, d.now())
+	topic, tried, err := d.changeDevice(ctx, "drop", of, dropDevice, of)
+	if topic == "" && found.Owner != "" {
+		topic = digest(found.Owner) // as the row was not returned
+	}
+	if tried && topic != "" {
+		d.lost(topic, deviceID(of))
+	}
 	if errors.Is(err, ErrDevice) {
 		err = nil
 	}
 	return err
 }
 
-// changeDevice runs a statement about the device of an ID, in the line of somebody.
-func (d *DB) changeDevice(ctx context.Context, call, line, id, statement string, parameters ...any) error {
+// lost forgets a device that may have lost access, and tells of it.
+func (d *DB) lost(topic, id string) {
+	d.known.forget(func(k Known) bool { return k.ID == id })
+	d.ended(topic, id)
+}
+
+// changeDevice runs a statement about a device, in the line of somebody. It returns the owner's
+// topic, and whether the statement was tried.
+func (d *DB) changeDevice(ctx context.Context, call, line, statement string, parameters ...any) (topic string, tried bool, err error) {
 	done, err := d.turn(ctx, line, 0)
 	if err != nil {
-		return fmt.Errorf("%s a device: %w", call, err)
+		return "", false, fmt.Errorf("%s a device: %w", call, err)
 	}
 	defer done()
-	var topic string
 	err = d.queryRow(ctx, statement, parameters, &topic)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrDevice
 	}
 	if err != nil {
-		return fmt.Errorf("%s a device: %w", call, d.describe(err))
+		err = fmt.Errorf("%s a device: %w", call, d.describe(err))
 	}
-	d.known.forget(func(k Known) bool { return k.ID == id })
-	if statement != nameDevice {
-		d.ended(topic, id)
-	}
-	return nil
+	return topic, true, err
 }

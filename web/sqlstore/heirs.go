@@ -95,8 +95,6 @@ func (d *DB) dropVisitor(ctx context.Context, visitor, user string) error {
 	err = d.exec(ctx, dropCodes, visitor)
 	if err == nil {
 		err = d.exec(ctx, dropDevices, visitor)
-	}
-	if err == nil {
 		d.ended(visitor, "")
 	}
 	return d.describe(err)

@@ -217,14 +217,14 @@ func isAlive(made, seen string) string {
 	return `revoked = '' AND made >= ` + made + ` AND (seen = '' OR seen >= ` + seen + `)`
 }
 
-// addDevice does nothing if the owner ?2 has ?6 devices. ?7 is visitor or user, and ?8 is when
+// addDevice returns the device's number, and does nothing if the owner ?2 has ?6 devices. ?7 is visitor or user, and ?8 is when
 // it is seen. ?9 and ?10 are those of isAlive.
 var addDevice = `
 INSERT INTO devices (device, owner, sealed, kind, number, name, made, seen, told, revoked)
 SELECT ?1, ?2, ?3, ?7, n.number, ?4, ?5, ?8, n.number, ''
 FROM (SELECT 1 + coalesce(max(number), 0) AS number FROM devices WHERE owner = ?2) n
 WHERE (SELECT count(*) FROM devices WHERE owner = ?2 AND ` + isAlive("?9", "?10") + `) < CAST(?6 AS BIGINT)
-RETURNING device`
+RETURNING CAST(number AS TEXT)`
 
 // findDevice returns a device, whether there is one of which it was not told, and when its
 // owner was last here.
@@ -235,13 +235,14 @@ SELECT d.owner, d.sealed, d.kind, d.made, d.seen, d.revoked,
 FROM devices d LEFT JOIN owners o ON o.owner = d.owner
 WHERE d.device = ?1`
 
-// dropUnseen deletes the devices of an owner that were not here for the longest time, until
+// dropUnseen deletes, and returns, the devices of an owner that were not here for the longest time, until
 // there are ?2. First go those that were never here.
 const dropUnseen = `
 DELETE FROM devices WHERE device IN (
   SELECT device FROM (
     SELECT device, count(*) OVER (ORDER BY seen DESC, number DESC) AS place FROM devices WHERE owner = ?1 AND revoked = ''
-  ) latest WHERE place > CAST(?2 AS BIGINT))`
+  ) latest WHERE place > CAST(?2 AS BIGINT))
+RETURNING device`
 
 const seeDevice = `UPDATE devices SET seen = ?2 WHERE device = ?1 AND seen < ?2`
 

@@ -58,7 +58,7 @@ func giveUp(t *testing.T, d *DB) {
 			return err
 		},
 		"Devices":      func(ctx context.Context) error { _, err := d.Devices(ctx, owner, "", Lifetimes{}); return err },
-		"RevokeDevice": func(ctx context.Context) error { return d.RevokeDevice(ctx, owner, "") },
+		"RevokeDevice": func(ctx context.Context) error { return d.RevokeDevice(ctx, owner, "0123456789abcdef") },
 		"Adopt":        func(ctx context.Context) error { return d.Adopt(ctx, "visitor", owner, nil) },
 		"EraseSession": func(ctx context.Context) error { return d.EraseSession(ctx, owner, "cart") },
 		"Heir":         func(ctx context.Context) error { _, _, err := d.Heir(ctx, Tag(owner)); return err },

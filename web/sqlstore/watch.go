@@ -9,15 +9,17 @@ import (
 	"github.com/session-interop/session-writer"
 )
 
-// A Watcher hears of what the calls of a DB have changed, once that is committed. Only a call
-// that was killed before it told is not heard of. What other processes change is heard of
-// there.
+// A Watcher hears of what the calls of a DB have changed, once that is committed. It also hears
+// of what a call that failed may have changed, as the database may have done what it was asked
+// without an answer. Only a call that was killed before it told is not heard of. What other
+// processes change is heard of there.
 //
 // Its methods are called by the goroutine of the call, which waits. They must return soon, and
 // not call the DB.
 type Watcher interface {
 	// Changed hears that something was merged into a session of the owner whose Topic it
-	// gets. An empty name stands for any of his sessions.
+	// gets. An empty name stands for any of his sessions, and may also mean that he has one
+	// more device: see Known.News.
 	//
 	// cursor is the beginning of a cursor, an epoch and a version in decimal digits, with a
 	// hyphen between them: who has a cursor of that epoch and at least that version has what
@@ -25,7 +27,8 @@ type Watcher interface {
 	Changed(topic, session, cursor string)
 
 	// Ended hears that the device of an ID has no access to an owner's sessions any more, or,
-	// with an empty one, that no device has. It may never have had any.
+	// with an empty one, that no device has. It may never have had any, and where a call has
+	// failed, it may still have it.
 	Ended(topic, device string)
 }
 
@@ -86,11 +89,25 @@ func (d *DB) ended(topic, device string) {
 	}
 }
 
-// endOthers revokes the devices of an owner but the one of the ID keep, and tells of it.
+// joined tells of a device that was added, or that has come for the first time. Those who ask
+// at once are told of it.
+func (d *DB) joined(owner string) {
+	d.known.forget(func(k Known) bool { return k.Owner == owner })
+	for _, w := range d.watching() {
+		w.Changed(Topic(owner), "", "")
+	}
+}
+
+// endOthers revokes the devices of an owner but the one of the ID keep, and tells of it: that
+// none has access, if it is not known which have lost it. That one then comes anew.
 func (d *DB) endOthers(ctx context.Context, owner, keep string) error {
 	devices, err := d.rows(ctx, revokeOthers, owner, keep, moment(d.now()))
+	if err != nil {
+		d.ended(owner, "")
+		return err
+	}
 	for _, device := range devices {
 		d.ended(owner, deviceID(device))
 	}
-	return err
+	return nil
 }

@@ -44,7 +44,7 @@ func (l live) Changed(topic, session, cursor string) {
 
 func (l live) Ended(topic, device string) { l.watcher.Call("ended", topic, device) }
 
-func (l live) Listen(http.ResponseWriter, *http.Request, string, string) error {
+func (l live) Listen(http.ResponseWriter, *http.Request, string, string, time.Duration) error {
 	return errors.New("live.js answers requests for WebSockets, and did not")
 }
 
