@@ -582,7 +582,11 @@ func TestWhatEndsFollow(t *testing.T) {
 	p := newPlace(t, server.Config{})
 	s := open(t, session.NewMemory())
 	var once sync.Once
-	err := client.Follow(t.Context(), http.DefaultClient, p.url, client.FollowConfig{Interval: time.Millisecond, Told: func(state client.State) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.Follow(t.Context(), &http.Client{Jar: jar}, p.url, client.FollowConfig{Interval: time.Millisecond, Told: func(state client.State) {
 		once.Do(func() {
 			_ = s.Close()
 			p.kill()

@@ -48,6 +48,10 @@ const (
 	// is longer than devices are known to a sqlstore.DB without asking the database.
 	lastEnds = 15 * time.Second
 
+	// maxPings is how many pings a client may send in a PingInterval. It sends one more whenever
+	// it is shown, or online again.
+	maxPings = 100
+
 	// maxMessage is the largest size of a client's message, in bytes.
 	maxMessage = 64
 
@@ -494,6 +498,8 @@ func (s *socket) age(now time.Time) (silent, left time.Duration) {
 // read answers pings until the socket is closed.
 func (s *socket) read() {
 	var text [maxMessage]byte
+	var counted time.Time
+	pings := 0
 	for {
 		kind, from, err := s.conn.Reader(context.Background())
 		n := 0
@@ -508,8 +514,16 @@ func (s *socket) read() {
 			s.close(websocket.StatusPolicyViolation)
 			return
 		}
+		now := time.Now()
+		if now.Sub(counted) > PingInterval {
+			counted, pings = now, 0
+		}
+		if pings++; pings > maxPings {
+			s.close(websocket.StatusPolicyViolation)
+			return
+		}
 		s.mu.Lock()
-		s.heard = time.Now()
+		s.heard = now
 		s.mu.Unlock()
 		if s.write([]byte("pong")) != nil {
 			return

@@ -446,3 +446,13 @@ func TestWhatComesWithTheRequestIsRead(t *testing.T) {
 		t.Errorf("got %q, %v, want %d pongs", got, err, pings)
 	}
 }
+
+func TestWhoPingsTooOftenIsClosed(t *testing.T) {
+	c := newDoor(t, Config{}).mustOpen(t, "ada", "one")
+	for range maxPings - 1 { // one was sent when it was opened
+		c.say(t, "ping")
+		c.hears(t, "pong")
+	}
+	c.say(t, "ping")
+	c.ends(t, websocket.StatusPolicyViolation)
+}

@@ -48,6 +48,7 @@ func TestServer(t *testing.T) {
 		{"live", testLive},
 		{"who-may-listen", testWhoMayListen},
 		{"revoked-listener", testRevokedListener},
+		{"joined-listener", testJoinedListener},
 		{"refusals", testRefusals},
 		{"client", testClient},
 		{"owner", testOwner},

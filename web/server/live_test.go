@@ -326,6 +326,27 @@ func TestNoNewSocketsWhileAServerDrains(t *testing.T) {
 	handler.Close()
 }
 
+func testJoinedListener(t *testing.T, url string) {
+	one, two := newBrowser(t, url), newBrowser(t, url)
+	one.hello(t)
+	two.hello(t)
+	l := two.listen(t)
+	var got struct{ Code string }
+	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if res := two.do(t, "POST", "/sessions/join", `{"code":"`+got.Code+`"}`, asJSON...); res.StatusCode != 204 {
+		t.Fatalf("join: %d %s", res.StatusCode, res.body)
+	}
+	if code := l.closed(t); code != live.CodeEnded {
+		t.Errorf("what was opened before is closed with %d, want %d", code, live.CodeEnded)
+	}
+	two.send(t, "", "")
+	if l := two.listen(t); l.status != 101 {
+		t.Errorf("afterwards: %d, want 101", l.status)
+	}
+}
+
 func TestAProgramsLogoutAndLoginEndSockets(t *testing.T) {
 	user := ""
 	handler := mustNew(t, Config{DB: openDB(t), Identify: func(*http.Request) (string, error) { return user, nil }})

@@ -631,6 +631,10 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.answerDevices(w, r, visitor{id: owner})
 	}
+	before, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
 	// The code is used up last, so that it is still good if there is no room for a device.
 	owner, err := s.DB.Invited(r.Context(), *given.Code)
 	if err != nil {
@@ -642,6 +646,10 @@ func (s *sessions) join(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, err := s.DB.Join(r.Context(), *given.Code); err != nil {
 		return errors.Join(err, s.DB.DropDevice(r.Context(), who.secret))
+	}
+	if before.device != "" {
+		// Other tabs of this browser listen to what concerns the owner that it had.
+		s.Live.Ended(sqlstore.Topic(before.id), before.device)
 	}
 	s.remember(w, r, who)
 	w.Header().Set("Session-Owner", sqlstore.Tag(owner))
