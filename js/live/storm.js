@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
-import { openSync } from "../dist/index.js";
 
 const program = fileURLToPath(
   new URL("../../.tools/session-server", import.meta.url),
@@ -34,6 +33,10 @@ const program = fileURLToPath(
  * @returns {Promise<Storm>}
  */
 export async function measureStorm(pages, down) {
+  // When it runs: the check of the types needs no build.
+  const { href } = new URL("../dist/index.js", import.meta.url);
+  /** @type {{ openSync: typeof import("../src/api.js").openSync }} */
+  const { openSync } = await import(href);
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   let { child, port } = await start(folder, 0);
   /** @type {Map<string, string>} */
