@@ -1,23 +1,25 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch } from "../harness/browser.js";
+import { browserName, launch } from "../harness/browser.js";
 import { contenders, sizeOf } from "../live/contenders.js";
 import { measureLatency } from "../live/latency.js";
 import { killAlone, killAmongPages } from "../live/restarts.js";
 import { long } from "./long.js";
 
+const skip = browserName !== "chromium" && "it is measured in Chromium only";
+
 /** @type {[import("../harness/browser.js").Browser, import("../harness/browser.js").Browser]} */
 let browsers;
 before(async () => {
-  browsers = [await launch(), await launch()];
+  if (!skip) browsers = [await launch(), await launch()];
 });
-after(() => Promise.all(browsers.map((browser) => browser.close())));
+after(() => Promise.all((browsers ?? []).map((browser) => browser.close())));
 
 for (const [name, contender] of Object.entries(contenders)) {
   if (name.endsWith("Worker")) continue; // it is not built for each test
   test(
     `another browser has what is saved by ${name}`,
-    { timeout: 60_000 },
+    { timeout: 60_000, skip },
     async () => {
       const { latencies } = await measureLatency(contender, browsers, {
         pairs: 1,
@@ -39,7 +41,7 @@ for (const [name, contender] of Object.entries(contenders)) {
 
 test(
   "after a kill of the server, another browser has what was saved",
-  { timeout: 120_000 },
+  { timeout: 120_000, skip },
   async () => {
     const contender = contenders["session-writer"];
     const { saved, known, kept, back } = await killAlone(
