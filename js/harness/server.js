@@ -215,11 +215,21 @@ export async function startSite({ isolated = false } = {}) {
     };
   };
 
-  const server = createServer(async (request, response) => {
-    let { pathname } = new URL(request.url ?? "/", "http://host");
+  /**
+   * Counts a request, and returns its path, and what answers it in our place, if anything.
+   *
+   * @param {import("node:http").IncomingMessage} request
+   */
+  const count = (request) => {
+    const { pathname } = new URL(request.url ?? "/", "http://host");
     counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
     const [, forward] =
       forwards.find(([prefix]) => pathname.startsWith(prefix)) ?? [];
+    return { pathname, forward };
+  };
+
+  const server = createServer(async (request, response) => {
+    let { pathname, forward } = count(request);
     if (forward) {
       await pass(forward, request, response);
       return;
@@ -267,10 +277,7 @@ export async function startSite({ isolated = false } = {}) {
   server.on("upgrade", (request, socket, head) => {
     upgraded.add(socket);
     socket.on("close", () => upgraded.delete(socket));
-    const { pathname } = new URL(request.url ?? "/", "http://host");
-    counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
-    const [, forward] =
-      forwards.find(([prefix]) => pathname.startsWith(prefix)) ?? [];
+    const { forward } = count(request);
     if (!forward || forward.refuses || forward.passes === "nothing") {
       socket.destroy();
       return;
@@ -333,7 +340,7 @@ async function pass(forward, request, response) {
   forward.passed.push(passed);
   const jar = jarOf(forward);
   const { method, headers } = request;
-  if (jar) headers.cookie = [...jar].map((pair) => pair.join("=")).join("; ");
+  if (jar) headers.cookie = cookieOf(jar);
   const other = httpRequest(new URL(path, forward.origin), { method, headers });
   other.on("error", () => request.socket.destroy());
   other.on("response", async (answer) => {
@@ -379,9 +386,7 @@ async function passSocket(forward, request, accept) {
   const at = new URL(request.url ?? "/", forward.origin);
   at.protocol = "ws:";
   const jar = jarOf(forward);
-  const cookie = jar
-    ? [...jar].map((pair) => pair.join("=")).join("; ")
-    : (request.headers.cookie ?? "");
+  const cookie = jar ? cookieOf(jar) : (request.headers.cookie ?? "");
   const other = new WebSocket(at, { headers: { cookie } });
   await once(other, "open");
   accept((socket) => {
@@ -430,6 +435,9 @@ function jarOf({ user, jars }) {
   jars.set(user, jar);
   return jar;
 }
+
+/** @param {Map<string, string>} jar */
+const cookieOf = (jar) => [...jar].map((pair) => pair.join("=")).join("; ");
 
 /**
  * @param {string} policy

@@ -23,7 +23,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 export const serverName = process.env.SERVER || "native";
 
 /** @type {Record<string, () => Promise<SessionsServer>>} */
-const servers = { native: startNative, edge: startEdge };
+const servers = { native: () => startNative(), edge: startEdge };
 
 /** Starts the server that the tests run against. */
 export function startSessions() {
@@ -35,25 +35,16 @@ export function startSessions() {
   return servers[serverName]();
 }
 
-/** Starts the server that make run runs, with the page. */
-export async function startNative() {
+/**
+ * Starts a server that is a process, and keeps what it has in a folder.
+ *
+ * @param {(folder: string, host?: string) => Promise<{ child: import("node:child_process").ChildProcess, origin: string }>} start
+ *   starts it on the host, if it had one before, and resolves when it listens
+ * @returns {Promise<SessionsServer & Required<Pick<SessionsServer, "kill" | "restart">>>}
+ */
+export async function startProcess(start) {
   const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-  const start = async (address = "127.0.0.1:0") => {
-    const child = spawn(
-      join(root, ".tools", "session-server"),
-      [
-        ...["-addr", address, "-site", join(root, "web", "dist")],
-        ...["-db", join(folder, "sessions.db")],
-      ],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
-    for await (const line of createInterface(child.stdout)) {
-      const origin = /^session-writer: (http:\S+)$/.exec(line)?.[1];
-      if (origin) return { child, origin };
-    }
-    throw new Error("the server ended without an address");
-  };
-  let { child, origin } = await start();
+  let { child, origin } = await start(folder);
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
@@ -64,13 +55,36 @@ export async function startNative() {
     origin,
     kill,
     restart: async () => {
-      ({ child } = await start(new URL(origin).host));
+      ({ child } = await start(folder, new URL(origin).host));
     },
     close: async () => {
       await kill();
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/**
+ * Starts the server that make run runs, with the page.
+ *
+ * @param {string} [first] the host where it is to listen
+ */
+export function startNative(first = "127.0.0.1:0") {
+  return startProcess(async (folder, host = first) => {
+    const child = spawn(
+      join(root, ".tools", "session-server"),
+      [
+        ...["-addr", host, "-site", join(root, "web", "dist")],
+        ...["-db", join(folder, "sessions.db")],
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    for await (const line of createInterface(child.stdout)) {
+      const origin = /^session-writer: (http:\S+)$/.exec(line)?.[1];
+      if (origin) return { child, origin };
+    }
+    throw new Error("the server ended without an address");
+  });
 }
 
 /** Starts the Worker on this machine. */

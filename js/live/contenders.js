@@ -1,17 +1,18 @@
 // What session-writer is compared with: what a page loads, and a server, each set up as
 // its documentation says, with what it has to keep sessions.
 import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 import { build } from "esbuild";
 import { freePort } from "../harness/server.js";
-import { startEdge, startNative } from "../harness/sessions-server.js";
+import {
+  startEdge,
+  startNative,
+  startProcess,
+} from "../harness/sessions-server.js";
 
 /** @typedef {import("../harness/sessions-server.js").SessionsServer} Server */
 
@@ -23,7 +24,7 @@ import { startEdge, startNative } from "../harness/sessions-server.js";
 
 /** @type {Record<string, Contender>} */
 export const contenders = {
-  "session-writer": { page: "session-writer.js", start: startNative },
+  "session-writer": { page: "session-writer.js", start: () => startNative() },
   "session-writer, a Worker": { page: "session-writer.js", start: startEdge },
   "Yjs, y-websocket": {
     page: "yjs.js",
@@ -46,40 +47,22 @@ export const contenders = {
  * @returns {Promise<Server>}
  */
 async function startNode(program) {
-  const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
   const port = await freePort();
-  const env = {
-    ...{ PATH: process.env.PATH, HOST: "127.0.0.1", PORT: String(port) },
-    YPERSISTENCE: join(folder, "sessions"), // as y-websocket's server calls it
-  };
-  const start = async () => {
+  return startProcess(async (folder) => {
     const child = spawn(process.execPath, [program], {
-      env,
+      env: {
+        ...{ PATH: process.env.PATH, HOST: "127.0.0.1", PORT: String(port) },
+        YPERSISTENCE: join(folder, "sessions"), // as y-websocket's server calls it
+      },
       stdio: ["ignore", "pipe", "inherit"],
     });
     for await (const line of createInterface(child.stdout)) {
-      if (line.startsWith("running at")) return child;
+      if (line.startsWith("running at")) {
+        return { child, origin: `http://127.0.0.1:${port}` };
+      }
     }
     throw new Error(`${program} ended without listening`);
-  };
-  let child = await start();
-  const kill = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill("SIGKILL");
-    await exited;
-  };
-  return {
-    origin: `http://127.0.0.1:${port}`,
-    kill,
-    restart: async () => {
-      child = await start();
-    },
-    close: async () => {
-      await kill();
-      await rm(folder, { recursive: true });
-    },
-  };
+  });
 }
 
 /**

@@ -1,18 +1,8 @@
 // What a server meets that comes back while pages wait for it. The pages are syncs in this
 // process, which are the same there but for the browser: each has an address of this machine
 // of its own, and so cookies and a socket of its own.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
-
-const program = fileURLToPath(
-  new URL("../../.tools/session-server", import.meta.url),
-);
+import { startNative } from "../harness/sessions-server.js";
 
 /**
  * What is counted of one moment on.
@@ -37,8 +27,8 @@ export async function measureStorm(pages, down) {
   const { href } = new URL("../dist/index.js", import.meta.url);
   /** @type {{ openSync: typeof import("../src/api.js").openSync }} */
   const { openSync } = await import(href);
-  const folder = await mkdtemp(join(tmpdir(), "session-writer-"));
-  let { child, port } = await start(folder, 0);
+  const server = await startNative("0.0.0.0:0");
+  const { port } = new URL(server.origin);
   /** @type {Map<string, string>} */
   const cookies = new Map();
   /** @type {number[]} */
@@ -82,37 +72,18 @@ export async function measureStorm(pages, down) {
       syncs.push(sync);
     }
     await until(() => syncs.every(({ state }) => state.live));
-    child.kill("SIGKILL");
-    await once(child, "exit");
+    await server.kill();
     await new Promise((resolve) => setTimeout(resolve, down));
     times.length = 0;
     const began = performance.now();
-    ({ child } = await start(folder, port));
+    await server.restart();
     await until(() => syncs.every(({ state }) => state.live));
     const seconds = (performance.now() - began) / 1000;
     return { pages, most: mostInASecond(times), all: times.length, seconds };
   } finally {
     for (const sync of syncs) sync.close();
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    await rm(folder, { recursive: true });
+    await server.close();
   }
-}
-
-/**
- * @param {string} folder
- * @param {number} port
- */
-async function start(folder, port) {
-  const args = ["-addr", `0.0.0.0:${port}`, "-site", ""];
-  const child = spawn(program, [...args, "-db", join(folder, "sessions.db")], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  for await (const line of createInterface(child.stdout)) {
-    const listens = /^session-writer: http:.*:(\d+)$/.exec(line)?.[1];
-    if (listens) return { child, port: Number(listens) };
-  }
-  throw new Error("the server ended without an address");
 }
 
 /** @param {number[]} times in order, in milliseconds */

@@ -62,7 +62,8 @@ export function liveOf(url, owner) {
   return live;
 }
 
-const now = () => performance.now(); // which no change of the clock moves
+/** The time in milliseconds, which no change of the clock moves. */
+export const now = () => performance.now();
 
 /** Whether nobody sees the page. */
 export const isHidden = () => globalThis.document?.visibilityState === "hidden";

@@ -5,7 +5,7 @@ import { draft, Exchange, join, ledgerOf, sizeOf } from "./exchange.js";
 import { Client } from "./http.js";
 import { readCursor } from "./initial.js";
 import { ledgerKey, prefixOf } from "./item.js";
-import { isHidden, liveOf } from "./live.js";
+import { isHidden, liveOf, now } from "./live.js";
 import { aBoolean, needFunction, read, unfit } from "./options.js";
 
 /** Why a Sync that was closed does nothing. */
@@ -44,8 +44,12 @@ const fetchPause = 250;
 /** After how long what an exchange has left is sent, at least, in milliseconds. */
 const again = 1_000;
 
-/** The time in milliseconds, which no change of the clock moves. */
-const now = () => performance.now();
+/**
+ * Returns half of a wait to all of it, so that not all pages ask at once.
+ *
+ * @param {number} wait
+ */
+const spread = (wait) => wait * (0.5 + Math.random() / 2);
 
 /** @implements {Interface} */
 export class Sync {
@@ -100,7 +104,8 @@ export class Sync {
   #fetching;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #looking;
-  /** Whose changes are told.
+  /**
+   * Whose changes are told.
    * @type {string | undefined}
    */
   #toldOf;
@@ -142,9 +147,8 @@ export class Sync {
       name: local.engine.name,
       told: (cursor) => this.#told(cursor),
       changed: () => {
-        // Not all pages at once, when a server is gone.
-        const wait = this.#pause() * (0.5 + Math.random() / 2);
-        if (!this.#busy) this.#schedule(wait);
+        // The server of all pages may be gone.
+        if (!this.#busy) this.#schedule(spread(this.#pause()));
         this.#tellSoon();
       },
       exchange: () => this.#soon(),
@@ -460,8 +464,7 @@ export class Sync {
     }
     const wait = backOff.first * 2 ** (this.#failures - 1);
     const longest = this.#live?.connected ? backOff.live : backOff.longest;
-    // Random, so that not all pages ask at once when a server is back.
-    return Math.min(wait, longest) * (0.5 + Math.random() / 2);
+    return spread(Math.min(wait, longest));
   }
 
   /**

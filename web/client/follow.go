@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/session-interop/session-writer"
+	"github.com/session-interop/session-writer/web/internal/cursor"
 	"github.com/session-interop/session-writer/web/live"
 )
 
@@ -228,7 +228,7 @@ type followed struct {
 	changed bool // it was changed here
 	stale   bool // it was changed elsewhere
 	// wanted is the newest position on the server that was told, and known that of what is here.
-	wanted, known position
+	wanted, known cursor.Position
 	// began is when the latest exchange began, sent when the latest began that sent changes, and
 	// fetched when the latest began of which changes elsewhere were the reason.
 	began, sent, fetched time.Time
@@ -311,7 +311,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // behind reports whether it was changed elsewhere.
-func (s *followed) behind() bool { return s.stale || !s.known.covers(s.wanted) }
+func (s *followed) behind() bool { return s.stale || !s.known.Covers(s.wanted) }
 
 // sync makes one exchange.
 func (s *followed) sync(ctx context.Context) {
@@ -329,14 +329,14 @@ func (s *followed) sync(ctx context.Context) {
 		s.fetched = s.began
 	}
 	// The server had made all changes that it has told of, so this exchange fetches them.
-	s.asked, s.changed, s.stale, s.wanted = false, false, false, position{}
+	s.asked, s.changed, s.stale, s.wanted = false, false, false, cursor.Position{}
 	f.mu.Unlock()
 
-	cursor := ""
+	latest := ""
 	err := s.session.Sync(ctx, func(ctx context.Context, sent session.Sent) (session.Received, error) {
 		got, err := s.replica(ctx, sent)
 		if err == nil {
-			cursor = got.Cursor
+			latest = got.Cursor
 		}
 		return got, err
 	})
@@ -351,17 +351,17 @@ func (s *followed) sync(ctx context.Context) {
 	switch {
 	case err == nil:
 		s.failures = 0
-		s.known = positionOf(cursor)
-		if s.known.covers(s.wanted) {
-			s.wanted = position{}
+		s.known = cursor.Of(latest)
+		if s.known.Covers(s.wanted) {
+			s.wanted = cursor.Position{}
 		}
 	case errors.Is(err, session.ErrQuota): // all else was exchanged
 		s.failures = 0
-		s.known = position{}
+		s.known = cursor.Position{}
 		s.retry = s.began.Add(jittered(pace.full))
 	default:
 		s.failures++
-		s.known = position{}
+		s.known = cursor.Position{}
 		now := time.Now()
 		s.rest = now.Add(jittered(min(pace.again<<min(s.failures-1, 10), pace.longest)))
 		if refused, is := errors.AsType[*RefusalError](err); is && refused.RetryAfter > 0 {
@@ -389,40 +389,16 @@ func rested(retryAfter time.Duration) time.Duration {
 	return wait + rand.N(wait/4+1)
 }
 
-// A position is how far a session goes on the server: an epoch, which ends when all is
-// removed there, and a version.
-type position struct {
-	epoch   string
-	version uint64
-}
-
-// positionOf returns that of a cursor, <epoch>-<version> and perhaps more. It is zero if there
-// is none.
-func positionOf(cursor string) position {
-	epoch, text, _ := strings.Cut(cursor, "-")
-	digits, _, _ := strings.Cut(text, "-")
-	version, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || epoch == "" {
-		return position{}
-	}
-	return position{epoch, version}
-}
-
-// covers reports whether p is not before the other position.
-func (p position) covers(other position) bool {
-	return other == position{} || p.epoch == other.epoch && p.version >= other.version
-}
-
 // told notes that the session has changed on the server, where its cursor is the given one now, if
 // that is one.
-func (s *followed) told(cursor string) {
+func (s *followed) told(text string) {
 	s.change(func() {
-		at := positionOf(cursor)
+		at := cursor.Of(text)
 		switch {
-		case at == position{}:
+		case at.IsZero():
 			s.stale = true
-		case s.wanted.covers(at) && s.wanted != position{} || s.known.covers(at):
-		case s.wanted == position{} || at.covers(s.wanted):
+		case s.wanted.Covers(at) && !s.wanted.IsZero() || s.known.Covers(at):
+		case s.wanted.IsZero() || at.Covers(s.wanted):
 			s.wanted = at // an exchange that is under way may fetch it
 		default:
 			s.stale = true

@@ -74,8 +74,7 @@ func (q *queue) change(session subject, cursor string) {
 	case there:
 		q.changes[session] = furthest(had, cursor)
 	case len(q.changes) >= maxQueued:
-		q.any = true
-		clear(q.changes)
+		q.all()
 	default:
 		q.changes[session] = cursor
 	}
@@ -86,6 +85,11 @@ func (q *queue) end(device subject) {
 		q.ends[device] = true
 		return
 	}
+	q.all()
+}
+
+// all has any stand for what waits, and for what comes.
+func (q *queue) all() {
 	q.any = true
 	clear(q.changes)
 }
@@ -99,8 +103,7 @@ func (q *queue) putBack(taken queue) {
 		q.end(device)
 	}
 	if taken.any {
-		q.any = true
-		clear(q.changes)
+		q.all()
 	}
 }
 

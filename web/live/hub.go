@@ -294,11 +294,7 @@ func (h *Hub) Changed(topic, session, cursor string) {
 }
 
 func (h *Hub) changed(topic, session, cursor string) {
-	of := h.of(topic)
-	if len(of) == 0 {
-		return
-	}
-	for _, s := range of {
+	for _, s := range h.of(topic) {
 		s.tell(session, cursor)
 	}
 }
@@ -419,8 +415,8 @@ func (h *Hub) expire() {
 
 // Close closes all sockets, and lets none be opened any more. It waits until they are closed,
 // two seconds at most: http.Server's Shutdown does not. Then it has the Bus send what is not sent
-// yet, for which it waits one second more. A program whose requests save calls it once more when Shutdown has waited for them,
-// to send what they have changed meanwhile.
+// yet, for which it waits one second more. A program whose requests save calls it once more when
+// Shutdown has waited for them, to send what they have changed meanwhile.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	was := h.closed

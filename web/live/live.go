@@ -15,8 +15,8 @@ package live
 
 import "time"
 
-// The codes with which a server closes a socket. In each case, a client that goes on exchanges
-// first, which tells it where to listen, if anywhere.
+// The codes with which a server closes a socket. A client that goes on exchanges when it has a
+// new one, and before that if its address is old.
 const (
 	// CodeRestart means that the server ends. Clients come back after a random time, so that
 	// not all of them come at once.

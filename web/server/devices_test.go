@@ -35,6 +35,16 @@ func (b *browser) listed(t testing.TB) (devices []told, current told) {
 	return got.Devices, current
 }
 
+// code returns a pairing code.
+func (b *browser) code(t testing.TB) string {
+	t.Helper()
+	var got struct{ Code string }
+	if err := json.Unmarshal([]byte(b.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	return got.Code
+}
+
 type told struct {
 	ID, Name     string
 	First, Last  int64
@@ -52,15 +62,8 @@ func testDevices(t *testing.T, url string) {
 	}
 	one.ask(t, nil, "[]", "User-Agent", firefox)
 	one.send(t, "", "["+item(`"set":{"a":1}`)+"]")
-	code := func() string {
-		var got struct{ Code string }
-		if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
-			t.Fatal(err)
-		}
-		return got.Code
-	}
 	// Who is asked to join is told whose devices they are, and takes nothing by that.
-	invitation := `{"code":"` + code() + `"`
+	invitation := `{"code":"` + one.code(t) + `"`
 	for range 2 {
 		res := two.do(t, "POST", "/sessions/join", invitation+`,"ask":true}`, asJSON...)
 		if res.StatusCode != 200 || !strings.Contains(res.body, `"name":"Firefox on Linux"`) || res.Header.Get("Session-Owner") != "" || len(res.Cookies()) > 0 {
@@ -72,7 +75,7 @@ func testDevices(t *testing.T, url string) {
 	if res := two.do(t, "POST", "/sessions/join", invitation+`}`, asJSON...); res.StatusCode != 204 {
 		t.Fatalf("join: %d %s", res.StatusCode, res.body)
 	}
-	three.do(t, "POST", "/sessions/join", `{"code":"`+code()+`"}`, append(asJSON, "User-Agent", "curl/8")...)
+	three.do(t, "POST", "/sessions/join", `{"code":"`+one.code(t)+`"}`, append(asJSON, "User-Agent", "curl/8")...)
 	three.send(t, "", "") // it is one of them once it comes
 	devices, second := two.listed(t)
 	if len(devices) != 3 || devices[0].Name != "Firefox on Linux" || devices[2].Name != "a device" || second.ID == before[0].ID {
@@ -586,11 +589,7 @@ func TestAJoinForWhichThereIsNoRoom(t *testing.T) {
 	server := httptest.NewServer(h)
 	defer server.Close()
 	one, two := newBrowser(t, server.URL), newBrowser(t, server.URL)
-	var got struct{ Code string }
-	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
-		t.Fatal(err)
-	}
-	join := `{"code":"` + got.Code + `"}`
+	join := `{"code":"` + one.code(t) + `"}`
 	for range 2 { // as the code is not used up
 		if res := two.do(t, "POST", "/sessions/join", join, asJSON...); res.StatusCode != 409 || res.code(t) != "devices" {
 			t.Errorf("join: %d %s, want 409 devices", res.StatusCode, res.body)

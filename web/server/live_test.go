@@ -158,11 +158,7 @@ func testWhoMayListen(t *testing.T, url string) {
 func testRevokedListener(t *testing.T, url string) {
 	one, two := newBrowser(t, url), newBrowser(t, url)
 	one.hello(t)
-	var got struct{ Code string }
-	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
-		t.Fatal(err)
-	}
-	two.do(t, "POST", "/sessions/join", `{"code":"`+got.Code+`"}`, asJSON...)
+	two.do(t, "POST", "/sessions/join", `{"code":"`+one.code(t)+`"}`, asJSON...)
 	first := one.listen(t)
 	two.send(t, "", "")
 	if m := first.next(t); m.Session != "" {
@@ -331,11 +327,7 @@ func testJoinedListener(t *testing.T, url string) {
 	one.hello(t)
 	two.hello(t)
 	l := two.listen(t)
-	var got struct{ Code string }
-	if err := json.Unmarshal([]byte(one.do(t, "POST", "/sessions/pair", "").body), &got); err != nil {
-		t.Fatal(err)
-	}
-	if res := two.do(t, "POST", "/sessions/join", `{"code":"`+got.Code+`"}`, asJSON...); res.StatusCode != 204 {
+	if res := two.do(t, "POST", "/sessions/join", `{"code":"`+one.code(t)+`"}`, asJSON...); res.StatusCode != 204 {
 		t.Fatalf("join: %d %s", res.StatusCode, res.body)
 	}
 	if code := l.closed(t); code != live.CodeEnded {

@@ -61,7 +61,7 @@ import (
 const shutdownLimit = 5 * time.Second
 
 // memoryLimit is the size above which the garbage collector works harder to take no more
-// memory: 92 MB are those of defaultSockets. The environment variable GOMEMLIMIT overrides it.
+// memory: 55 MB are those of defaultSockets. The environment variable GOMEMLIMIT overrides it.
 const memoryLimit = 256 << 20
 
 // pruneInterval is how often the database is pruned.
